@@ -1,0 +1,80 @@
+"""Metrics as an object that is handed in; names, help and labels in one list, so that docs and code agree.
+
+Rooms say what they count with ``Metrics.count`` and ``Metrics.observe``; a name that is not in ``METRICS`` is a bug
+and raises. Exposition is the Prometheus text format.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric: its kind, help, labels and, for histograms, bucket bounds."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = SECONDS
+
+
+METRICS: Mapping[str, Metric] = {
+    "intake_reports_total": Metric("counter", "Position reports by what became of them", ("protocol", "outcome")),
+    "intake_connections": Metric("gauge", "Open tracker connections", ("protocol",)),
+    "intake_commit_seconds": Metric("histogram", "Time from report decoded to Redis has it", ("protocol",)),
+    "tracking_reports_total": Metric("counter", "Position reports taken by tracking, by outcome", ("outcome",)),
+    "tracking_advance_seconds": Metric("histogram", "Time of one Tracker.advance"),
+    "tracking_lag_seconds": Metric("histogram", "Age of the newest fix of a batch when tracking published it"),
+    "tracking_vehicles": Metric("gauge", "Vehicles known, by phase", ("phase",)),
+    "tracking_arrivals_total": Metric("counter", "Arrivals published or withdrawn", ("change",)),
+    "tracking_stop_events_total": Metric("counter", "Stop passages observed"),
+    "tracking_restarts_total": Metric("counter", "Starts of tracking, by what they continued from", ("source",)),
+    "boards_connected": Metric("gauge", "Boards connected now"),
+    "boards_messages_total": Metric("counter", "Messages sent to boards", ("type",)),
+    "boards_dropped_total": Metric("counter", "Board connections closed by us, by reason", ("reason",)),
+    "boards_fix_to_painted_seconds": Metric("histogram", "From GPS fix to painted on a board, by its acknowledgement"),
+    "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
+    "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
+}
+
+
+class Metrics:
+    """Counters, gauges and histograms of one process, in a registry of its own."""
+
+    def __init__(self, metrics: Mapping[str, Metric] = METRICS, *, prefix: str = "ayaldama_") -> None:
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for name, metric in metrics.items():
+            if metric.kind == "counter":
+                self._counters[name] = Counter(prefix + name, metric.help, metric.labels, registry=self._registry)
+            elif metric.kind == "gauge":
+                self._gauges[name] = Gauge(prefix + name, metric.help, metric.labels, registry=self._registry)
+            else:
+                self._histograms[name] = Histogram(
+                    prefix + name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets
+                )
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add ``amount`` to a counter."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add one value to a histogram."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(value)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
+        return generate_latest(self._registry)

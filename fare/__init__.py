@@ -1,0 +1,1 @@
+"""Money: what a ride costs and who is owed what."""

@@ -1,0 +1,1 @@
+"""Boards at stops: subscription, state, renderings."""

@@ -1,0 +1,1 @@
+"""The live network: GPS in, vehicles followed, arrivals predicted."""

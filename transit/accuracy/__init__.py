@@ -1,0 +1,1 @@
+"""Recorded days replayed through the tracker, and how good the predictions were."""

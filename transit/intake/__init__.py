@@ -1,0 +1,1 @@
+"""Servers that trackers connect to: sockets here, bytes understood in ``transit.protocols``."""

@@ -1,0 +1,44 @@
+"""Names of everything in Redis. The city is a hash tag, so that one city's keys share a slot of a Redis Cluster."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Redis keys of one ``city``."""
+
+    city: str
+
+    @property
+    def reports(self) -> str:
+        """Stream of position batches; field ``b`` holds ``codec.encode_reports``."""
+        return f"{{{self.city}}}:reports"
+
+    @property
+    def changes(self) -> str:
+        """Stream of changes, one entry per batch; field ``u`` holds ``codec.encode_update``."""
+        return f"{{{self.city}}}:changes"
+
+    @property
+    def vehicles(self) -> str:
+        """Hash: vehicle id → ``codec.encode_vehicle``."""
+        return f"{{{self.city}}}:vehicles"
+
+    def arrivals(self, stop_id: str) -> str:
+        """Hash of one stop: arrival key → ``codec.encode_arrival``."""
+        return f"{{{self.city}}}:arrivals:{stop_id}"
+
+    @property
+    def arrival_stops(self) -> str:
+        """Set of stop ids that have arrivals, so that a snapshot needs no SCAN."""
+        return f"{{{self.city}}}:arrival-stops"
+
+    @property
+    def checkpoint(self) -> str:
+        """Hash of tracking's last checkpoint: ``state``, ``stream_id``, ``feed_hash``, ``schema``."""
+        return f"{{{self.city}}}:checkpoint"
+
+    @property
+    def demo(self) -> str:
+        """Figures that the simulator measures against its truth, JSON."""
+        return f"{{{self.city}}}:demo"

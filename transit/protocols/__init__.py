@@ -1,0 +1,1 @@
+"""GPS protocols as sans-I/O decoders, one per file, found by file name."""

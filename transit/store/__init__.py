@@ -1,0 +1,1 @@
+"""Edges to Redis and PostgreSQL, one module per outside structure."""

@@ -1,0 +1,1 @@
+"""The pure tracking core: clean, match, assign, observe, predict, changes."""
