@@ -1,0 +1,91 @@
+"""Files served to browsers from a closed list: right type, ETag, gzip. What is not on the list does not exist.
+
+Each file gets a route of its own, so no part of a request ever becomes a path. Contents are kept in memory and read
+anew when the file on disk changes.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+COMPRESSED_ALREADY: Final = frozenset({"font/woff2", "image/png", "image/webp"})
+TYPES: Final[Mapping[str, str]] = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".woff2": "font/woff2",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """Bytes ready to be sent. ``zipped`` is None where compressing gains nothing."""
+
+    body: bytes
+    zipped: bytes | None
+    etag: str  # without quotes
+    content_type: str
+
+    def answer(self, request: web.Request, *, max_age_s: int) -> web.Response:
+        """Return the response: 304 when the browser has these bytes already, gzip when it can read it."""
+        headers = {
+            "Cache-Control": f"public, max-age={max_age_s}" if max_age_s else "no-cache",
+            "ETag": f'"{self.etag}"',
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+        }
+        known = request.if_none_match or ()
+        if any(tag.value in {self.etag, "*"} for tag in known):
+            return web.Response(status=304, headers=headers)
+        body = self.body
+        if self.zipped is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+            body = self.zipped
+            headers["Content-Encoding"] = "gzip"
+        text = self.content_type.startswith("text/") or self.content_type.endswith(("json", "xml"))
+        return web.Response(
+            body=body, headers=headers, content_type=self.content_type, charset="utf-8" if text else None
+        )
+
+
+def asset_of(body: bytes, content_type: str) -> Asset:
+    """Return ``body`` with its ETag (SHA-256 of the content) and, where it pays, its gzip form."""
+    zipped = None if content_type in COMPRESSED_ALREADY else gzip.compress(body, compresslevel=6, mtime=0)
+    return Asset(
+        body=body,
+        zipped=zipped if zipped is not None and len(zipped) < len(body) else None,
+        etag=hashlib.sha256(body).hexdigest()[:32],
+        content_type=content_type,
+    )
+
+
+def asset_route(url: str, path: Path, *, max_age_s: int = 0, when_missing: str = "not found") -> web.RouteDef:
+    """Serve the file ``path`` at ``url``. If it is not there: 404 with the sentence ``when_missing``."""
+    content_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    held: dict[tuple[int, int], Asset] = {}
+
+    def current() -> Asset:
+        status = path.stat()
+        version = (status.st_mtime_ns, status.st_size)
+        if version not in held:
+            held.clear()
+            held[version] = asset_of(path.read_bytes(), content_type)
+        return held[version]
+
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            asset = await asyncio.to_thread(current)
+        except FileNotFoundError:
+            return web.Response(status=404, text=when_missing)
+        return asset.answer(request, max_age_s=max_age_s)
+
+    return web.get(url, answer)
