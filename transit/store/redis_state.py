@@ -1,0 +1,240 @@
+"""What boards and maps read: a snapshot of vehicles and arrivals in hashes, and a feed of what changed.
+
+``StateWriter`` writes both in one transaction, so nobody sees an entry of the feed before the snapshot contains it.
+``StateReader`` takes the feed's last id first and the snapshot then: following the feed from that id repeats some
+changes, which is harmless (they are upserts and removals), and misses none. Entries of the feed are numbered; a reader
+that finds a number missing, because the feed was trimmed while it was away or Redis lost it, gets ``FeedGapError`` and
+takes a new snapshot.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from commons.logs import get_logger
+from transit import codec
+from transit.keys import Keys
+from transit.model import Arrival, ArrivalKey, Update, VehiclePosition
+from transit.store.redis_streams import FIRST_ID, Entry, entries_of, text_of
+
+KEEP_S: Final = 60  # a reader that was away longer takes a new snapshot
+BLOCK_MS: Final = 1_000
+READ_COUNT: Final = 50
+ANSWER_MAX_S: Final = 5.0
+PAUSE_FIRST_S: Final = 0.05
+PAUSE_MAX_S: Final = 1.0
+
+_UPDATE: Final = b"u"
+_NUMBER: Final = b"n"
+_Mapping = dict[Any, Any]  # what redis-py lets through its invariant key and value types
+_log = get_logger(__name__)
+
+
+class FeedGapError(RuntimeError):
+    """Entries of the change feed after ``from_id`` are lost; take a new snapshot."""
+
+    def __init__(self, from_id: str, reason: str) -> None:
+        super().__init__(f"change feed: nothing to continue from after {from_id}: {reason}")
+        self.from_id = from_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSnapshot:
+    """Everything published, at ``stream_id`` of the feed or a little later. ``as_of_ms``: None before the first."""
+
+    stream_id: str
+    as_of_ms: int | None
+    vehicles: Sequence[VehiclePosition]
+    arrivals: Sequence[Arrival]
+
+
+class StateWriter:
+    """The one writer of a city's state. Call ``replace`` first, then ``publish``; after an error ``replace`` again."""
+
+    def __init__(self, redis: "Redis", keys: Keys, *, keep_s: int = KEEP_S) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._keep_ms = keep_s * 1_000
+        self._last_ms = 0
+        self._number = 0
+        self._stops: defaultdict[str, set[str]] = defaultdict(set)  # arrival keys by stop, to know empty stops
+
+    async def replace(self, whole: Update) -> None:
+        """Make ``whole`` all there is: write it, remove what Redis holds beside it, and tell followers of both.
+
+        Raises:
+            RedisError: if Redis cannot take it; what it holds is then as before.
+        """
+        await self._continue_numbers()
+        vehicle_ids = {text_of(vehicle_id) for vehicle_id in await _all(self._redis.hkeys(self._keys.vehicles))}
+        stop_ids = sorted(text_of(stop_id) for stop_id in await _all(self._redis.smembers(self._keys.arrival_stops)))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stop_id in stop_ids:
+                pipe.hkeys(self._keys.arrivals(stop_id))
+            held = await pipe.execute()
+        current = {(arrival.stop_id, arrival.key) for arrival in whole.arrivals}
+        self._stops.clear()
+        stale: list[ArrivalKey] = []
+        for stop_id, found in zip(stop_ids, held, strict=True):
+            for key in map(text_of, found):
+                self._stops[stop_id].add(key)
+                if (stop_id, key) not in current:
+                    stale.append(ArrivalKey(stop_id=stop_id, key=key))
+        gone = vehicle_ids - {vehicle.vehicle_id for vehicle in whole.vehicles}
+        await self.publish(
+            Update(
+                as_of_ms=whole.as_of_ms,
+                vehicles=whole.vehicles,
+                arrivals=whole.arrivals,
+                withdrawn=[*whole.withdrawn, *stale],
+                gone=[*whole.gone, *sorted(gone)],
+            )
+        )
+
+    async def publish(self, update: Update) -> None:
+        """Write ``update`` to snapshot and feed, all or nothing.
+
+        Raises:
+            RedisError: if Redis cannot take it; call ``replace`` before the next ``publish``.
+        """
+        keys = self._keys
+        written: defaultdict[str, _Mapping] = defaultdict(dict)
+        for arrival in update.arrivals:
+            written[arrival.stop_id][arrival.key] = codec.encode_arrival(arrival)
+        withdrawn: defaultdict[str, list[str]] = defaultdict(list)
+        for arrival_key in update.withdrawn:
+            withdrawn[arrival_key.stop_id].append(arrival_key.key)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            if update.gone:
+                pipe.hdel(keys.vehicles, *update.gone)
+            if update.vehicles:
+                vehicles: _Mapping = {vehicle.vehicle_id: codec.encode_vehicle(vehicle) for vehicle in update.vehicles}
+                pipe.hset(keys.vehicles, mapping=vehicles)
+            for stop_id, removed in withdrawn.items():
+                pipe.hdel(keys.arrivals(stop_id), *removed)
+            for stop_id, arrivals in written.items():
+                pipe.hset(keys.arrivals(stop_id), mapping=arrivals)
+            filled, emptied = self._count(written, withdrawn)
+            if emptied:
+                pipe.srem(keys.arrival_stops, *emptied)
+            if filled:
+                pipe.sadd(keys.arrival_stops, *filled)
+            fields: _Mapping = {_UPDATE: codec.encode_update(update), _NUMBER: str(self._number + 1)}
+            minimum = f"{self._last_ms - self._keep_ms}-0" if self._last_ms > self._keep_ms else None
+            pipe.xadd(keys.changes, fields, minid=minimum, approximate=True)
+            answers = await pipe.execute()
+        self._number += 1
+        self._last_ms = int(text_of(answers[-1]).partition("-")[0])
+
+    def _count(self, written: dict[str, _Mapping], withdrawn: dict[str, list[str]]) -> tuple[set[str], set[str]]:
+        """Return stops that have arrivals now and had none, and stops that have none any more."""
+        filled: set[str] = set()
+        emptied: set[str] = set()
+        for stop_id in withdrawn.keys() | written.keys():
+            before = bool(self._stops[stop_id])
+            self._stops[stop_id].difference_update(withdrawn.get(stop_id, ()))
+            self._stops[stop_id].update(written.get(stop_id, {}))
+            if not self._stops[stop_id]:
+                emptied.add(stop_id)
+                del self._stops[stop_id]
+            elif not before:
+                filled.add(stop_id)
+        return filled, emptied
+
+    async def _continue_numbers(self) -> None:
+        last = await _last_entry(self._redis, self._keys.changes)
+        if last is not None:
+            self._number = _number_of(last)
+            self._last_ms = int(last.stream_id.partition("-")[0])
+
+
+class StateReader:
+    """Read what tracking publishes. Values of another schema are an error, not a guess."""
+
+    def __init__(self, redis: "Redis", keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def snapshot(self, stop_ids: Iterable[str] | None = None) -> StateSnapshot:
+        """Return all vehicles and the arrivals of ``stop_ids``, of all stops if None.
+
+        Raises:
+            RedisError: if Redis cannot be asked.
+            SchemaError: if another version of the program wrote what is there.
+        """
+        last = await _last_entry(self._redis, self._keys.changes)  # before the snapshot, so that nothing is lost
+        if stop_ids is None:
+            members = await _all(self._redis.smembers(self._keys.arrival_stops))
+            stop_ids = sorted(text_of(stop_id) for stop_id in members)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hvals(self._keys.vehicles)
+            for stop_id in stop_ids:
+                pipe.hvals(self._keys.arrivals(stop_id))
+            vehicles, *by_stop = await pipe.execute()
+        return StateSnapshot(
+            stream_id=last.stream_id if last else FIRST_ID,
+            as_of_ms=codec.decode_update(last.fields[_UPDATE]).as_of_ms if last else None,
+            vehicles=[codec.decode_vehicle(data) for data in vehicles],
+            arrivals=[codec.decode_arrival(data) for values in by_stop for data in values],
+        )
+
+    async def follow(self, from_id: str) -> AsyncIterator[tuple[str, Update]]:
+        """Yield every entry of the feed after ``from_id``, for ever; while Redis is away, wait and try again.
+
+        Apply ``withdrawn`` and ``gone`` of an update before its ``arrivals`` and ``vehicles``.
+
+        Raises:
+            FeedGapError: if entries after ``from_id`` (or after the last one yielded) are lost.
+            SchemaError: if another version of the program wrote an entry.
+        """
+        number: int | None = None
+        pause_s = PAUSE_FIRST_S
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_MAX_S):
+                    if number is None:
+                        number = await self._number_at(from_id)
+                    entries = await self._read_after(from_id)
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.warning("change feed waits for Redis", error=str(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_MAX_S)
+                continue
+            pause_s = PAUSE_FIRST_S
+            for entry in entries:
+                if _number_of(entry) != number + 1:
+                    raise FeedGapError(from_id, f"number {number + 1} expected, found {_number_of(entry)}")
+                from_id = entry.stream_id
+                number += 1
+                yield from_id, codec.decode_update(entry.fields[_UPDATE])
+
+    async def _read_after(self, from_id: str) -> list[Entry]:
+        answer = await self._redis.xread({self._keys.changes: from_id}, count=READ_COUNT, block=BLOCK_MS)
+        return entries_of(answer)
+
+    async def _number_at(self, from_id: str) -> int:
+        if from_id == FIRST_ID:
+            return 0
+        found = await self._redis.xrange(self._keys.changes, min=from_id, max=from_id)
+        if not found:
+            raise FeedGapError(from_id, "it is no longer kept")
+        return _number_of(Entry.of(found[0]))
+
+
+def _number_of(entry: Entry) -> int:
+    return int(entry.fields[_NUMBER])
+
+
+async def _last_entry(redis: "Redis", key: str) -> Entry | None:
+    found = await redis.xrevrange(key, count=1)
+    return Entry.of(found[0]) if found else None
+
+
+async def _all(answer: Any) -> Iterable[bytes]:
+    found: Iterable[bytes] = await answer
+    return found
