@@ -39,7 +39,7 @@ class ReportsEntry:
 class ReportsWriter:
     """Append batches; made for ``GroupCommit``, so one ``append`` runs at a time."""
 
-    def __init__(self, redis: "Redis", keys: Keys, metrics: Metrics, *, keep_s: int = KEEP_S) -> None:
+    def __init__(self, redis: Redis, keys: Keys, metrics: Metrics, *, keep_s: int = KEEP_S) -> None:
         self._redis = redis
         self._key = keys.reports
         self._metrics = metrics
@@ -92,7 +92,7 @@ class ReportsWriter:
 class ReportsReader:
     """Read on from a stream id."""
 
-    def __init__(self, redis: "Redis", keys: Keys, metrics: Metrics) -> None:
+    def __init__(self, redis: Redis, keys: Keys, metrics: Metrics) -> None:
         self._redis = redis
         self._key = keys.reports
         self._metrics = metrics

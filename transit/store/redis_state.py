@@ -56,7 +56,7 @@ class StateSnapshot:
 class StateWriter:
     """The one writer of a city's state. Call ``replace`` first, then ``publish``; after an error ``replace`` again."""
 
-    def __init__(self, redis: "Redis", keys: Keys, *, keep_s: int = KEEP_S) -> None:
+    def __init__(self, redis: Redis, keys: Keys, *, keep_s: int = KEEP_S) -> None:
         self._redis = redis
         self._keys = keys
         self._keep_ms = keep_s * 1_000
@@ -156,7 +156,7 @@ class StateWriter:
 class StateReader:
     """Read what tracking publishes. Values of another schema are an error, not a guess."""
 
-    def __init__(self, redis: "Redis", keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
@@ -230,7 +230,7 @@ def _number_of(entry: Entry) -> int:
     return int(entry.fields[_NUMBER])
 
 
-async def _last_entry(redis: "Redis", key: str) -> Entry | None:
+async def _last_entry(redis: Redis, key: str) -> Entry | None:
     found = await redis.xrevrange(key, count=1)
     return Entry.of(found[0]) if found else None
 
