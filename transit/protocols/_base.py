@@ -8,7 +8,7 @@ only after the fixes before it are stored, because a tracker forgets what was ac
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -35,6 +35,14 @@ class Refusal(enum.StrEnum):
     BAD_INPUTS = enum.auto()
     BAD_ANALOGUE = enum.auto()
     BAD_PARAMETER = enum.auto()
+
+
+HINT_MAX: Final = 64
+
+
+def hint_of(text: str) -> str:
+    """Return an id that a device gave, "" if it cannot be one: it goes into keys, logs and the database."""
+    return text if len(text) <= HINT_MAX and text.isprintable() else ""
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):

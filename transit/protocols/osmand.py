@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from transit.model import UNKNOWN_DIRECTION
-from transit.protocols._base import Answer, BadRequest, Claim, Fix, HttpProtocol, Refusal, Request, SignIn
+from transit.protocols._base import Answer, BadRequest, Claim, Fix, HttpProtocol, Refusal, Request, SignIn, hint_of
 
 NAME: Final = "osmand"
 FIELDS_MAX: Final = 100
@@ -200,9 +200,9 @@ def _fix_of_fields(fields: Mapping[str, str]) -> Fix | None:
         lon=_degrees("lon", lon_text, 180.0),
         speed_mps=_speed(None if speed is None else speed * _KNOT),
         heading_deg=_heading(heading_name, _optional(heading_name, fields.get(heading_name, ""))),
-        trip_id=fields.get("trip_id", ""),
-        block_id=fields.get("block_id", ""),
-        route_id=fields.get("route_id", ""),
+        trip_id=hint_of(fields.get("trip_id", "")),
+        block_id=hint_of(fields.get("block_id", "")),
+        route_id=hint_of(fields.get("route_id", "")),
         direction_id=_direction(fields.get("direction_id", "")),
     )
 
@@ -298,7 +298,7 @@ def _hint(raw: msgspec.Raw | None) -> str:
     if raw is None:
         return ""
     try:
-        return str(_text.decode(raw))
+        return hint_of(str(_text.decode(raw)))
     except msgspec.MsgspecError:
         return ""
 

@@ -22,7 +22,7 @@ from typing import Final
 from fastcrc import crc16
 
 from transit.model import UNKNOWN_DIRECTION
-from transit.protocols._base import Decoded, Fix, FramingError, Refusal, SignIn, TcpProtocol
+from transit.protocols._base import Decoded, Fix, FramingError, Refusal, SignIn, TcpProtocol, hint_of
 
 NAME: Final = "wialon_ips"
 FRAME_MAX: Final = 65_536  # a black box of about 600 records
@@ -334,7 +334,7 @@ def _hints(fields: list[bytes]) -> dict[str, str] | None:
             raise _Refused(Refusal.BAD_PARAMETER)
         if name.endswith(b"_id") and name in _HINTS:
             hints = hints or {"trip_id": "", "block_id": "", "route_id": "", "direction_id": ""}
-            hints[name.decode("ascii")] = value.decode("utf-8", "replace")
+            hints[name.decode("ascii")] = hint_of(value.decode("utf-8", "replace"))
     return hints
 
 

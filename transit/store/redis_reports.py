@@ -17,7 +17,7 @@ from commons.metrics import Metrics
 from transit import codec
 from transit.keys import Keys
 from transit.model import PositionReport
-from transit.store.redis_streams import Entry, entries_of, text_of
+from transit.store.redis_streams import FIRST_ID, Entry, entries_of, text_of
 
 KEEP_S: Final = 900
 WRITE_MAX_S: Final = 5.0  # a write without an answer for so long is tried again on a new connection
@@ -108,10 +108,13 @@ class ReportsReader:
         answer = await self._redis.xread({self._key: after}, count=count, block=block_ms)
         return [ReportsEntry(stream_id=entry.stream_id, reports=self._reports(entry)) for entry in entries_of(answer)]
 
-    async def first_id(self) -> str | None:
-        """Return the id of the oldest entry kept, None of an empty stream."""
-        found = await self._redis.xrange(self._key, count=1)
-        return text_of(found[0][0]) if found else None
+    async def id_before_newest(self, seconds: int) -> str:
+        """Return an id ``seconds`` before the newest entry: where to begin when nothing is known."""
+        newest = await self._redis.xrevrange(self._key, count=1)
+        if not newest:
+            return FIRST_ID
+        newest_ms = int(Entry.of(newest[0]).stream_id.partition("-")[0])
+        return f"{max(newest_ms - seconds * 1_000, 0)}-0"
 
     def _reports(self, entry: Entry) -> Sequence[PositionReport]:
         try:
