@@ -210,7 +210,7 @@ def _make_cluster(home: ServerHome, data: Path) -> None:
     unfinished = data.with_name("postgres.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     _own_folder(unfinished, home.user)
-    program = [
+    program: list[str | Path] = [
         _postgres_programs() / "initdb",
         "-D",
         unfinished,

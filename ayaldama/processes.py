@@ -11,14 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
+
+import psutil
 
 from ayaldama import launcher
 from commons.clock import monotonic_s
 
-ORPHAN_GRACE_S: Final = 8.0
+ORPHAN_GRACE_S: Final = 3.0  # killing harder loses nothing: all that was acknowledged is in files
 POLL_S: Final = 0.02
 
 
@@ -71,9 +73,11 @@ def end_orphan(record: Path, *, how: signal.Signals = signal.SIGTERM, grace_s: f
     if not _is_held(record):
         return False
     pid = int(record.read_text(encoding="ascii").strip() or "0")
+    family = _family(pid)
     for order, wait_s in ((how, grace_s), (signal.SIGKILL, 5.0)):
-        if pid > 0:
-            _send(pid, order)
+        for process in family[:1] if order == how else family:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(order)
         deadline_s = monotonic_s() + wait_s
         while monotonic_s() < deadline_s:
             if not _is_held(record):
@@ -116,8 +120,10 @@ def _is_held(record: Path) -> bool:
     return False
 
 
-def _send(pid: int, order: signal.Signals) -> None:
+def _family(pid: int) -> list[psutil.Process]:
+    """Return the process and its descendants; none when it is gone."""
     try:
-        os.kill(pid, order)
-    except ProcessLookupError:
-        return
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except (psutil.NoSuchProcess, ValueError):
+        return []

@@ -1,0 +1,209 @@
+"""What an operator chooses: one frozen ``Settings``, read once, each part handed to the role that needs it.
+
+Here are the keys, their types, defaults and meanings; ``settings_source`` reads them from file and environment.
+Whatever an engineer tunes is not here but in a ``parameters`` module beside its algorithm.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from commons.clock import ClockAnchor
+from transit.intake.reception import IntakeSettings
+from transit.protocols import discover
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of keys."""
+
+
+if TYPE_CHECKING:
+
+    class Ports(Section, frozen=True):
+        """Port of each protocol."""
+else:
+    Ports = msgspec.defstruct(
+        "Ports",
+        [
+            (
+                name,
+                Annotated[
+                    Port | Literal["off"],
+                    Meta(description=f"Port of the protocol `{name}`; 0: any free one; `off`: not served"),
+                ],
+                protocol.default_port,
+            )
+            for name, protocol in discover().items()
+        ],
+        bases=(Section,),
+        kw_only=True,
+        frozen=True,
+    )
+
+
+class Gtfs(Section, frozen=True):
+    """The planned network."""
+
+    feed: Annotated[
+        Path | None, Meta(description="GTFS feed of the city, a zip file or a folder. The demo makes its own")
+    ] = None
+    cache: Annotated[
+        Path | None, Meta(description="Folder of compiled feeds; default: `network` in the data folder")
+    ] = None
+
+
+class Intake(Section, frozen=True):
+    """Where trackers report."""
+
+    host: Annotated[str, Meta(description="Address that trackers connect to; `0.0.0.0`: from everywhere")] = "127.0.0.1"
+    ports: Ports = Ports()
+    connections_max: Annotated[Count, Meta(description="Connections per protocol; one more is refused")] = 20_000
+    idle_s: Annotated[Positive, Meta(description="A tracker that says nothing for so many seconds is disconnected")] = (
+        900.0
+    )
+    reports_per_s: Annotated[
+        Positive, Meta(description="Reports per second and device, on average; a faster one waits")
+    ] = 20.0
+    reports_burst: Annotated[
+        Count, Meta(description="Reports at once before that average counts (stored-up fixes)")
+    ] = 5_000
+    failures_per_minute: Annotated[
+        Count, Meta(description="Failed sign-ins per minute and address before answers come late")
+    ] = 30
+
+
+class Web(Section, frozen=True):
+    """Pages, boards and the public API."""
+
+    host: Annotated[str, Meta(description="Address of pages, boards and API; `0.0.0.0`: from everywhere")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of pages, boards and API; 0: any free one")] = 8080
+    requests_per_s: Annotated[
+        Positive, Meta(description="API requests per second and client address, on average; above: status 429")
+    ] = 20.0
+    requests_burst: Annotated[Count, Meta(description="API requests at once before that average counts")] = 200
+    behind_proxy: Annotated[
+        bool, Meta(description="Take the client's address from X-Forwarded-For (only behind a proxy that sets it)")
+    ] = False
+
+
+class MetricsSection(Section, frozen=True):
+    """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
+
+    host: Annotated[str, Meta(description="Address of the metrics page of a single role")] = "127.0.0.1"
+    port: Annotated[
+        Port | Literal["off"], Meta(description="Port of the metrics page of a single role; `off`: none")
+    ] = "off"
+
+
+class ClockSection(Section, frozen=True):
+    """City time. Only a replay or a demo in fast motion sets it."""
+
+    wall_ms: Annotated[int, Meta(description="Wall-clock moment (epoch ms) at which city time was `clock.city_ms`")] = 0
+    city_ms: Annotated[int, Meta(description="City time (epoch ms) at the moment `clock.wall_ms`")] = 0
+    rate: Annotated[Positive, Meta(description="Seconds of city time that pass in one second")] = 1.0
+
+
+class Demo(Section, frozen=True):
+    """The simulated city of `ayaldama demo`."""
+
+    buses: Annotated[int, Meta(ge=1, le=2_000, description="Simulated buses at the busiest hour")] = 200
+    seed: Annotated[int, Meta(ge=0, description="Same seed, same traffic")] = 1
+    start: Annotated[
+        Literal["now", "morning", "evening"],
+        Meta(description="City time at the start: now, or 08:00 or 18:00 local time of today"),
+    ] = "now"
+
+
+class Settings(Section, frozen=True):
+    """All there is to choose."""
+
+    city: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z0-9][a-z0-9_-]{0,31}$",
+            description="Short name of the city in Redis keys; systems that share servers need different ones",
+        ),
+    ] = "kzo"
+    data_folder: Annotated[Path, Meta(description="Folder of all data: embedded servers, compiled feeds, logs")] = Path(
+        ".data"
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="Least important log lines that are written")
+    ] = "INFO"
+    redis_url: Annotated[
+        str,
+        Meta(
+            pattern="^$|^(redis|rediss|unix)://",
+            description="Redis or Valkey server (`redis://`, `rediss://` or `unix://`); empty: an embedded Valkey",
+        ),
+    ] = ""
+    postgres_url: Annotated[
+        str,
+        Meta(
+            pattern="^$|^postgres(ql)?://",
+            description="PostgreSQL database (`postgresql://`); empty: an embedded PostgreSQL",
+        ),
+    ] = ""
+    gtfs: Gtfs = Gtfs()
+    intake: Intake = Intake()
+    web: Web = Web()
+    metrics: MetricsSection = MetricsSection()
+    clock: ClockSection = ClockSection()
+    demo: Demo = Demo()
+
+    @property
+    def network_cache(self) -> Path:
+        """Folder of compiled feeds."""
+        return self.gtfs.cache or self.data_folder / "network"
+
+    @property
+    def clock_anchor(self) -> ClockAnchor | None:
+        """City time as all processes of this system share it; None: the wall's."""
+        clock = self.clock
+        if clock == ClockSection():
+            return None
+        return ClockAnchor(wall_ms=clock.wall_ms, city_ms=clock.city_ms, rate=clock.rate)
+
+    @property
+    def for_intake(self) -> IntakeSettings:
+        """The part of the intake role."""
+        intake = self.intake
+        ports = {name: port for name, port in msgspec.structs.asdict(intake.ports).items() if port != "off"}
+        return IntakeSettings(
+            ports=ports,
+            host=intake.host,
+            connections_max=intake.connections_max,
+            idle_s=intake.idle_s,
+            reports_per_s=intake.reports_per_s,
+            reports_burst=intake.reports_burst,
+            failures_per_minute=intake.failures_per_minute,
+        )
+
+
+def to_json(settings: Settings) -> bytes:
+    """Return ``settings`` for another process of ours; it holds passwords."""
+    return msgspec.json.encode(settings, enc_hook=_plain)
+
+
+def from_json(data: bytes) -> Settings:
+    """Return what ``to_json`` wrote."""
+    return msgspec.json.decode(data, type=Settings, dec_hook=read_path)
+
+
+def read_path(kind: type, value: Any) -> Any:
+    """Read a path (msgspec ``dec_hook``)."""
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise NotImplementedError(kind)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value))
