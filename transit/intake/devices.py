@@ -99,7 +99,7 @@ def new_key() -> str:
 
 def digest_of(key: str, salt: bytes) -> bytes:
     """Return the digest under which ``key`` is kept."""
-    return hashlib.blake2b(key.encode(), salt=salt, digest_size=32).digest()
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), salt=salt, digest_size=32).digest()
 
 
 def with_key(row: DeviceRow, key: str) -> Device:

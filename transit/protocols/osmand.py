@@ -18,7 +18,6 @@ vehicle is doing.
 """
 
 import base64
-import binascii
 import datetime as dt
 import math
 import urllib.parse
@@ -181,7 +180,7 @@ def _key_of_header(authorization: str) -> str:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # neither base64 nor UTF-8
             return ""
     return ""
 

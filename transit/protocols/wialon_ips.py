@@ -146,13 +146,13 @@ class WialonIpsDecoder:
         """Return the sign-in, or None and whether to close."""
         fields = message.split(b";")
         self._signed_in = False
-        self._checked = fields[0].startswith(b"2.")
+        self._checked = len(fields) > 2  # 1.1 has id and password; whatever has more must hold its checksum
         if self._checked:
             if _checked_text(message) is None:
                 self._refused.append(Refusal.CHECKSUM)
                 self._reply.append(b"#AL#10\r\n")
                 return None, True
-            fields = fields[1:-1]
+            fields = fields[1:-1] if fields[0].startswith(b"2.") else []
         device_id, key = fields if len(fields) == 2 else (b"", b"")
         if not 0 < len(device_id) <= ID_MAX or not device_id.isascii() or len(key) > KEY_MAX:
             self._refused.append(Refusal.STRUCTURE)
