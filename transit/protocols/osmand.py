@@ -121,7 +121,7 @@ def _read_json(request: Request, fields: Mapping[str, str]) -> Claim:
     """Take what can be taken of a batch; only a body of which nothing can be taken is an error."""
     try:
         body = _json.decode(request.body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _Refused(Refusal.STRUCTURE, "body", request.body[:_SHOWN_MAX], f"is not taken: {error}") from None
     messages = body if isinstance(body, list) else [body]
     if not messages:
@@ -298,7 +298,7 @@ def _hint(raw: msgspec.Raw | None) -> str:
         return ""
     try:
         return hint_of(str(_text.decode(raw)))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
 
 

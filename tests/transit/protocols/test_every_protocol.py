@@ -285,6 +285,13 @@ def test_rubbish_requests_are_answered_with_an_error_and_raise_nothing(name: str
             assert all(-90 <= fix.lat <= 90 and -180 <= fix.lon <= 180 for fix in outcome.fixes)
 
 
+@pytest.mark.parametrize("name", HTTP)
+def test_a_body_nested_without_end_is_an_error(name: str) -> None:
+    body = b'{"x":' + b"[" * 100_000
+    outcome = HTTP[name].new_decoder().read(Request(method="POST", query="", headers={}, body=body))
+    assert isinstance(outcome, BadRequest)
+
+
 def exchanges(path: Path) -> Iterator[tuple[Request, Capture]]:
     """Split an HTTP capture into its requests and what belongs to each."""
     for part in re.split(r"^(?=> )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
