@@ -95,17 +95,23 @@ class ServerHome:
         ]
 
 
-def open_home(folder: Path) -> ServerHome:
-    """Return the home in ``folder``, its folders made and owned as needed."""
+def open_home(folder: Path, *, servers: bool = True) -> ServerHome:
+    """Return the home in ``folder``, its folders made and owned as needed; ``servers``: some are to be started."""
     folder = folder.resolve()
     for path in (folder, folder / "run", folder / "logs"):
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    user = _user_for(folder / "postgres") if os.geteuid() == 0 else None
     sockets = _sockets_folder(folder)
-    home = ServerHome(folder=folder, sockets=sockets, user=user)
+    if not servers:
+        return ServerHome(folder=folder, sockets=sockets, user=None)
+    user = _user_for(folder / "postgres") if os.geteuid() == 0 else None
     for path in (folder / "valkey", sockets / "pg", sockets / "vk"):
         _own_folder(path, user)
-    return home
+    return ServerHome(folder=folder, sockets=sockets, user=user)
+
+
+def postgres_url(home: ServerHome) -> str:
+    """Return how to reach the embedded PostgreSQL of ``home``, when it runs."""
+    return f"postgresql://ayaldama@/{DATABASE}?host={urllib.parse.quote(str(home.sockets / 'pg'), safe='/')}"
 
 
 def start_valkey(home: ServerHome) -> Server:
@@ -157,9 +163,7 @@ def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None
 
     process = _launch(home, "postgres", program, signal.SIGINT, clean)  # SIGINT: PostgreSQL's "fast shutdown"
     _wait(home, "postgres", process, lambda: _database_is_there(data, sockets))
-    host = urllib.parse.quote(str(sockets), safe="/")
-    url = f"postgresql://ayaldama@/{DATABASE}?host={host}"
-    return Server(name="postgres", url=url, process=process, stop_signal=signal.SIGINT)
+    return Server(name="postgres", url=postgres_url(home), process=process, stop_signal=signal.SIGINT)
 
 
 def _valkey_program() -> Path:

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ayaldama.embedded import ServerHome, open_home, start_postgres, start_valkey
+from tests.chromium import find_chromium
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,12 @@ async def postgres(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a real Chromium for tests marked ``browser``."""
+    found = find_chromium()
+    if found is None:
+        pytest.skip("no Chromium: apt install chromium, or name one by AYALDAMA_CHROMIUM")
+    return found
