@@ -1,1 +1,80 @@
-"""The front door: index page, figures of the demo, and the browser files that everything else uses."""
+"""The front door: index page, figures of the demo, and the browser files that everything else uses.
+
+The page speaks kk, ru and en; its look is ``/static/map/design.css``, shared with the map.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ayaldama.web.city import city_of
+from ayaldama.web.vendor import INSTALLED, vendor_routes
+from commons.assets import asset_of, asset_route
+from commons.clock import Clock
+from commons.texts import load_catalogue
+from gtfs_data.network import Network
+from transit.keys import Keys
+
+HERE: Final = Path(__file__).parent
+
+
+class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /api/demo``: the simulator's figures as it wrote them, None when no simulator runs."""
+
+    server_ms: int
+    rate: float
+    osmand_port: int | None
+    figures: msgspec.Raw | None
+
+
+def routes(
+    network: Network,
+    *,
+    redis: "Redis",
+    keys: Keys,
+    clock: Clock,
+    osmand_port: int | None = None,
+    installed: Path = INSTALLED,
+) -> list[web.RouteDef]:
+    """Return the routes of the index page, ``/api/city``, ``/api/demo`` and ``/vendor/…``.
+
+    ``osmand_port``: where positions can be sent to by HTTP, for the example on the page.
+    """
+    city = asset_of(msgspec.json.encode(city_of(network)), "application/json")
+    catalogue = {language: dict(texts) for language, texts in load_catalogue("ayaldama.web").items()}
+    texts = asset_of(msgspec.json.encode(catalogue), "application/json")
+
+    async def answer_city(request: web.Request) -> web.Response:
+        return city.answer(request, max_age_s=0)
+
+    async def answer_texts(request: web.Request) -> web.Response:
+        return texts.answer(request, max_age_s=0)
+
+    async def answer_demo(request: web.Request) -> web.Response:
+        try:
+            figures = await redis.get(keys.demo)
+        except RedisError:
+            figures = None  # the page says that there are no figures; the servers' health is told by /readyz
+        answer = DemoAnswer(
+            server_ms=clock.now_ms(),
+            rate=clock.rate,
+            osmand_port=osmand_port,
+            figures=msgspec.Raw(figures) if figures else None,
+        )
+        return web.Response(
+            body=msgspec.json.encode(answer), content_type="application/json", headers={"Cache-Control": "no-store"}
+        )
+
+    return [
+        asset_route("/", HERE / "index.html"),
+        asset_route("/static/index/index.css", HERE / "index.css"),
+        asset_route("/static/index/index.js", HERE / "index.js"),
+        web.get("/static/index/texts.json", answer_texts),
+        web.get("/api/city", answer_city),
+        web.get("/api/demo", answer_demo),
+        *vendor_routes(installed),
+    ]

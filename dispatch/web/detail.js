@@ -1,0 +1,136 @@
+// The card of what was clicked: a vehicle with the stops ahead of it, or a stop with the way to its board.
+
+const AHEAD_SHOWN = 6;
+
+export class Detail {
+  /** @param {{root: HTMLElement, words: object, city: object, closed: () => void, stopChosen: (id: string) => void}} parts */
+  constructor({ root, words, city, closed, stopChosen }) {
+    this.root = root;
+    this.words = words;
+    this.city = city;
+    this.stopChosen = stopChosen;
+    this.ahead = [];
+    this.kind = "";
+    root.querySelector("[data-close]").addEventListener("click", closed);
+    this.head = root.querySelector(".card-head");
+    this.facts = root.querySelector(".card-facts");
+    this.aheadBox = root.querySelector(".card-ahead");
+    this.foot = root.querySelector(".card-foot");
+  }
+
+  hide() {
+    this.root.hidden = true;
+    this.kind = "";
+    this.ahead = [];
+  }
+
+  showVehicle(vehicle, nowMs) {
+    const { words, city } = this;
+    if (this.kind !== `vehicle ${vehicle.id}`) {
+      this.kind = `vehicle ${vehicle.id}`;
+      this.ahead = [];
+    }
+    const route = city.route(vehicle.route);
+    this.heading(words.say("vehicle.bus", { id: vehicle.id }), route, words.say(`phase.${vehicle.phase}`), vehicle.phase);
+    const headsign = words.name(city.pattern(vehicle.pattern)?.headsign);
+    const next = vehicle.next_stop ? words.name(city.stop(vehicle.next_stop)?.name) || vehicle.next_stop : "";
+    const assigned = vehicle.phase === "in_service" || vehicle.phase === "layover";
+    this.list([
+      ["vehicle.towards", headsign],
+      ["vehicle.next_stop", next && vehicle.next_ms ? `${next} · ${words.until(vehicle.next_ms, nowMs)}` : next],
+      ["vehicle.against_timetable", assigned ? words.deviation(vehicle.deviation_s) : "", lateness(vehicle.deviation_s)],
+      ["vehicle.speed", vehicle.speed_mps === undefined ? "" : words.say("time.kmh", { n: Math.round(vehicle.speed_mps * 3.6) })],
+      ["vehicle.position_age", words.age((nowMs - vehicle.fix_ms) / 1000)],
+    ]);
+    this.aheadBox.hidden = this.ahead.length === 0;
+    this.aheadBox.querySelector("h3").textContent = words.say("vehicle.expected");
+    this.aheadBox.querySelector("ol").replaceChildren(
+      ...this.ahead
+        .filter((stop) => stop.arrival_ms > nowMs - 15_000)
+        .slice(0, AHEAD_SHOWN)
+        .map((stop) => this.aheadRow(stop, nowMs)),
+    );
+    this.foot.replaceChildren();
+    this.root.hidden = false;
+  }
+
+  aheadRow(stop, nowMs) {
+    const row = document.createElement("li");
+    const name = document.createElement("button");
+    name.type = "button";
+    name.textContent = this.words.name(this.city.stop(stop.stop)?.name) || stop.stop;
+    name.addEventListener("click", () => this.stopChosen(stop.stop));
+    const time = document.createElement("span");
+    time.className = "ahead-time";
+    time.textContent = this.words.until(stop.arrival_ms, nowMs);
+    const range = document.createElement("span");
+    range.className = "ahead-range";
+    range.textContent = this.words.say("time.between", {
+      from: this.words.clockTime(stop.arrival_p10_ms),
+      to: this.words.clockTime(stop.arrival_p90_ms),
+    });
+    row.append(name, range, time);
+    return row;
+  }
+
+  showStop(stop) {
+    const { words, city } = this;
+    this.kind = `stop ${stop.id}`;
+    this.heading(words.name(stop.name), undefined, stop.code ? words.say("stop.code", { code: stop.code }) : "", "");
+    this.list([]);
+    this.aheadBox.hidden = true;
+    const badges = document.createElement("p");
+    badges.className = "badges";
+    badges.setAttribute("aria-label", words.say("stop.routes"));
+    for (const id of stop.routes) badges.append(routeBadge(city.route(id)), " ");
+    const link = document.createElement("a");
+    link.className = "button";
+    link.href = `/board/${encodeURIComponent(stop.id)}?lang=${words.language}`;
+    link.textContent = words.say("stop.open_board");
+    this.foot.replaceChildren(badges, link);
+    this.root.hidden = false;
+  }
+
+  heading(title, route, note, phase) {
+    const text = document.createElement("h2");
+    text.textContent = title;
+    const below = document.createElement("p");
+    below.textContent = note;
+    if (phase) below.dataset.phase = phase;
+    const words = document.createElement("div");
+    words.append(text, below);
+    this.head.replaceChildren(...(route ? [routeBadge(route)] : []), words);
+  }
+
+  list(facts) {
+    const rows = facts
+      .filter(([, value]) => value)
+      .flatMap(([key, value, mark]) => {
+        const term = document.createElement("dt");
+        term.textContent = this.words.say(key);
+        const meaning = document.createElement("dd");
+        meaning.textContent = value;
+        if (mark) meaning.dataset.late = mark;
+        return [term, meaning];
+      });
+    this.facts.replaceChildren(...rows);
+  }
+}
+
+/** How a deviation is coloured: late from 3 minutes, early from 1, as passengers feel it. */
+export function lateness(seconds) {
+  if (seconds === undefined || seconds === null) return "";
+  if (seconds >= 180) return "late";
+  return seconds <= -60 ? "early" : "on-time";
+}
+
+export function routeBadge(route) {
+  const badge = document.createElement("span");
+  badge.className = "route-badge";
+  badge.textContent = route?.name ?? "–";
+  if (route) {
+    badge.style.setProperty("--badge", route.colour);
+    badge.style.setProperty("--on-badge", route.text_colour);
+  }
+  return badge;
+}
