@@ -1,0 +1,159 @@
+"""A recorded day through the tracker, causally: a prediction made at a moment knows only what was heard until then."""
+
+import csv
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gtfs_data.network import Network
+from transit.accuracy.recording import Recording
+from transit.outcomes import Rejection
+from transit.tracking.predict import Predictions
+from transit.tracking.tracker import Tracker
+
+COLUMNS: Final = (
+    "made_at",
+    "vehicle_id",
+    "route_id",
+    "direction_id",
+    "trip_id",
+    "stop_id",
+    "stop_sequence",
+    "arrival",
+    "arrival_p10",
+    "arrival_p90",
+)
+HORIZON_S: Final = 1_800  # predictions are written up to half an hour ahead
+STEP_MS: Final = 60_000  # nothing is read in between: a step is as long as the time between predictions, at most this
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did."""
+
+    reports: int
+    accepted: int
+    rejected: dict[Rejection, int]
+    vehicles: int
+    vehicles_predicted: int
+    predictions: int
+    stop_events: int
+
+
+class Sink(Protocol):
+    """Where predictions go, a table at a time."""
+
+    def write(self, table: pa.Table) -> None:
+        """Take one table of ``COLUMNS``."""
+
+
+def replay(
+    network: Network,
+    recording: Recording,
+    *,
+    every_s: int = 60,
+    sink: Sink | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Replayed:
+    """Drive ``recording`` through a new tracker; write predictions once every ``every_s`` of recorded time.
+
+    ``progress`` is told how many reports are done.
+    """
+    tracker = Tracker(network)
+    next_ms = -(-recording.first_ms // (1000 * every_s)) * 1000 * every_s
+    rejected: dict[Rejection, int] = {}
+    predicted: set[int] = set()
+    reports = accepted = written = events = 0
+    step_ms = int(np.gcd(STEP_MS, 1000 * every_s))
+    for until_ms, batch in recording.steps(step_ms):
+        changes = tracker.advance(batch, until_ms)
+        reports += len(batch)
+        accepted += changes.accepted
+        events += len(changes.stop_events)
+        for reason, count in changes.rejected.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+        if until_ms >= next_ms:
+            next_ms += 1000 * every_s
+            table, vehicles = prediction_table(network, tracker, until_ms)
+            predicted.update(vehicles)
+            written += table.num_rows
+            if sink is not None and table.num_rows:
+                sink.write(table)
+        if progress is not None:
+            progress(reports)
+    return Replayed(reports, accepted, rejected, len(tracker.fleet), len(predicted), written, events)
+
+
+def prediction_table(network: Network, tracker: Tracker, made_ms: int) -> tuple[pa.Table, set[int]]:
+    """Return what the tracker expects at ``made_ms`` within half an hour, and for which vehicles."""
+    predictions: Predictions = tracker.predictions(made_ms)
+    near = np.flatnonzero(predictions.arrival_ms - made_ms <= 1000 * HORIZON_S)
+    vehicle, leg, row = predictions.vehicle[near], predictions.leg[near], predictions.row[near]
+    fleet, patterns = tracker.fleet, network.patterns
+    pattern = fleet.run_pattern[vehicle, leg]
+    trip = fleet.run_trip[vehicle, leg]
+    table = pa.table(
+        {
+            "made_at": pa.array(np.full(len(near), made_ms // 1000, dtype=np.int64)),
+            "vehicle_id": [fleet.vehicle_ids[i] for i in vehicle.tolist()],
+            "route_id": [network.routes.ids[i] for i in patterns.route[pattern].tolist()],
+            "direction_id": pa.array(patterns.direction[pattern].astype(np.int64)),
+            "trip_id": [network.trips.ids[i] if i >= 0 else "" for i in trip.tolist()],
+            "stop_id": [network.stops.ids[i] for i in patterns.stop[row].tolist()],
+            "stop_sequence": pa.array(patterns.stop_sequence[row].astype(np.int64)),
+            "arrival": pa.array(np.rint(predictions.arrival_ms[near] / 1000).astype(np.int64)),
+            "arrival_p10": pa.array(np.rint(predictions.p10_ms[near] / 1000).astype(np.int64)),
+            "arrival_p90": pa.array(np.rint(predictions.p90_ms[near] / 1000).astype(np.int64)),
+        }
+    )
+    return table, set(vehicle.tolist())
+
+
+class PredictionsFile:
+    """Writes predictions as CSV, gzipped CSV or Parquet, by the file's suffix; whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+            raise ValueError(f"{path.name}: predictions are written as .csv, .csv.gz or .parquet")
+        self._path = path
+        self._part = path.with_name(f".{path.name}.part")
+        self._text: TextIO | None = None
+        self._parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        """Open the file."""
+        if not self._path.name.endswith(".parquet"):
+            opened = gzip.open if self._path.suffix == ".gz" else open
+            self._text = opened(self._part, "wt", encoding="utf-8", newline="")
+            csv.writer(self._text).writerow(COLUMNS)
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Append one table."""
+        if self._text is not None:
+            columns = (table.column(name).to_pylist() for name in COLUMNS)
+            csv.writer(self._text).writerows(zip(*columns, strict=True))
+            return
+        if self._parquet is None:
+            self._parquet = pq.ParquetWriter(self._part, table.schema)
+        self._parquet.write_table(table)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; a file half written because of an error does not stay."""
+        if self._text is not None:
+            self._text.close()
+        if self._parquet is not None:
+            self._parquet.close()
+        if kind is None and self._part.exists():
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)

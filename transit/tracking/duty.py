@@ -1,0 +1,254 @@
+"""Runs begin, are waited for and end: what a vehicle is doing, decided when something about it changes.
+
+These are the few vehicles of a batch that change what they do, so they are taken one at a time.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gtfs_data.network import Network
+from transit.outcomes import Phase
+from transit.tracking.assign import Lines
+from transit.tracking.changes import PHASES
+from transit.tracking.fleet import Fleet
+from transit.tracking.geometry import Geometry
+from transit.tracking.match import Step, forget
+from transit.tracking.parameters import Parameters
+from transit.tracking.runs import Run, RunBook
+
+Index = npt.NDArray[np.int64]
+
+UNASSIGNED, IN_SERVICE, LAYOVER, OFF_ROUTE = (
+    PHASES.index(phase) for phase in (Phase.UNASSIGNED, Phase.IN_SERVICE, Phase.LAYOVER, Phase.OFF_ROUTE)
+)
+
+
+class Duty:
+    """Begins and ends runs. What it decides is written to ``Fleet``."""
+
+    def __init__(
+        self, network: Network, geometry: Geometry, lines: Lines, runs: RunBook, parameters: Parameters
+    ) -> None:
+        self._network, self._geometry, self._lines = network, geometry, lines
+        self._runs, self._parameters = runs, parameters
+
+    def take_hints(
+        self,
+        fleet: Fleet,
+        step: Step,
+        trip_id: Sequence[str],
+        block_id: Sequence[str],
+        route_id: Sequence[str],
+        direction_id: Index,
+    ) -> None:
+        """Note what the feed says the vehicles are on; a changed word makes the vehicle looked for anew."""
+        network, vehicle = self._network, step.vehicle
+        trip = np.array([network.trip_by_id.get(word, -1) if word else -1 for word in trip_id], dtype=np.int64)
+        block = np.array([network.block_by_id.get(word, -1) if word else -1 for word in block_id], dtype=np.int64)
+        route = np.array([network.route_by_id.get(word, -1) if word else -1 for word in route_id], dtype=np.int64)
+        for i in np.flatnonzero((block >= 0) & (trip < 0)).tolist():
+            trip[i] = self._trip_of_block(fleet, int(vehicle[i]), int(block[i]), int(step.fix_ms[i]))
+        changed = (
+            (trip != fleet.hint_trip[vehicle])
+            | (route != fleet.hint_route[vehicle])
+            | (direction_id != fleet.hint_direction[vehicle])
+        )
+        fleet.hint_trip[vehicle], fleet.hint_block[vehicle] = trip, block
+        fleet.hint_route[vehicle], fleet.hint_direction[vehicle] = route, direction_id
+        for i in np.flatnonzero(changed).tolist():
+            row = int(vehicle[i])
+            if not self._agrees(fleet, row):
+                forget(fleet, vehicle[i : i + 1])
+
+    def begin(self, fleet: Fleet, vehicle: Index, slot: Index) -> None:
+        """Let each vehicle believe its hypothesis ``slot`` and find its run."""
+        if not len(vehicle):
+            return
+        taken = self._taken(fleet)
+        for row, chosen in zip(vehicle.tolist(), slot.tolist(), strict=True):
+            pattern = int(fleet.guess_pattern[row, chosen])
+            offset_m = float(fleet.guess_offset_m[row, chosen])
+            now_ms = int(fleet.fix_ms[row])
+            trip = int(fleet.hint_trip[row])
+            waiting = self._waits(pattern, offset_m)
+            if trip >= 0 and int(self._network.trips.pattern[trip]) == pattern:
+                at = int(self._geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
+                run = self._runs.of_trip(trip, at - int(self._geometry.first[pattern]), now_ms)
+            else:
+                run = self._find(pattern, offset_m, now_ms, taken, waiting=waiting)
+            self._enter(fleet, row, chosen, run, departed=not waiting)
+            taken.add((run.day, run.trip, run.zero_ms))
+
+    def progress(self, fleet: Fleet, step: Step, now_ms: int) -> None:
+        """Say what phase each vehicle of ``step`` is in; end the runs that are over and begin what follows."""
+        vehicle = step.vehicle
+        parameters, geometry = self._parameters, self._geometry
+        on_run = fleet.slot[vehicle] >= 0
+        was = fleet.phase[vehicle]
+        lost = ~on_run & (was != UNASSIGNED) & (was != LAYOVER)
+        fleet.phase[vehicle[lost]] = np.where(was[lost] == IN_SERVICE, OFF_ROUTE, was[lost])
+        fleet.phase[vehicle[lost & (was == PHASES.index(Phase.SILENT))]] = UNASSIGNED
+        forgotten = ~on_run & (was == LAYOVER) & (step.moved_m > parameters.terminal_m)
+        fleet.phase[vehicle[forgotten]] = UNASSIGNED
+        row = vehicle[on_run]
+        pattern = fleet.pattern[row]
+        first, last = geometry.first[pattern], geometry.first[pattern + 1] - 1
+        left = fleet.offset_m[row] > geometry.offset_m[first] + parameters.departed_m
+        fleet.departed[row] = np.maximum(fleet.departed[row], left)
+        departed = fleet.departed[row] > 0
+        off = fleet.bad_fixes[row] >= parameters.bad_fixes_off_route
+        fleet.phase[row] = np.where(off & departed, OFF_ROUTE, np.where(departed, IN_SERVICE, LAYOVER))
+        remaining_m = geometry.offset_m[last] - fleet.offset_m[row]
+        over = departed & (remaining_m <= parameters.finished_m)
+        for vehicle_row in row[over].tolist():
+            self._finish(fleet, vehicle_row, now_ms)
+
+    def _agrees(self, fleet: Fleet, row: int) -> bool:
+        """Return whether what the feed says now is what the vehicle is already believed to do."""
+        if fleet.slot[row] < 0:
+            return False
+        pattern = int(fleet.pattern[row])
+        trip, route = int(fleet.hint_trip[row]), int(fleet.hint_route[row])
+        if trip >= 0:
+            return trip == int(fleet.run_trip[row, 0])
+        if route < 0:
+            return True
+        direction = int(fleet.hint_direction[row])
+        return int(self._lines.route[pattern]) == route and direction in (-1, int(self._lines.direction[pattern]))
+
+    def _trip_of_block(self, fleet: Fleet, row: int, block: int, now_ms: int) -> int:
+        """Return the trip of ``block`` that the vehicle is on or does next, -1 when its day is over."""
+        trip = int(fleet.run_trip[row, 0])
+        if fleet.slot[row] >= 0 and trip >= 0 and int(self._network.trips.block[trip]) == block:
+            return trip
+        run = self._runs.block_at(block, now_ms)
+        return run.trip if run is not None else -1
+
+    def _waits(self, pattern: int, offset_m: float) -> bool:
+        first_m = float(self._geometry.offset_m[self._geometry.first[pattern]])
+        return offset_m <= first_m + self._parameters.departed_m
+
+    def _taken(self, fleet: Fleet) -> set[tuple[int, int, int]]:
+        count = len(fleet)
+        busy = np.flatnonzero((fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0))
+        return set(
+            zip(
+                fleet.run_day[busy, 0].tolist(),
+                fleet.run_trip[busy, 0].tolist(),
+                fleet.run_zero_ms[busy, 0].tolist(),
+                strict=True,
+            )
+        )
+
+    def _find(
+        self, pattern: int, offset_m: float, now_ms: int, taken: set[tuple[int, int, int]], *, waiting: bool
+    ) -> Run:
+        geometry = self._geometry
+        at = int(geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
+        after = min(at + 1, int(geometry.first[pattern + 1]) - 1)
+        length_m = max(float(geometry.offset_m[after] - geometry.offset_m[at]), 1.0)
+        share = min(max((offset_m - float(geometry.offset_m[at])) / length_m, 0.0), 1.0)
+        row = at - int(geometry.first[pattern])
+        run = self._runs.scheduled(pattern, share, row, now_ms, taken, waiting=waiting)
+        if run is not None:
+            return run
+        start_ms = now_ms + round(1000 * self._parameters.layover_s) if waiting else now_ms
+        return self._runs.headway(pattern, start_ms)
+
+    def _enter(self, fleet: Fleet, row: int, slot: int, run: Run, *, departed: bool) -> None:
+        """Put the vehicle on ``run``, at the place that its hypothesis ``slot`` says."""
+        offset_m = float(fleet.guess_offset_m[row, slot])
+        fleet.slot[row] = slot
+        fleet.pattern[row] = run.pattern
+        fleet.offset_m[row] = offset_m
+        fleet.front_m[row], fleet.front_ms[row] = offset_m, fleet.fix_ms[row]
+        fleet.departed[row] = int(departed)
+        fleet.bad_fixes[row] = 0
+        fleet.last_route[row] = self._lines.route[run.pattern]
+        fleet.passed_row[row], fleet.passed_ms[row], fleet.entered_ms[row] = -1, 0, 0
+        if not departed:
+            fleet.entered_ms[row] = fleet.fix_ms[row]  # it stands at the first stop: this is when it was seen there
+        self._put(fleet, row, 0, run)
+        self._plan_next(fleet, row, run)
+
+    def _plan_next(self, fleet: Fleet, row: int, run: Run) -> None:
+        following = None
+        if run.trip >= 0 and run.scheduled:
+            block = int(self._network.trips.block[run.trip])
+            following = self._runs.next_of_block(block, run.day, run.start_ms + 1)
+        if following is None:
+            fleet.run_trip[row, 1] = fleet.run_pattern[row, 1] = -1
+            fleet.run_scheduled[row, 1] = fleet.run_start_ms[row, 1] = 0
+        else:
+            self._put(fleet, row, 1, following)
+
+    def _put(self, fleet: Fleet, row: int, leg: int, run: Run) -> None:
+        fleet.run_trip[row, leg] = run.trip
+        fleet.run_zero_ms[row, leg] = run.zero_ms
+        fleet.run_day[row, leg] = run.day
+        fleet.run_start_ms[row, leg] = run.start_ms
+        fleet.run_scheduled[row, leg] = int(run.scheduled)
+        fleet.run_pattern[row, leg] = run.pattern
+
+    def _finish(self, fleet: Fleet, row: int, now_ms: int) -> None:
+        """End the run; wait for the next one if it begins here."""
+        pattern, route = int(fleet.pattern[row]), int(fleet.last_route[row])
+        following = None
+        if fleet.run_pattern[row, 1] >= 0:
+            following = self._next_leg(fleet, row)
+        forget(fleet, np.array([row]))
+        fleet.last_pattern[row] = pattern
+        fleet.phase[row] = LAYOVER
+        place = (fleet.x[row : row + 1], fleet.y[row : row + 1])
+        if following is None:
+            following = self._turn(fleet, row, route, place, now_ms)
+        if following is None:
+            return
+        self._sit(fleet, row, following)
+
+    def _next_leg(self, fleet: Fleet, row: int) -> Run:
+        return Run(
+            trip=int(fleet.run_trip[row, 1]),
+            day=int(fleet.run_day[row, 1]),
+            zero_ms=int(fleet.run_zero_ms[row, 1]),
+            start_ms=int(fleet.run_start_ms[row, 1]),
+            scheduled=bool(fleet.run_scheduled[row, 1]),
+            pattern=int(fleet.run_pattern[row, 1]),
+        )
+
+    def _turn(
+        self,
+        fleet: Fleet,
+        row: int,
+        route: int,
+        place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        now_ms: int,
+    ) -> Run | None:
+        """Return the run of the same route that begins where the vehicle stands, if exactly that is plausible."""
+        if fleet.hint_trip[row] >= 0:
+            return None
+        patterns = self._lines.of_route[route]
+        direction = int(fleet.hint_direction[row])
+        if direction >= 0:
+            patterns = patterns[self._lines.direction[patterns] == direction]
+        if not len(patterns):
+            return None
+        many = (np.repeat(place[0], len(patterns)), np.repeat(place[1], len(patterns)))
+        gap_m = np.hypot(*self._geometry.from_first_stop(patterns, many))
+        near = patterns[gap_m <= self._parameters.terminal_m]
+        if not len(near):
+            return None
+        best = int(near[np.argmax(self._lines.popularity[near])])
+        first_m = float(self._geometry.offset_m[self._geometry.first[best]])
+        return self._find(best, first_m, int(fleet.fix_ms[row]), self._taken(fleet), waiting=True)
+
+    def _sit(self, fleet: Fleet, row: int, run: Run) -> None:
+        """Let the vehicle wait at the first stop of ``run``."""
+        fleet.guess_pattern[row, 0] = run.pattern
+        fleet.guess_offset_m[row, 0] = self._geometry.offset_m[self._geometry.first[run.pattern]]
+        fleet.guess_odds[row, 0] = self._parameters.odds_assign
+        fleet.guess_gap_m[row, 0] = fleet.guess_progress_m[row, 0] = 0.0
+        self._enter(fleet, row, 0, run, departed=False)
+        fleet.phase[row] = LAYOVER

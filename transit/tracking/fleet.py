@@ -1,0 +1,188 @@
+"""The tracker's whole memory: one row per vehicle in arrays, and what was learned of the links.
+
+Everything here is saved in a checkpoint, and nothing else is needed to go on. Times are epoch milliseconds, 0 for
+never; -1 stands for no pattern, trip, row and so on. Only the stages of ``Tracker.advance`` write here.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+LEGS: Final = 2  # the run under way, and the next one of the block
+NOTHING: Final = frozenset(
+    (
+        *("hint_trip", "hint_block", "hint_route", "hint_direction", "guess_pattern", "slot", "pattern", "last_route"),
+        *("last_pattern", "run_trip", "run_pattern", "passed_row", "shown_trip", "shown_pattern"),
+    )
+)  # columns of indexes: new rows begin as -1
+
+
+class _Column(msgspec.Struct, frozen=True, array_like=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class _Saved(msgspec.Struct, frozen=True, array_like=True):
+    vehicle_ids: list[str]
+    now_ms: int
+    vehicles: dict[str, _Column]
+    links: dict[str, _Column]
+
+
+class LinkMemory:
+    """Observed times per link, fading: ``recent_…`` within the hour, ``usual_…`` within weeks."""
+
+    def __init__(self, count: int) -> None:
+        self.recent_sum_s: Floats = np.zeros(count)
+        self.recent_weight: Floats = np.zeros(count)
+        self.usual_sum_s: Floats = np.zeros(count)
+        self.usual_weight: Floats = np.zeros(count)
+        self.seen_ms: Ints = np.zeros(count, dtype=np.int64)
+
+
+class Vehicles:
+    """Columns with one row per vehicle. The lengths of ``slots`` and ``stops`` columns are given at the start."""
+
+    def __init__(self, capacity: int, *, slots: int, stops: int) -> None:
+        # what the vehicle said last, and how it moved
+        self.fix_ms = _ints(capacity)
+        self.lat, self.lon = _floats(capacity), _floats(capacity)
+        self.x, self.y = _floats(capacity), _floats(capacity)
+        self.speed_mps, self.heading_deg = _floats(capacity), _floats(capacity)
+        self.hint_trip, self.hint_block = _ints(capacity), _ints(capacity)
+        self.hint_route, self.hint_direction = _ints(capacity), _ints(capacity)
+        self.jumps = _ints(capacity)  # in a row, disbelieved
+        self.moved_x, self.moved_y = _floats(capacity), _floats(capacity)  # where it was when it last moved visibly
+        self.moved_ms = _ints(capacity)
+        # hypotheses: one column per slot
+        self.guess_pattern = _ints(capacity, slots)
+        self.guess_offset_m = _floats(capacity, slots)
+        self.guess_odds = _floats(capacity, slots)
+        self.guess_progress_m = _floats(capacity, slots)
+        self.guess_gap_m = _floats(capacity, slots)
+        self.seeded_ms = _ints(capacity)
+        self.seeded_x, self.seeded_y = _floats(capacity), _floats(capacity)
+        # the assignment: the believed slot, and what follows from it
+        self.slot = _ints(capacity)
+        self.pattern = _ints(capacity)
+        self.offset_m = _floats(capacity)
+        self.front_m = _floats(capacity)  # furthest offset reached: stops behind it are passed
+        self.front_ms = _ints(capacity)
+        self.phase = _ints(capacity)
+        self.bad_fixes = _ints(capacity)  # in a row, off the line
+        self.departed = _ints(capacity)  # 1 once it left the first stop
+        self.last_route, self.last_pattern = _ints(capacity), _ints(capacity)
+        # passages
+        self.passed_row, self.passed_ms = _ints(capacity), _ints(capacity)
+        self.entered_ms = _ints(capacity)  # arrival at the stop it stands at, not yet left
+        # runs: one column per leg; stop times count from ``run_zero_ms``
+        self.run_trip, self.run_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
+        self.run_zero_ms, self.run_start_ms = _ints(capacity, LEGS), _ints(capacity, LEGS)
+        self.run_day = _ints(capacity, LEGS)  # service date, proleptic ordinal
+        self.run_scheduled = _ints(capacity, LEGS)
+        # what is published: the runs, and the arrival at stop k of each, 0 for none
+        self.shown_on_map = _ints(capacity)
+        self.shown_trip, self.shown_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
+        self.shown_start_ms, self.shown_day = _ints(capacity, LEGS), _ints(capacity, LEGS)
+        self.shown_first, self.shown_last = _ints(capacity, LEGS), _ints(capacity, LEGS)
+        self.shown_ms = _ints(capacity, LEGS, stops)
+        for name in NOTHING:
+            getattr(self, name).fill(-1)
+
+
+class Fleet(Vehicles):
+    """All vehicles ever heard, by row, and the links they run on."""
+
+    def __init__(self, *, slots: int, links: int, stops: int) -> None:
+        super().__init__(0, slots=slots, stops=stops)
+        self._slots, self._stops, self._capacity = slots, stops, 0
+        self.vehicle_ids: list[str] = []
+        self._row_of: dict[str, int] = {}
+        self.links = LinkMemory(links)
+        self.now_ms = 0
+
+    def __len__(self) -> int:
+        """Return the number of vehicles ever heard."""
+        return len(self.vehicle_ids)
+
+    def rows_for(self, vehicle_ids: Iterable[str]) -> Ints:
+        """Return the row of each vehicle, new rows for vehicles never heard before."""
+        row_of = self._row_of
+        rows = []
+        for vehicle_id in vehicle_ids:
+            row = row_of.get(vehicle_id)
+            if row is None:
+                row = row_of[vehicle_id] = len(self.vehicle_ids)
+                self.vehicle_ids.append(vehicle_id)
+            rows.append(row)
+        if len(self.vehicle_ids) > self._capacity:
+            self._grow(max(64, 2 * len(self.vehicle_ids)))
+        return np.array(rows, dtype=np.int64)
+
+    def save(self) -> bytes:
+        """Return everything as bytes for ``load``."""
+        saved = _Saved(
+            self.vehicle_ids,
+            self.now_ms,
+            {name: _pack(array[: len(self)]) for name, array in _arrays(self).items()},
+            {name: _pack(array) for name, array in _arrays(self.links).items()},
+        )
+        return zlib.compress(msgspec.msgpack.encode(saved), 1)
+
+    @classmethod
+    def load(cls, data: bytes, *, slots: int, links: int, stops: int) -> "Fleet":
+        """Return the fleet that ``save`` wrote.
+
+        Raises:
+            ValueError: if ``data`` is broken or was written for other parameters or another network.
+        """
+        try:
+            saved = msgspec.msgpack.decode(zlib.decompress(data), type=_Saved)
+        except (zlib.error, msgspec.MsgspecError) as error:
+            raise ValueError(f"checkpoint cannot be read: {error}") from error
+        fleet = cls(slots=slots, links=links, stops=stops)
+        fleet.rows_for(saved.vehicle_ids)
+        fleet.now_ms = saved.now_ms
+        _fill(_arrays(fleet), saved.vehicles, len(fleet))
+        _fill(_arrays(fleet.links), saved.links, links)
+        return fleet
+
+    def _grow(self, capacity: int) -> None:
+        larger = Vehicles(capacity, slots=self._slots, stops=self._stops)
+        for name, array in _arrays(self).items():
+            wider = _arrays(larger)[name]
+            wider[: len(array)] = array
+            setattr(self, name, wider)
+        self._capacity = capacity
+
+
+def _arrays(owner: Vehicles | LinkMemory) -> dict[str, npt.NDArray[np.generic]]:
+    return {name: value for name, value in vars(owner).items() if isinstance(value, np.ndarray)}
+
+
+def _fill(arrays: dict[str, npt.NDArray[np.generic]], columns: dict[str, _Column], count: int) -> None:
+    for name, array in arrays.items():
+        column = columns.get(name)
+        if column is None or column.shape != (count, *array.shape[1:]) or column.dtype != array.dtype.str:
+            raise ValueError(f"checkpoint was written for another network or by another tracker: column {name}")
+        array[:count] = np.frombuffer(column.data, dtype=array.dtype).reshape(column.shape)
+
+
+def _ints(*shape: int) -> Ints:
+    return np.zeros(shape, dtype=np.int64)
+
+
+def _floats(*shape: int) -> Floats:
+    return np.zeros(shape)
+
+
+def _pack(array: npt.NDArray[np.generic]) -> _Column:
+    return _Column(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())

@@ -1,0 +1,204 @@
+"""Where the lines are: patterns cut into stop-to-stop pieces, found by place (STRtree) or by distance along.
+
+Piece number r of the network leads from pattern row r to row r + 1; the first piece of a pattern begins at the start
+of its line and the last ends at its end, so that a whole line is covered. A *key* is a distance along a line made
+unique in the whole network (``base`` of the pattern + offset), so that one binary search serves all patterns at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import shapely
+
+from gtfs_data.network import Network
+from transit.tracking.ragged import expand
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Shapes = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The best place of each hypothesis within its window."""
+
+    offset_m: Floats
+    gap_m: Floats
+    along: Floats  # cosine between the vehicle's course and the line; NaN without a course
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Places on lines near given points: ``point`` is the point's number."""
+
+    point: Index
+    pattern: Index
+    offset_m: Floats
+    gap_m: Floats
+
+
+class Geometry:
+    """Geometry of one ``Network``, immutable after construction."""
+
+    def __init__(self, network: Network) -> None:
+        patterns = network.patterns
+        self._to_metres = pyproj.Transformer.from_crs(4326, network.epsg, always_xy=True)
+        self.first = patterns.first.astype(np.int64)
+        self.pattern_of_row = network.pattern_of_row.astype(np.int64)
+        self.offset_m = patterns.offset_m
+        self.length_m = patterns.line_offset_m[patterns.line_last - 1]
+        self.base = np.concatenate([[0.0], np.cumsum(self.length_m + 1_000.0)])[:-1]
+        self.row_key = self.base[self.pattern_of_row] + self.offset_m
+        self._stop_xy = network.stops.xy[patterns.stop]
+        self._build_vertices(network)
+        self._build_pieces()
+        inside = network.stops.xy[np.isfinite(network.stops.xy).all(axis=1)]
+        self.bounds = (*inside.min(axis=0), *inside.max(axis=0))
+
+    def metres(self, lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
+        """Return places in the network's projection."""
+        x, y = self._to_metres.transform(lon, lat)
+        return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+
+    def row_at(self, pattern: Index, offset_m: Floats) -> Index:
+        """Return the last row whose stop is at or before ``offset_m``, at least the pattern's first."""
+        row = np.searchsorted(self.row_key, self.base[pattern] + offset_m, side="right") - 1
+        return np.asarray(np.clip(row, self.first[pattern], self.first[pattern + 1] - 1), dtype=np.int64)
+
+    def tangent(self, key: Floats) -> tuple[Floats, Floats]:
+        """Return the unit direction of the line at ``key``."""
+        segment = np.clip(np.searchsorted(self._vertex_key, key, side="right") - 1, 0, len(self._tangent_x) - 1)
+        return self._tangent_x[segment], self._tangent_y[segment]
+
+    def match(
+        self,
+        pattern: Index,
+        offset_m: Floats,
+        expected_m: Floats,
+        reach_m: tuple[Floats, Floats],
+        spread_m: Floats,
+        place: tuple[Floats, Floats],
+        course: tuple[Floats, Floats],
+        noise_m: float,
+        wrong_way_cost: float,
+    ) -> Matches:
+        """Return where each vehicle is on its pattern's line, looking only near its last offset.
+
+        ``reach_m`` is how far the window goes back and ahead, ``expected_m`` the progress that its movement suggests,
+        ``spread_m`` how far off that may be (one sigma), ``course`` its direction as a unit vector (NaN where unknown).
+        Of all pieces in the window the one with the least cost wins: squared distance, improbable progress, driving
+        against the line.
+        """
+        low = self.row_at(pattern, offset_m - reach_m[0])
+        high = np.minimum(self.row_at(pattern, offset_m + reach_m[1]) + 1, self.first[pattern + 1] - 1)
+        owner, piece = expand(low, np.maximum(high, low + 1))
+        points = _points(place)[owner]
+        lines = self._pieces[piece]
+        found = self._piece_start[piece] + shapely.line_locate_point(lines, points)
+        gap = shapely.distance(lines, points)
+        along = self._along(pattern[owner], found, course[0][owner], course[1][owner])
+        surprise_m = found - offset_m[owner] - expected_m[owner]
+        cost = 0.5 * (gap / noise_m) ** 2 + 0.5 * (surprise_m / spread_m[owner]) ** 2 + wrong_way_cost * (along < -0.3)
+        order = np.lexsort((cost, owner))
+        best = order[np.searchsorted(owner[order], np.arange(len(pattern)))]
+        return Matches(found[best], gap[best], along[best])
+
+    def near(self, place: tuple[Floats, Floats], within_m: float) -> Candidates:
+        """Return every place on any line within ``within_m``, one per pass of the line by the point."""
+        points = _points(place)
+        pairs = self._tree.query(points, predicate="dwithin", distance=within_m)
+        return self._passes(pairs[0].astype(np.int64), self._tree_piece[pairs[1]], points)
+
+    def near_on(self, place: tuple[Floats, Floats], point: Index, pattern: Index, within_m: float) -> Candidates:
+        """Return the places within ``within_m`` of point number ``point[i]`` on the line of ``pattern[i]``."""
+        pair, piece = expand(self.first[pattern], self.first[pattern + 1] - 1)
+        points = _points(place)
+        owner = point[pair]
+        close = shapely.dwithin(self._pieces[piece], points[owner], within_m)
+        return self._passes(owner[close], piece[close], points)
+
+    def _passes(self, point: Index, piece: Index, points: Shapes) -> Candidates:
+        """Keep the nearest piece of each run of neighbouring pieces: one candidate per pass of the line."""
+        order = np.lexsort((piece, point))
+        point, piece = point[order], piece[order]
+        lines, at = self._pieces[piece], points[point]
+        gap = shapely.distance(lines, at)
+        found = self._piece_start[piece] + shapely.line_locate_point(lines, at)
+        pattern = self.pattern_of_row[piece]
+        new = np.ones(len(piece), dtype=np.bool_)
+        new[1:] = (point[1:] != point[:-1]) | (pattern[1:] != pattern[:-1]) | (piece[1:] != piece[:-1] + 1)
+        run = np.cumsum(new) - 1
+        best = np.lexsort((gap, run))
+        keep = best[np.searchsorted(run[best], np.arange(int(run[-1]) + 1 if len(run) else 0))]
+        return Candidates(point[keep], pattern[keep], found[keep], gap[keep])
+
+    def _along(self, pattern: Index, offset_m: Floats, course_x: Floats, course_y: Floats) -> Floats:
+        tangent_x, tangent_y = self.tangent(self.base[pattern] + offset_m)
+        return np.asarray(course_x * tangent_x + course_y * tangent_y, dtype=np.float64)
+
+    def from_first_stop(self, pattern: Index, place: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Return the way from the first stop of each pattern to ``place``, metres east and north."""
+        xy = self._stop_xy[self.first[pattern]]
+        return place[0] - xy[:, 0], place[1] - xy[:, 1]
+
+    def from_last_stop(self, pattern: Index, place: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Return the way from the last stop of each pattern to ``place``, metres east and north."""
+        xy = self._stop_xy[self.first[pattern + 1] - 1]
+        return place[0] - xy[:, 0], place[1] - xy[:, 1]
+
+    def along(self, pattern: Index, offset_m: Floats, course: tuple[Floats, Floats]) -> Floats:
+        """Return the cosine between ``course`` and the line at ``offset_m``; NaN without a course."""
+        return self._along(pattern, offset_m, course[0], course[1])
+
+    def _build_vertices(self, network: Network) -> None:
+        patterns = network.patterns
+        owner, vertex = expand(patterns.line_first, patterns.line_last)
+        self._vertex_pattern = owner
+        self._vertex_offset = patterns.line_offset_m[vertex]
+        self._vertex_xy = patterns.line_xy[vertex]
+        self._vertex_key = self.base[owner] + self._vertex_offset
+        step = np.diff(self._vertex_xy, axis=0)
+        length = np.hypot(step[:, 0], step[:, 1])
+        usable = (length > 0) & (owner[1:] == owner[:-1])
+        # a segment without length has no direction: it takes that of the last segment before it
+        source = np.maximum.accumulate(np.where(usable, np.arange(len(length)), 0))
+        length = np.where(length[source] > 0, length[source], 1.0)
+        self._tangent_x = step[source, 0] / length
+        self._tangent_y = step[source, 1] / length
+
+    def _build_pieces(self) -> None:
+        rows = len(self.row_key)
+        last_row = self.first[1:] - 1
+        start = self.offset_m.copy()
+        start[self.first[:-1]] = 0.0
+        end = np.append(self.offset_m[1:], 0.0)
+        end[last_row - 1] = self.length_m
+        start[last_row] = end[last_row] = self.length_m
+        start_key, end_key = self.base[self.pattern_of_row] + start, self.base[self.pattern_of_row] + end
+        inner = np.searchsorted(start_key, self._vertex_key, side="right") - 1
+        inside = (self._vertex_key > start_key[inner]) & (self._vertex_key < end_key[inner])
+        piece = np.concatenate([np.arange(rows), inner[inside], np.arange(rows)])
+        key = np.concatenate([start_key, self._vertex_key[inside], end_key])
+        x = np.concatenate([self._x_at(start_key), self._vertex_xy[inside, 0], self._x_at(end_key)])
+        y = np.concatenate([self._y_at(start_key), self._vertex_xy[inside, 1], self._y_at(end_key)])
+        order = np.lexsort((key, piece))
+        xy = np.column_stack([x[order], y[order]])
+        self._pieces: Shapes = np.asarray(shapely.linestrings(xy, indices=piece[order]), dtype=np.object_)
+        shapely.prepare(self._pieces)
+        self._piece_start = start
+        real = np.ones(rows, dtype=np.bool_)
+        real[last_row] = False
+        self._tree_piece = np.flatnonzero(real).astype(np.int64)
+        self._tree = shapely.STRtree(self._pieces[self._tree_piece])
+
+    def _x_at(self, key: Floats) -> Floats:
+        return np.asarray(np.interp(key, self._vertex_key, self._vertex_xy[:, 0]), dtype=np.float64)
+
+    def _y_at(self, key: Floats) -> Floats:
+        return np.asarray(np.interp(key, self._vertex_key, self._vertex_xy[:, 1]), dtype=np.float64)
+
+
+def _points(place: tuple[Floats, Floats]) -> Shapes:
+    return np.asarray(shapely.points(place[0], place[1]), dtype=np.object_)

@@ -1,0 +1,82 @@
+"""Tuned constants of tracking: unit, value, reason, source. What an operator chooses is in the settings instead."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Every number that tracking was tuned with. Lengths in metres, times in seconds, speeds in m/s."""
+
+    # clean
+    future_max_s: float = 300.0  # a device clock further ahead than this is broken, not skewed
+    stale_max_s: float = 600.0  # an older fix says nothing of where the bus is now; it is history
+    jump_speed_mps: float = 45.0  # 160 km/h: no bus
+    jump_free_m: float = 200.0  # GPS reflections move a standing bus this far: judged by matching, not by speed
+    jumps_until_believed: int = 3  # then the place before was the wrong one
+    surroundings_m: float = 30_000.0  # around the network: depots and detours lie within, other cities do not
+
+    # match
+    noise_m: float = 15.0  # one sigma of place across the line: GPS and where the line was drawn
+    candidate_m: float = 60.0  # a vehicle further from a line is not on it (TransitClock uses the same)
+    speed_max_mps: float = 30.0  # how far ahead a window reaches for each second since the last fix
+    window_back_m: float = 60.0  # noise along the line of a standing bus
+    window_ahead_m: float = 80.0
+    heading_speed_mps: float = 1.5  # below it a GPS course is noise (TransitClock minSpeedForValidHeading)
+    course_move_m: float = 20.0  # a displacement below this has no direction
+    wrong_way_cost: float = 6.0  # in units of half squared sigmas: as much as 3.5 sigmas of distance
+    window_max_s: float = 600.0  # after a longer gap the vehicle is looked for anew
+
+    # assign: log-odds of each hypothesis against "none of them"
+    slots: int = 12  # hypotheses kept per vehicle
+    null_gap_m: float = 45.0  # a fix this far from the line speaks neither for nor against it
+    evidence_sigma_m: float = 22.0
+    evidence_full_move_m: float = 40.0  # a standing bus brings no new evidence; this much movement brings all of it
+    evidence_min: float = -3.0  # one outlier must not undo a run
+    evidence_max: float = 2.0
+    odds_max: float = 6.0  # bounded, so that two or three bad fixes can undo any belief
+    odds_drop: float = -2.5
+    odds_assign: float = 1.5
+    odds_lead: float = 1.5  # over the best hypothesis of another route or direction
+    odds_hysteresis: float = 2.0  # what the present assignment is given against a new one
+    progress_min_m: float = 120.0  # direction is proven by progress along the line
+    progress_hinted_m: float = 40.0  # where the feed already names route and direction
+    reseed_s: float = 15.0  # an unassigned vehicle is looked for anew at most this often …
+    reseed_move_m: float = 60.0  # … and only after it moved
+    terminal_m: float = 250.0  # a vehicle this near a first stop may be waiting for a run (TransitClock: 100 m; our
+    # terminals are yards, the recorded buses wait up to 250 m off)
+    departed_m: float = 80.0  # beyond the first stop: the run has begun
+    finished_m: float = 40.0  # before the last stop: the run is over
+    bad_fixes_off_route: int = 3  # > candidate_m from the line (TransitClock: 2, gtfs-eta: 3)
+    run_late_max_s: float = 5_400.0  # a run later than this is another run
+    run_early_max_s: float = 1_800.0
+    early_weight: float = 3.0  # earliness is that much less likely than lateness (TransitClock earlyToLateRatio)
+
+    # observe
+    stop_zone_m: float = 20.0  # a vehicle within this along the line is at the stop
+    passage_gap_max_s: float = 300.0  # fixes further apart say too little about the stops between
+
+    # running times
+    observed_half_life_s: float = 3_600.0  # traffic of an hour ago counts half
+    usual_half_life_s: float = 14 * 86_400.0  # what is usual changes with the seasons
+    usual_weight_max: float = 4.0  # the usual counts as this many of the last hour's runs
+    timetable_weight: float = 2.0  # the plan counts as this many observed runs …
+    template_weight: float = 0.3  # … but without a timetable its times are only a shape
+    link_speed_min_mps: float = 1.0
+    link_speed_max_mps: float = 25.0
+
+    # predict
+    horizon_s: float = 3_600.0
+    horizon_rows: int = 128
+    stale_s: float = 180.0  # no live prediction from an older fix (GTFS-Realtime best practice: 90 s old is stale)
+    gone_s: float = 1_800.0  # then the vehicle leaves the map
+    layover_s: float = 300.0  # between runs where nothing is known
+    layover_min_s: float = 60.0
+    delayed_s: float = 480.0  # standing this long outside a terminal: withdraw rather than repeat a guess
+    delayed_move_m: float = 60.0
+    spread_floor_s: float = 20.0  # one sigma of a bus about to arrive
+    spread_share: float = 0.17  # of the time ahead, one sigma
+    spread_terminal_s: float = 90.0  # one sigma of a departure from a terminal
+
+    # changes
+    publish_step_s: float = 5.0  # a board shows minutes: less is not seen
+    publish_share: float = 0.04  # of the time ahead

@@ -1,0 +1,255 @@
+"""The tracker: a batch of position reports and the time in, what changed out.
+
+``advance`` runs clean → match → assign → observe → predict → changes over arrays. It knows no clock, socket
+or file: the same reports and times give the same changes on any machine, and a tracker restored from a checkpoint
+goes on as if it had never stopped.
+"""
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gtfs_data.network import Network
+from transit.model import ArrivalKey, Changes, PositionBatch, StopEvent, Update
+from transit.outcomes import Phase, Rejection
+from transit.tracking.assign import Lines, choose, sow
+from transit.tracking.changes import PHASES, Publisher
+from transit.tracking.clean import ACCEPTED, REASONS, far_away, refuse_after, refuse_alone
+from transit.tracking.duty import Duty
+from transit.tracking.fleet import Fleet
+from transit.tracking.geometry import Geometry
+from transit.tracking.match import Step, follow, merge_twins
+from transit.tracking.observe import Zones, observe
+from transit.tracking.parameters import Parameters
+from transit.tracking.predict import Predictions, Predictor
+from transit.tracking.runs import RunBook
+from transit.tracking.travel_times import Links
+
+Index = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+SILENT = PHASES.index(Phase.SILENT)
+UNASSIGNED = PHASES.index(Phase.UNASSIGNED)
+
+
+class Tracker:
+    """Follows all vehicles of one network."""
+
+    def __init__(self, network: Network, parameters: Parameters | None = None, *, fleet: Fleet | None = None) -> None:
+        self._network = network
+        self._parameters = parameters or Parameters()
+        self._geometry = Geometry(network)
+        self._lines = Lines.of(network)
+        self._links = Links(network, self._parameters)
+        self._zones = Zones(self._geometry, self._parameters)
+        self._runs = RunBook(network, self._parameters)
+        self._predictor = Predictor(network, self._geometry, self._links, self._parameters)
+        self._publisher = Publisher(network, self._geometry, self._parameters)
+        self._duty = Duty(network, self._geometry, self._lines, self._runs, self._parameters)
+        self._fleet = fleet or Fleet(
+            slots=self._parameters.slots, links=self._links.count, stops=_longest_pattern(network)
+        )
+
+    @classmethod
+    def restore(cls, network: Network, data: bytes, parameters: Parameters | None = None) -> "Tracker":
+        """Return the tracker that wrote ``data`` with ``checkpoint``.
+
+        Raises:
+            ValueError: if ``data`` is broken or belongs to another network or other parameters.
+        """
+        parameters = parameters or Parameters()
+        links = Links(network, parameters).count
+        fleet = Fleet.load(data, slots=parameters.slots, links=links, stops=_longest_pattern(network))
+        return cls(network, parameters, fleet=fleet)
+
+    def checkpoint(self) -> bytes:
+        """Return the whole state; a tracker restored from it answers as this one would."""
+        return self._fleet.save()
+
+    def advance(self, batch: PositionBatch, now_ms: int) -> Changes:
+        """Take ``batch`` and the time; an empty batch lets time pass (silence, expiry)."""
+        fleet = self._fleet
+        now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
+        fleet.now_ms = now_ms
+        self._runs.advance(now_ms)
+        refused: collections.Counter[Rejection] = collections.Counter()
+        events: list[StopEvent] = []
+        touched: list[Index] = []
+        for step, hints in self._rounds(batch, refused):
+            touched.append(step.vehicle)
+            events += self._step(step, hints, now_ms)
+        withdrawn, quiet, gone = self._expire(now_ms)
+        touched.append(quiet)
+        vehicle = np.unique(np.concatenate(touched)) if touched else quiet
+        predictions = self._predictor.predict(fleet, vehicle, now_ms)
+        arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
+        update = Update(
+            as_of_ms=now_ms,
+            vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
+            arrivals=arrivals,
+            withdrawn=[*withdrawn, *passed],
+            gone=gone,
+        )
+        count = len(fleet)
+        phases = np.bincount(fleet.phase[:count][fleet.shown_on_map[:count] > 0], minlength=len(PHASES))
+        return Changes(
+            update=update,
+            stop_events=events,
+            accepted=int(sum(len(step) for step in touched[:-1])),
+            rejected=dict(refused),
+            phases={phase: int(phases[i]) for i, phase in enumerate(PHASES)},
+        )
+
+    def published(self) -> Update:
+        """Return everything currently published, to write a snapshot anew after a restart."""
+        fleet = self._fleet
+        vehicle = np.flatnonzero(fleet.shown_on_map[: len(fleet)] > 0).astype(np.int64)
+        self._runs.advance(fleet.now_ms)
+        predictions = self._predictor.predict(fleet, vehicle, fleet.now_ms)
+        return Update(
+            as_of_ms=fleet.now_ms,
+            vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
+            arrivals=self._publisher.published(fleet, predictions),
+            withdrawn=[],
+        )
+
+    def predictions(self, now_ms: int) -> Predictions:
+        """Return what is expected now of every vehicle, whether published or not (for measuring)."""
+        fleet = self._fleet
+        return self._predictor.predict(fleet, np.arange(len(fleet), dtype=np.int64), now_ms)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Return the tracker's memory, to read only."""
+        return self._fleet
+
+    def run_key(self, vehicle: int, leg: int) -> str:
+        """Return what names the run of ``vehicle``."""
+        return self._publisher.run_key(self._fleet, vehicle, leg)
+
+    def _rounds(
+        self, batch: PositionBatch, refused: "collections.Counter[Rejection]"
+    ) -> "collections.abc.Iterator[tuple[Step, PositionHints]]":
+        """Yield the accepted reports in order of time, at most one per vehicle in a round."""
+        if not len(batch):
+            return
+        verdict = refuse_alone(batch, self._parameters)
+        good = np.flatnonzero(verdict == ACCEPTED)
+        x, y = self._geometry.metres(batch.lat[good], batch.lon[good])
+        far = far_away(x, y, self._geometry.bounds, self._parameters)
+        verdict[good[far]] = REASONS.index(Rejection.FAR_AWAY)
+        good, x, y = good[~far], x[~far], y[~far]
+        for reason, count in zip(*np.unique(verdict[verdict != ACCEPTED], return_counts=True), strict=True):
+            refused[REASONS[int(reason)]] += int(count)
+        vehicle = self._fleet.rows_for([batch.vehicle_id[i] for i in good.tolist()])
+        fix_ms = np.minimum(batch.fix_ms[good], batch.received_ms[good])
+        order = np.lexsort((fix_ms, vehicle))
+        turn = np.zeros(len(order), dtype=np.int64)
+        same = vehicle[order][1:] == vehicle[order][:-1]
+        starts = np.flatnonzero(np.append(True, ~same)) if len(order) else np.zeros(0, dtype=np.int64)
+        turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        for this in range(int(turn.max(initial=-1)) + 1):
+            chosen = order[turn == this]
+            wrong = refuse_after(self._fleet, vehicle[chosen], fix_ms[chosen], x[chosen], y[chosen], self._parameters)
+            for reason, count in zip(*np.unique(wrong[wrong != ACCEPTED], return_counts=True), strict=True):
+                refused[REASONS[int(reason)]] += int(count)
+            chosen = chosen[wrong == ACCEPTED]
+            if len(chosen):
+                step = _step_of(self._fleet, vehicle[chosen], fix_ms[chosen], x[chosen], y[chosen], self._parameters)
+                yield step, PositionHints(batch, good[chosen])
+
+    def _step(self, step: Step, hints: "PositionHints", now_ms: int) -> list[StopEvent]:
+        """Run match, assign and observe over one round."""
+        fleet, parameters = self._fleet, self._parameters
+        _note(fleet, step, hints, parameters)
+        self._duty.take_hints(fleet, step, hints.trip_id, hints.block_id, hints.route_id, hints.direction_id)
+        follow(fleet, self._geometry, step, parameters)
+        sow(fleet, self._geometry, self._lines, self._network, step, parameters)
+        merge_twins(fleet, step.vehicle)
+        vehicle, slot = choose(fleet, self._geometry, self._lines, step, parameters)
+        self._duty.begin(fleet, vehicle, slot)
+        on_run = step.vehicle[fleet.slot[step.vehicle] >= 0]
+        at = np.flatnonzero(fleet.slot[step.vehicle] >= 0)
+        slot = fleet.slot[on_run]
+        new_m = fleet.guess_offset_m[on_run, slot]
+        bad = fleet.guess_gap_m[on_run, slot] > parameters.candidate_m
+        fleet.bad_fixes[on_run] = np.where(bad, fleet.bad_fixes[on_run] + 1, 0)
+        fleet.offset_m[on_run] = new_m
+        done = observe(fleet, self._geometry, self._zones, self._links, on_run, new_m, step.fix_ms[at], parameters)
+        events = self._publisher.stop_events(fleet, [done])
+        self._duty.progress(fleet, step, now_ms)
+        return events
+
+    def _expire(self, now_ms: int) -> tuple[list[ArrivalKey], Index, list[str]]:
+        """Return what silence withdraws, the vehicles newly silent, and those that leave the map."""
+        fleet, parameters = self._fleet, self._parameters
+        count = len(fleet)
+        age_ms = now_ms - fleet.fix_ms[:count]
+        shown = fleet.shown_on_map[:count] > 0
+        quiet = np.flatnonzero(shown & (age_ms > parameters.stale_s * 1000) & (fleet.phase[:count] != SILENT))
+        fleet.phase[quiet] = SILENT
+        left = np.flatnonzero(shown & (age_ms > parameters.gone_s * 1000))
+        withdrawn = self._publisher.withdraw(fleet, left)
+        fleet.shown_on_map[left] = 0
+        fleet.slot[left] = -1
+        fleet.guess_pattern[left] = -1
+        gone = [fleet.vehicle_ids[row] for row in left.tolist()]
+        return withdrawn, np.setdiff1d(quiet, left).astype(np.int64), gone
+
+
+class PositionHints:
+    """What the accepted reports of one round say besides place and time."""
+
+    def __init__(self, batch: PositionBatch, index: Index) -> None:
+        rows = index.tolist()
+        self.trip_id: Sequence[str] = [batch.trip_id[i] for i in rows]
+        self.block_id: Sequence[str] = [batch.block_id[i] for i in rows]
+        self.route_id: Sequence[str] = [batch.route_id[i] for i in rows]
+        self.direction_id = batch.direction_id[index].astype(np.int64)
+        self.speed_mps = batch.speed_mps[index]
+        self.heading_deg = batch.heading_deg[index]
+        self.lat = batch.lat[index]
+        self.lon = batch.lon[index]
+
+
+def _step_of(fleet: Fleet, vehicle: Index, fix_ms: Index, x: Floats, y: Floats, parameters: Parameters) -> Step:
+    known = fleet.fix_ms[vehicle] > 0
+    east, north = x - fleet.x[vehicle], y - fleet.y[vehicle]
+    moved_m = np.where(known, np.hypot(east, north), 0.0)
+    visible = moved_m >= parameters.course_move_m
+    length = np.where(visible, moved_m, 1.0)
+    return Step(
+        vehicle=vehicle,
+        fix_ms=fix_ms,
+        x=x,
+        y=y,
+        gap_s=np.where(known, (fix_ms - fleet.fix_ms[vehicle]) / 1000, 0.0),
+        moved_m=moved_m,
+        course_x=np.where(visible, east / length, np.nan),
+        course_y=np.where(visible, north / length, np.nan),
+    )
+
+
+def _note(fleet: Fleet, step: Step, hints: PositionHints, parameters: Parameters) -> None:
+    """Write down what the vehicle said."""
+    vehicle = step.vehicle
+    away_m = np.hypot(step.x - fleet.moved_x[vehicle], step.y - fleet.moved_y[vehicle])
+    moved = (away_m >= parameters.delayed_move_m) | (fleet.moved_ms[vehicle] == 0)
+    fleet.moved_x[vehicle] = np.where(moved, step.x, fleet.moved_x[vehicle])
+    fleet.moved_y[vehicle] = np.where(moved, step.y, fleet.moved_y[vehicle])
+    fleet.moved_ms[vehicle] = np.where(moved, step.fix_ms, fleet.moved_ms[vehicle])
+    fleet.fix_ms[vehicle] = step.fix_ms
+    fleet.x[vehicle], fleet.y[vehicle] = step.x, step.y
+    fleet.lat[vehicle], fleet.lon[vehicle] = hints.lat, hints.lon
+    fleet.speed_mps[vehicle] = hints.speed_mps
+    course_deg = np.degrees(np.arctan2(step.course_x, step.course_y)) % 360.0
+    told = np.isfinite(hints.heading_deg)
+    heading = np.where(told, hints.heading_deg, course_deg)
+    fleet.heading_deg[vehicle] = np.where(np.isfinite(heading), heading, fleet.heading_deg[vehicle])
+    fleet.shown_on_map[vehicle] = 1
+
+
+def _longest_pattern(network: Network) -> int:
+    return int(np.diff(network.patterns.first).max(initial=1))
