@@ -23,11 +23,15 @@ HERE: Final = Path(__file__).parent
 
 
 class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of ``GET /api/demo``: the simulator's figures as it wrote them, None when no simulator runs."""
+    """Answer of ``GET /api/demo``: the simulator's figures as it wrote them, None when no simulator runs.
+
+    The page shows of ``figures`` what is there: ``as_of_ms``, ``buses``, ``positions_per_s``, ``mae_s_by_horizon``
+    (minutes ahead → seconds), ``within_bounds_pct``, ``fix_to_board_ms`` (``p50``, ``p99``), and ``guest`` (``port``,
+    ``device_id``, ``key`` of a device whose key is no secret, for the example with curl).
+    """
 
     server_ms: int
     rate: float
-    osmand_port: int | None
     figures: msgspec.Raw | None
 
 
@@ -37,13 +41,9 @@ def routes(
     redis: "Redis",
     keys: Keys,
     clock: Clock,
-    osmand_port: int | None = None,
     installed: Path = INSTALLED,
 ) -> list[web.RouteDef]:
-    """Return the routes of the index page, ``/api/city``, ``/api/demo`` and ``/vendor/…``.
-
-    ``osmand_port``: where positions can be sent to by HTTP, for the example on the page.
-    """
+    """Return the routes of the index page, ``/api/city``, ``/api/demo`` and ``/vendor/…``."""
     city = asset_of(msgspec.json.encode(city_of(network)), "application/json")
     catalogue = {language: dict(texts) for language, texts in load_catalogue("ayaldama.web").items()}
     texts = asset_of(msgspec.json.encode(catalogue), "application/json")
@@ -62,7 +62,6 @@ def routes(
         answer = DemoAnswer(
             server_ms=clock.now_ms(),
             rate=clock.rate,
-            osmand_port=osmand_port,
             figures=msgspec.Raw(figures) if figures else None,
         )
         return web.Response(
