@@ -20,6 +20,11 @@ class Keys:
         return f"{{{self.city}}}:changes"
 
     @property
+    def changes_number(self) -> str:
+        """Number of the newest change, by which the writer notices that Redis lost what it held."""
+        return f"{{{self.city}}}:changes-number"
+
+    @property
     def vehicles(self) -> str:
         """Hash: vehicle id → ``codec.encode_vehicle``."""
         return f"{{{self.city}}}:vehicles"

@@ -28,7 +28,7 @@ from transit.model import Changes, PositionReport, Tracking, Update, batch_of
 from transit.store.checkpoints import Checkpoint, Checkpoints, Source, report_start
 from transit.store.postgres_history import HistoryWriter
 from transit.store.redis_reports import KEEP_S, ReportsEntry, ReportsReader
-from transit.store.redis_state import StateWriter
+from transit.store.redis_state import StateLostError, StateWriter
 
 TICK_S: Final = 0.1
 REPORTS_MAX: Final = 2_000
@@ -174,9 +174,9 @@ class _TrackingLoop:
     async def _survive(self, step: Awaitable[None], where: str) -> bool:
         try:
             await step
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, StateLostError) as error:
             self._metrics.count("role_errors_total", role="tracking", where=where)
-            _log.warning("tracking waits for Redis", where=where, error=repr(error))
+            _log.warning("tracking tries again", where=where, error=repr(error))
             return False
         return True
 

@@ -43,6 +43,10 @@ class FeedGapError(RuntimeError):
         self.from_id = from_id
 
 
+class StateLostError(RuntimeError):
+    """Redis no longer held what was published last: it was emptied, or somebody else writes. ``replace`` it all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSnapshot:
     """Everything published, at ``stream_id`` of the feed or a little later. ``as_of_ms``: None before the first."""
@@ -86,7 +90,7 @@ class StateWriter:
                 if (stop_id, key) not in current:
                     stale.append(ArrivalKey(stop_id=stop_id, key=key))
         gone = vehicle_ids - {vehicle.vehicle_id for vehicle in whole.vehicles}
-        await self.publish(
+        await self._write(
             Update(
                 as_of_ms=whole.as_of_ms,
                 vehicles=whole.vehicles,
@@ -101,7 +105,15 @@ class StateWriter:
 
         Raises:
             RedisError: if Redis cannot take it; call ``replace`` before the next ``publish``.
+            StateLostError: if what was published before is gone; call ``replace`` now.
         """
+        expected = self._number
+        found = await self._write(update)
+        if found != expected:
+            raise StateLostError(f"change {expected} was the last we wrote, Redis has {found}")
+
+    async def _write(self, update: Update) -> int:
+        """Write ``update``; return the number of the change that Redis held last before it."""
         keys = self._keys
         written: defaultdict[str, _Mapping] = defaultdict(dict)
         for arrival in update.arrivals:
@@ -126,10 +138,12 @@ class StateWriter:
                 pipe.sadd(keys.arrival_stops, *filled)
             fields: _Mapping = {_UPDATE: codec.encode_update(update), _NUMBER: str(self._number + 1)}
             minimum = f"{self._last_ms - self._keep_ms}-0" if self._last_ms > self._keep_ms else None
+            pipe.set(keys.changes_number, self._number + 1, get=True)
             pipe.xadd(keys.changes, fields, minid=minimum, approximate=True)
-            answers = await pipe.execute()
+            *_, before, stream_id = await pipe.execute()
         self._number += 1
-        self._last_ms = int(text_of(answers[-1]).partition("-")[0])
+        self._last_ms = int(text_of(stream_id).partition("-")[0])
+        return int(before or 0)
 
     def _count(self, written: dict[str, _Mapping], withdrawn: dict[str, list[str]]) -> tuple[set[str], set[str]]:
         """Return stops that have arrivals now and had none, and stops that have none any more."""
