@@ -115,9 +115,10 @@ class Demo(Section, frozen=True):
     buses: Annotated[int, Meta(ge=1, le=2_000, description="Simulated buses at the busiest hour")] = 200
     seed: Annotated[int, Meta(ge=0, description="Same seed, same traffic")] = 1
     start: Annotated[
-        Literal["now", "morning", "evening"],
-        Meta(description="City time at the start: now, or 08:00 or 18:00 local time of today"),
-    ] = "now"
+        Literal["auto", "now", "morning", "evening"],
+        Meta(description="City time at the start: now, 08:00 or 18:00; `auto`: now by day, 08:00 at night"),
+    ] = "auto"
+    speed: Annotated[float, Meta(gt=0, le=60, description="Seconds of city time that pass in one second")] = 1.0
 
 
 class Settings(Section, frozen=True):

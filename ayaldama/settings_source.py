@@ -139,7 +139,7 @@ def _limits(note: msgspec.Meta) -> Iterator[str]:
     elif note.ge is not None:
         yield f"of at least {note.ge}"
     if note.gt is not None:
-        yield f"above {note.gt}"
+        yield f"above {note.gt}" + (f", at most {note.le}" if note.le is not None else "")
     if note.pattern is not None:
         yield f"of the form {note.pattern}"
 
@@ -214,7 +214,7 @@ def _converted(key: Key, given: Given) -> object:
     value = given.value
     if value == "" and _takes_none(key.kind):
         return None
-    if isinstance(value, str) and _takes_path(key.kind):
+    if isinstance(value, str | Path) and _takes_path(key.kind):
         return Path(value).expanduser()
     try:
         return msgspec.convert(value, key.kind, strict=not given.is_text, dec_hook=read_path)
@@ -246,5 +246,10 @@ def _keep_path(kind: type, value: Any) -> Any:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else "; see docs/settings.md or `ayaldama config` for all"
+    without_prefix = {one.removeprefix(PREFIX): one for one in known}
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), without_prefix, n=1, cutoff=0.6)
+    return (
+        f"; did you mean {without_prefix[close[0]]}?"
+        if close
+        else "; see docs/settings.md or `ayaldama config` for all"
+    )

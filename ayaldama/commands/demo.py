@@ -1,0 +1,110 @@
+"""``ayaldama demo``: a running city on this machine, buses included."""
+
+import asyncio
+import webbrowser
+from collections.abc import Mapping
+from typing import Final
+
+import asyncpg
+import click
+import msgspec
+
+from ayaldama import demo as preparations
+from ayaldama.commands._base import Chosen, console
+from ayaldama.roles._base import open_network
+from ayaldama.settings import Settings
+from ayaldama.settings_source import Reading
+from ayaldama.simulate.run import vehicle_ids
+from ayaldama.system import CITY, SIMULATOR, run_system
+from ayaldama.terminal import Steps
+
+
+@click.command("demo")
+@click.option("--speed", type=float, metavar="N", help="Let city time run N times as fast (up to 60).")
+@click.option("--buses", type=int, metavar="N", help="Buses at the busiest hour (default 200).")
+@click.option("--port", type=int, metavar="PORT", help="Port of the pages (default 8080, or a free one).")
+@click.option("--start", metavar="WHEN", help="City time at the start: now, morning, evening or auto.")
+@click.option("--seed", type=int, metavar="N", help="Same seed, same traffic.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the address in a browser, if there is one.")
+@click.pass_obj
+def demo(
+    chosen: Chosen,
+    speed: float | None,
+    buses: int | None,
+    port: int | None,
+    start: str | None,
+    seed: int | None,
+    open_browser: bool,
+) -> None:
+    """Run the sample city Kyzylorda: simulated buses over real protocols, boards and a live map.
+
+    Everything is in the data folder (default .data/demo); nothing is reached from outside this machine. Stop it with
+    Ctrl-C, start it again and it goes on.
+    """
+    reading = chosen.read(
+        {"demo.speed": speed, "demo.buses": buses, "web.port": port, "demo.start": start, "demo.seed": seed}
+    )
+    steps = Steps(console())
+
+    async def prepare(settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
+        return await _prepare(reading, settings, pool, steps)
+
+    def announce(in_force: Settings, ports: Mapping[str, int]) -> None:
+        address = f"http://{in_force.web.host}:{ports['web']}/"
+        steps.console.print(f"\n  [bold]{address}[/]   (stop with Ctrl-C)\n")
+        if open_browser:
+            _open(address)
+
+    settings = reading.settings
+    if _is_default(reading, "data_folder"):
+        settings = msgspec.structs.replace(settings, data_folder=settings.data_folder / "demo")
+    run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=(*CITY, SIMULATOR))
+
+
+async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
+    """Make the feed, set the clock, register the buses, find ports."""
+    folder = preparations.folder_of(settings)
+    replace = msgspec.structs.replace
+    with steps.step("sample city"):
+        if settings.gtfs.feed is None:
+            feed = await asyncio.to_thread(preparations.build_sample_feed, folder)
+            settings = replace(settings, gtfs=replace(settings.gtfs, feed=feed))
+        network = await open_network(settings)
+    clock = preparations.clock_for(settings, network, rate=settings.demo.speed, kept=folder / "clock.json")
+    settings = replace(settings, clock=clock)
+    with steps.step("devices"):
+        await preparations.forget_the_future(settings)
+        kept = folder / "devices.json"
+        known = preparations.read_keys(kept)
+        keys = await preparations.register_devices(pool, vehicle_ids(settings.demo.buses), known)
+        preparations.write_keys(kept, keys)
+    return _with_free_ports(reading, settings)
+
+
+def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
+    """Return ``settings`` with any free port where a default one is taken by another program."""
+    replace = msgspec.structs.replace
+    intake, web = settings.intake, settings.web
+    ports = {
+        name: preparations.free_or(port, intake.host)
+        for name, port in settings.for_intake.ports.items()
+        if _is_default(reading, f"intake.ports.{name}")
+    }
+    if _is_default(reading, "web.port"):
+        web = replace(web, port=preparations.free_or(web.port, web.host))
+    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web)
+
+
+def _is_default(reading: Reading, name: str) -> bool:
+    return any(one.key.name == name and one.source == "default" for one in reading.in_force)
+
+
+def _open(address: str) -> None:
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return  # no browser here; the address is printed
+    webbrowser.open(address)
+
+
+COMMAND: Final = demo

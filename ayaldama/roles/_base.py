@@ -1,0 +1,89 @@
+"""What every role is given, and the doors to the servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from ayaldama.settings import Settings
+from commons.clock import Clock
+from commons.metrics import Metrics
+from gtfs_data.network import Network
+from transit.keys import Keys
+
+CONNECT_MAX_S: Final = 10.0
+ANSWER_MAX_S: Final = 15.0  # a blocking read of a stream waits for 1 s of these
+CONNECTIONS_MAX: Final = 16
+
+
+class RoleError(Exception):
+    """A role cannot run with the settings it has; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleContext:
+    """One process: its settings, its clock, its counters, and when to end."""
+
+    settings: Settings
+    roles: frozenset[str]
+    clock: Clock
+    metrics: Metrics
+    sockets: Path | None  # where processes of this machine show their metrics to the web; None: a role alone
+    stop: asyncio.Event
+    ready: Callable[[Mapping[str, int]], None]  # call once, with the ports by name
+
+    @property
+    def keys(self) -> Keys:
+        """Names in Redis."""
+        return Keys(self.settings.city)
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+    """Give a client of the city's Redis or Valkey server."""
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=CONNECT_MAX_S,
+        socket_timeout=ANSWER_MAX_S,
+        socket_connect_timeout=CONNECT_MAX_S,
+    )
+    async with Redis.from_pool(pool) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def open_postgres(settings: Settings, *, connections_max: int = 4) -> AsyncIterator[asyncpg.Pool]:
+    """Give a pool of connections to the city's database.
+
+    Raises:
+        OSError, asyncpg.PostgresError: if it does not answer.
+    """
+    async with asyncpg.create_pool(
+        settings.postgres_url,
+        min_size=1,
+        max_size=connections_max,
+        timeout=CONNECT_MAX_S,
+        command_timeout=60.0,
+        server_settings={"application_name": "ayaldama"},
+    ) as pool:
+        yield pool
+
+
+async def open_network(settings: Settings) -> Network:
+    """Return the planned network of the settings' feed, compiled or from the cache.
+
+    Raises:
+        RoleError: if no feed is set.
+        gtfs_data.check.FeedError: if the feed has errors.
+    """
+    from gtfs_data.compile import load_network  # noqa: PLC0415 - pandas and pyproj take a second to import
+
+    if settings.gtfs.feed is None:
+        raise RoleError("gtfs.feed is not set: name the city's GTFS feed (AYALDAMA_GTFS__FEED), or try `ayaldama demo`")
+    return await asyncio.to_thread(load_network, settings.gtfs.feed, cache=settings.network_cache)
