@@ -78,7 +78,7 @@ def _colours(network: Network, order: list[int]) -> list[tuple[str, str]]:
         colour = f"#{given.lower()}" if given else PALETTE[place % len(PALETTE)]
         on_it = f"#{text.lower()}" if text else "#ffffff"
         if contrast(colour, on_it) < CONTRAST_MIN:
-            on_it = max(("#ffffff", "#10181d"), key=lambda candidate: contrast(colour, candidate))
+            on_it = max(("#ffffff", "#000000"), key=lambda candidate: contrast(colour, candidate))
         found[route] = (colour, on_it)
     return found
 

@@ -3,7 +3,7 @@
 import { LngLatBounds, Map as MapLibre, ScaleControl } from "/vendor/maplibre/maplibre-gl.mjs";
 import { HIT_LAYERS, chooseLines, stopName, styleOf, themeColours } from "./basemap.js";
 import { Connection } from "./connection.js";
-import { Detail } from "./detail.js";
+import { Detail, lateness } from "./detail.js";
 import { Fleet, PHASES, shownAt } from "./fleet.js";
 import { VehicleList } from "./list.js";
 import { Markers } from "./markers.js";
@@ -14,6 +14,7 @@ const OLD_AFTER_WALL_S = 5; // …but with a fast clock give it some real second
 const TEXT_EVERY_MS = 1_000;
 const AHEAD_EVERY_MS = 4_000;
 const FOUND_STOPS_MAX = 5;
+const NARROW_PX = 760; // as in map.css
 
 const element = (id) => document.getElementById(id);
 
@@ -183,7 +184,9 @@ class LiveMapPage {
     const place = vehicle ? shownAt(vehicle, performance.now()) : this.city.stop(stopId)?.place;
     if (!place || !this.map) return;
     const zoom = Math.max(this.map.getZoom(), stopId ? 15.5 : 13.5);
-    this.map.easeTo({ center: place, zoom, animate: this.fleet.motion });
+    // On a narrow screen the card covers the lower half: what was asked for goes into the upper one.
+    const offset = innerWidth <= NARROW_PX ? [0, -this.map.getContainer().clientHeight * 0.24] : [-110, 0];
+    this.map.easeTo({ center: place, zoom, offset, animate: this.fleet.motion });
   }
 
   chooseLines() {
@@ -287,6 +290,7 @@ class LiveMapPage {
       title: headsign ? `→ ${headsign}` : words.say("vehicle.bus", { id: vehicle.id }),
       detail: running ? `${next}${due}` : words.say(`phase.${vehicle.phase}`),
       late: assigned && vehicle.deviation_s !== undefined ? `${minutes > 0 ? "+" : minutes < 0 ? "−" : "±"}${Math.abs(minutes)}` : "",
+      lateness: assigned ? lateness(vehicle.deviation_s) : "",
       note: vehicle.id,
     };
   }

@@ -74,14 +74,14 @@ function streetLayers(colours) {
       type: "line",
       source: "lines",
       layout,
-      paint: { "line-color": colours.streetEdge, "line-width": byZoom(10, 3, 13, 8, 16, 22) },
+      paint: { "line-color": colours.streetEdge, "line-width": byZoom(10, 4, 12, 7, 14, 12, 16, 24) },
     },
     {
       id: "streets",
       type: "line",
       source: "lines",
       layout,
-      paint: { "line-color": colours.street, "line-width": byZoom(10, 2, 13, 6, 16, 19) },
+      paint: { "line-color": colours.street, "line-width": byZoom(10, 2.4, 12, 5, 14, 9.5, 16, 21) },
     },
   ];
 }

@@ -1,6 +1,7 @@
 // The card of what was clicked: a vehicle with the stops ahead of it, or a stop with the way to its board.
 
 const AHEAD_SHOWN = 6;
+const PASSED_MS = 15_000; // a stop stays in the list for so long after its time
 
 export class Detail {
   /** @param {{root: HTMLElement, words: object, city: object, closed: () => void, stopChosen: (id: string) => void}} parts */
@@ -44,38 +45,48 @@ export class Detail {
     ]);
     this.aheadBox.hidden = this.ahead.length === 0;
     this.aheadBox.querySelector("h3").textContent = words.say("vehicle.expected");
-    this.aheadBox.querySelector("ol").replaceChildren(
-      ...this.ahead
-        .filter((stop) => stop.arrival_ms > nowMs - 15_000)
-        .slice(0, AHEAD_SHOWN)
-        .map((stop) => this.aheadRow(stop, nowMs)),
-    );
+    this.showAhead(nowMs);
     this.foot.replaceChildren();
     this.root.hidden = false;
   }
 
-  aheadRow(stop, nowMs) {
+  /** Rows of the same stops are rewritten in place: a button that has the focus keeps it. */
+  showAhead(nowMs) {
+    const ahead = this.ahead.filter((stop) => stop.arrival_ms > nowMs - PASSED_MS).slice(0, AHEAD_SHOWN);
+    const list = this.aheadBox.querySelector("ol");
+    const key = `${this.kind} ${this.words.language} ${ahead.map((stop) => stop.stop).join()}`;
+    if (key !== list.dataset.key) {
+      list.dataset.key = key;
+      list.replaceChildren(...ahead.map((stop) => this.aheadRow(stop)));
+    }
+    ahead.forEach((stop, i) => {
+      const [time, range] = list.children[i].querySelectorAll(".ahead-when span");
+      time.textContent = this.words.until(stop.arrival_ms, nowMs);
+      const [from, to] = [stop.arrival_p10_ms, stop.arrival_p90_ms].map((ms) => this.words.clockTime(ms));
+      range.textContent = from === to ? from : this.words.say("time.between", { from, to });
+    });
+  }
+
+  aheadRow(stop) {
     const row = document.createElement("li");
     const name = document.createElement("button");
     name.type = "button";
     name.textContent = this.words.name(this.city.stop(stop.stop)?.name) || stop.stop;
     name.addEventListener("click", () => this.stopChosen(stop.stop));
-    const time = document.createElement("span");
-    time.className = "ahead-time";
-    time.textContent = this.words.until(stop.arrival_ms, nowMs);
-    const range = document.createElement("span");
-    range.className = "ahead-range";
-    range.textContent = this.words.say("time.between", {
-      from: this.words.clockTime(stop.arrival_p10_ms),
-      to: this.words.clockTime(stop.arrival_p90_ms),
-    });
-    row.append(name, range, time);
+    const when = document.createElement("div");
+    when.className = "ahead-when";
+    for (const className of ["ahead-time", "ahead-range"]) {
+      const part = document.createElement("span");
+      part.className = className;
+      when.append(part);
+    }
+    row.append(name, when);
     return row;
   }
 
   showStop(stop) {
     const { words, city } = this;
-    this.kind = `stop ${stop.id}`;
+    this.kind = `stop ${stop.id} ${words.language}`;
     this.heading(words.name(stop.name), undefined, stop.code ? words.say("stop.code", { code: stop.code }) : "", "");
     this.list([]);
     this.aheadBox.hidden = true;

@@ -3,7 +3,7 @@
 export class VehicleList {
   /**
    * @param {HTMLElement} root a list
-   * @param {{routeOf: Function, describe: (vehicle: object) => {title: string, detail: string, note: string, late: string}}} views
+   * @param {{routeOf: Function, describe: (vehicle: object) => {title: string, detail: string, note: string, late: string, lateness: string}}} views
    * @param {(id: string) => void} chosen
    */
   constructor(root, views, chosen) {
@@ -71,6 +71,7 @@ export class VehicleList {
     write(row.detail, said.detail);
     write(row.note, said.note);
     write(row.late, said.late);
+    row.late.dataset.late = said.lateness;
     row.button.dataset.phase = vehicle.phase;
     row.button.setAttribute("aria-pressed", String(vehicle.id === this.selected));
   }

@@ -89,38 +89,44 @@ export class Markers {
     for (const { id, x, y, vehicle } of this.drawn) {
       const chosen = id === this.selected;
       const size = chosen ? Math.max(scale, 0.8) * 1.25 : scale;
-      context.globalAlpha = (vehicle.phase === "silent" ? 0.55 : 1) * (this.dimOthers && !chosen ? 0.45 : 1);
+      context.globalAlpha = (vehicle.phase === "silent" ? 0.8 : 1) * (this.dimOthers && !chosen ? 0.45 : 1);
       context.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
-      if (vehicle.heading !== undefined && hasNose(vehicle)) this.drawNose(vehicle, size);
+      const nose = vehicle.heading !== undefined && hasNose(vehicle) ? this.nose(vehicle, size, chosen ? 5 : 0) : null;
+      if (nose) this.outlineNose(nose, size);
       const sprite = this.sprite(vehicle, size, chosen);
       context.drawImage(sprite.canvas, -sprite.width / 2, -sprite.height / 2, sprite.width, sprite.height);
+      if (nose) this.fillNose(nose, vehicle, chosen); // over the body's rim, so that both are one shape
     }
     context.globalAlpha = 1;
   }
 
-  drawNose(vehicle, size) {
-    const { context, colours } = this;
-    const route = this.source.routeOf(vehicle);
-    const half = bodyWidth(context, label(route, size), size) / 2;
+  /** An arrow head that looks out from under the body, `grow` pixels further where the body wears a ring. */
+  nose(vehicle, size, grow) {
+    const radius = bodyHeight(size) / 2;
+    const half = bodyWidth(label(this.source.routeOf(vehicle), size), size) / 2;
     const angle = ((vehicle.heading - 90) * Math.PI) / 180;
-    // The body is a pill: the nose sits where the heading leaves it.
-    const height = bodyHeight(size) / 2;
-    const dx = Math.cos(angle) * (half - height);
-    context.translate(dx, 0);
-    context.rotate(angle);
-    context.beginPath();
-    context.moveTo(height + 6.5 * size, 0);
-    context.lineTo(height - 2.2 * size, -6.4 * size);
-    context.lineTo(height - 2.2 * size, 6.4 * size);
-    context.closePath();
-    context.fillStyle = fill(vehicle, route, colours);
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+    const shift = cos * (half - radius); // the body is a pill: its rounded ends lie this far out
+    const tip = radius + grow + 8.5 * size;
+    const base = radius + grow - 2 * size;
+    const shape = new Path2D();
+    shape.moveTo(shift + cos * tip, sin * tip);
+    for (const side of [-7 * size, 7 * size]) shape.lineTo(shift + cos * base - sin * side, sin * base + cos * side);
+    shape.closePath();
+    return shape;
+  }
+
+  outlineNose(nose, size) {
+    const { context, colours } = this;
     context.strokeStyle = colours.surface;
     context.lineJoin = "round";
-    context.lineWidth = 2.4 * size;
-    context.stroke();
-    context.fill();
-    context.rotate(-angle);
-    context.translate(-dx, 0);
+    context.lineWidth = 3 * size;
+    context.stroke(nose);
+  }
+
+  fillNose(nose, vehicle, chosen) {
+    this.context.fillStyle = chosen ? this.colours.accent : fill(vehicle, this.source.routeOf(vehicle), this.colours);
+    this.context.fill(nose);
   }
 
   sprite(vehicle, size, chosen) {
@@ -137,7 +143,7 @@ export class Markers {
 
   paintBody(phase, route, size, chosen) {
     const text = label(route, size);
-    const width = bodyWidth(this.context, text, size);
+    const width = bodyWidth(text, size);
     const height = bodyHeight(size);
     const margin = 8;
     const canvas = document.createElement("canvas");
@@ -147,7 +153,7 @@ export class Markers {
     pen.scale(this.ratio, this.ratio);
     pen.translate(margin, margin);
     const colours = this.colours;
-    const hollow = phase === "layover";
+    const hollow = phase === "layover" || phase === "silent";
     const colour = fill({ phase }, route, colours);
     pill(pen, 0, 0, width, height, 1.6);
     pen.shadowColor = "rgb(0 0 0 / 35%)";
@@ -159,9 +165,14 @@ export class Markers {
     pill(pen, 0, 0, width, height, 0);
     pen.fillStyle = hollow ? colours.surface : colour;
     pen.fill();
-    if (hollow) outline(pen, width, height, colour, 1.6 * size, []);
-    if (phase === "off_route") outline(pen, width, height, colours.bad, 2.6, []);
-    if (phase === "silent") outline(pen, width, height, colours.ink, 1.6, [3, 3]);
+    if (phase === "layover") outline(pen, width, height, colour, 2 * size, []);
+    if (phase === "silent") outline(pen, width, height, colour, 1.5, [2.5, 2.5]);
+    if (phase === "off_route") {
+      pill(pen, 0, 0, width, height, 2.2);
+      pen.strokeStyle = colours.bad;
+      pen.lineWidth = 2.6;
+      pen.stroke();
+    }
     if (chosen) {
       pill(pen, 0, 0, width, height, 4);
       pen.strokeStyle = colours.accent;
@@ -172,7 +183,7 @@ export class Markers {
       pen.font = `600 ${(12 * size).toFixed(1)}px "Golos Text", sans-serif`;
       pen.textAlign = "center";
       pen.textBaseline = "alphabetic";
-      pen.fillStyle = hollow ? colours.ink : phase === "silent" ? "#ffffff" : (route?.text_colour ?? "#ffffff");
+      pen.fillStyle = phase === "silent" ? colours.quiet : hollow ? colours.ink : (route?.text_colour ?? "#ffffff");
       pen.fillText(text, width / 2, height / 2 + 4.2 * size);
     }
     return { canvas, width: canvas.width / this.ratio, height: canvas.height / this.ratio };
@@ -198,7 +209,7 @@ function hasNose(vehicle) {
 }
 
 function outline(pen, width, height, colour, lineWidth, dash) {
-  pill(pen, 0, 0, width, height, lineWidth / 4);
+  pill(pen, 0, 0, width, height, -lineWidth / 2);
   pen.setLineDash(dash);
   pen.strokeStyle = colour;
   pen.lineWidth = lineWidth;
@@ -230,9 +241,8 @@ function bodyHeight(size) {
   return 20 * size;
 }
 
-function bodyWidth(pen, text, size) {
-  if (!text) return (size >= NUMBER_FROM ? 14 : 20) * size;
-  return Math.max(20, 11 + text.length * 7.3) * size;
+function bodyWidth(text, size) {
+  return Math.max(20, text ? 11 + text.length * 7.3 : 0) * size;
 }
 
 function mercatorX(lon) {

@@ -36,7 +36,9 @@ class Line:
 VOKZAL = Stop(id="vokzal", kk="Теміржол вокзалы", ru="Ж/д вокзал", en="Railway station", lat=44.8530, lon=65.5010)
 ALAN = Stop(id="alan", kk="Орталық алаң", ru="Центральная площадь", en="Central square", lat=44.8488, lon=65.5092)
 BAZAR = Stop(id="bazar", kk="Сыбаға базары", ru="Рынок «Сыбага»", en="Sybaga market", lat=44.8420, lon=65.5240)
-SHUGYLA = Stop(id="shugyla", kk="Шұғыла мөлтек ауданы", ru="мкр Шугыла", en="Shugyla district", lat=44.8330, lon=65.5420)
+SHUGYLA = Stop(
+    id="shugyla", kk="Шұғыла мөлтек ауданы", ru="мкр Шугыла", en="Shugyla district", lat=44.8330, lon=65.5420
+)
 AUEZHAI = Stop(id="auezhai", kk="Қызылорда әуежайы", ru="Аэропорт", en="Airport", lat=44.7120, lon=65.5900)
 UNUSED = Stop(id="unused", kk="Ешкім тоқтамайды", ru="Никто не стоит", en="Nobody calls here", lat=44.86, lon=65.49)
 

@@ -1,0 +1,81 @@
+"""Pages in a real Chromium, drawn in software, with every request written down."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from playwright.async_api import Page, async_playwright
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a page asked for and complained of."""
+
+    hosts: set[str] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda socket: self._asked(socket.url))
+        page.on("requestfailed", lambda request: self.failures.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"data", "blob"}:
+            self.hosts.add(parts.netloc)
+            self.paths.add(parts.path)
+
+
+@asynccontextmanager
+async def opened(
+    chromium: str,
+    *,
+    language: str = "kk",
+    width: int = 1280,
+    height: int = 800,
+    theme: Literal["light", "dark"] = "light",
+) -> AsyncIterator[tuple[Page, Seen]]:
+    """Give an empty page; its browser is closed on leaving."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        context = await browser.new_context(
+            viewport={"width": width, "height": height}, locale=language, color_scheme=theme
+        )
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        seen = Seen()
+        seen.watch(page)
+        yield page, seen
+        await browser.close()
+
+
+@asynccontextmanager
+async def served(routes: Sequence[web.RouteDef], *, port: int = 0) -> AsyncIterator[int]:
+    """Serve ``routes`` on a free port of this machine, or on ``port``; give the port."""
+    application = web.Application()
+    application.add_routes(routes)
+    runner = web.AppRunner(application, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
