@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 from redis.asyncio import Redis
 
-from transit.codec import SchemaError
+from transit.codec import SchemaError, decode_arrival, decode_update
 from transit.keys import Keys
 from transit.model import Arrival, ArrivalKey, Update, VehiclePosition
 from transit.store.redis_state import FeedGapError, StateLostError, StateReader, StateSnapshot, StateWriter
@@ -169,6 +169,33 @@ async def test_the_feed_never_tells_what_the_snapshot_does_not_hold_yet(redis: R
             held = await reader.snapshot()
             assert all(each.arrival_ms >= one.as_of_ms for each in held.arrivals)
             assert len(held.arrivals) == 2
+    await publishing
+
+
+async def test_a_large_change_is_seen_whole_or_not_at_all(redis: Redis) -> None:
+    writer = StateWriter(redis, KEYS)
+
+    def large(step: int) -> Update:
+        return update(step, arrivals=[arrival(f"stop {n}", "a" * 1_000, step) for n in range(500)])
+
+    async def publish() -> None:
+        for step in range(2, 12):
+            await writer.publish(large(step))
+
+    await writer.replace(large(1))
+    publishing = asyncio.create_task(publish())
+    while not publishing.done():
+        async with redis.pipeline(transaction=True) as pipe:
+            for number in (0, 499):
+                pipe.hvals(KEYS.arrivals(f"stop {number}"))
+            pipe.xrevrange(KEYS.changes, count=1)
+            (first,), (last,), ((_, newest),) = await pipe.execute()
+        steps = {
+            decode_arrival(first).arrival_ms,
+            decode_arrival(last).arrival_ms,
+            decode_update(newest[b"u"]).as_of_ms,
+        }
+        assert len(steps) == 1
     await publishing
 
 
