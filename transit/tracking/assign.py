@@ -14,9 +14,12 @@ from transit.tracking.fleet import Fleet
 from transit.tracking.geometry import Candidates, Geometry
 from transit.tracking.match import Step
 from transit.tracking.parameters import Parameters
+from transit.tracking.ragged import heads
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+TWIN_M = 80.0  # two places this near on one line are one hypothesis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +44,14 @@ class Lines:
 
 
 def sow(fleet: Fleet, geometry: Geometry, lines: Lines, network: Network, step: Step, parameters: Parameters) -> None:
-    """Add hypotheses for vehicles of ``step`` that have none worth believing, after they moved."""
+    """Add hypotheses for vehicles of ``step`` that have none worth keeping, after they moved."""
     vehicle = step.vehicle
-    slot = fleet.slot[vehicle]
-    odds = np.where(slot >= 0, fleet.guess_odds[vehicle, slot], -np.inf)
+    active = fleet.guess_pattern[vehicle] >= 0
+    odds = np.where(active, fleet.guess_odds[vehicle], -np.inf).max(axis=1)
     away_m = np.hypot(step.x - fleet.seeded_x[vehicle], step.y - fleet.seeded_y[vehicle])
     waited = step.fix_ms - fleet.seeded_ms[vehicle] >= parameters.reseed_s * 1000
     never = fleet.seeded_ms[vehicle] == 0
-    wanted = (odds < parameters.odds_assign) & (never | (waited & (away_m >= parameters.reseed_move_m)))
+    wanted = (odds < parameters.odds_sow) & (never | (waited & (away_m >= parameters.reseed_move_m)))
     who = np.flatnonzero(wanted)
     if not len(who):
         return
@@ -124,24 +127,25 @@ def _plant(fleet: Fleet, lines: Lines, row: Index, candidates: Candidates, usefu
     """Put candidates into free slots: the route it was last on first, then the nearest line."""
     point, pattern = candidates.point[useful], candidates.pattern[useful]
     offset_m, gap_m = candidates.offset_m[useful], candidates.gap_m[useful]
-    familiar = lines.route[pattern] == fleet.last_route[row[point]]
-    hinted = fleet.hint_trip[row[point]] >= 0
-    order = np.lexsort((gap_m, ~familiar, point))
-    for i in order.tolist():
-        vehicle = int(row[point[i]])
-        patterns = fleet.guess_pattern[vehicle]
-        twins = (patterns == pattern[i]) & (np.abs(fleet.guess_offset_m[vehicle] - offset_m[i]) < 80.0)
-        if twins.any():
-            continue
-        free = np.flatnonzero(patterns < 0)
-        if not len(free):
-            continue
-        slot = int(free[0])
-        fleet.guess_pattern[vehicle, slot] = pattern[i]
-        fleet.guess_offset_m[vehicle, slot] = offset_m[i]
-        fleet.guess_gap_m[vehicle, slot] = gap_m[i]
-        fleet.guess_odds[vehicle, slot] = 1.0 if hinted[i] else 0.0
-        fleet.guess_progress_m[vehicle, slot] = 0.0
+    vehicle = row[point]
+    twins = (fleet.guess_pattern[vehicle] == pattern[:, None]) & (
+        np.abs(fleet.guess_offset_m[vehicle] - offset_m[:, None]) < TWIN_M
+    )
+    new = np.flatnonzero(~twins.any(axis=1))
+    unfamiliar = lines.route[pattern[new]] != fleet.last_route[vehicle[new]]
+    new = new[np.lexsort((gap_m[new], unfamiliar, vehicle[new]))]
+    vehicle, pattern, offset_m, gap_m = vehicle[new], pattern[new], offset_m[new], gap_m[new]
+    first = np.flatnonzero(heads(vehicle))
+    rank = np.arange(len(new)) - np.repeat(first, np.diff(np.append(first, len(new))))
+    taken = fleet.guess_pattern[vehicle] >= 0
+    fits = rank < (~taken).sum(axis=1)
+    vehicle, pattern, rank, taken = vehicle[fits], pattern[fits], rank[fits], taken[fits]
+    slot = np.argsort(taken, axis=1, kind="stable")[np.arange(len(vehicle)), rank]
+    fleet.guess_pattern[vehicle, slot] = pattern
+    fleet.guess_offset_m[vehicle, slot] = offset_m[fits]
+    fleet.guess_gap_m[vehicle, slot] = gap_m[fits]
+    fleet.guess_odds[vehicle, slot] = np.where(fleet.hint_trip[vehicle] >= 0, 1.0, 0.0)
+    fleet.guess_progress_m[vehicle, slot] = 0.0
 
 
 def choose(fleet: Fleet, geometry: Geometry, lines: Lines, step: Step, parameters: Parameters) -> tuple[Index, Index]:

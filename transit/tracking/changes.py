@@ -1,6 +1,7 @@
 """Turn predictions into what is published: only what a board or a map would show differently leaves the process."""
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 PHASES = tuple(Phase)
+RUN_KEYS_KEPT = 65_536  # runs of a day in a large city
 
 
 class Publisher:
@@ -31,6 +33,7 @@ class Publisher:
         self._stop_of_row = [network.stops.ids[stop] for stop in patterns.stop.tolist()]
         self._sequence_of_row = patterns.stop_sequence.tolist()
         self._last_row = set((patterns.first[1:] - 1).tolist())
+        self._key = functools.lru_cache(maxsize=RUN_KEYS_KEPT)(self._make_key)
 
     def arrivals(
         self, fleet: Fleet, vehicle: Index, predictions: Predictions, now_ms: int
@@ -43,7 +46,9 @@ class Publisher:
         step_ms = np.maximum(
             self._parameters.publish_step_s * 1000, self._parameters.publish_share * (predictions.arrival_ms - now_ms)
         )
-        different = (shown == 0) | (np.abs(predictions.arrival_ms - shown) >= step_ms)
+        kind = fleet.departed[predictions.vehicle] != fleet.shown_departed[predictions.vehicle]
+        different = (shown == 0) | kind | (np.abs(predictions.arrival_ms - shown) >= step_ms)
+        fleet.shown_departed[vehicle] = fleet.departed[vehicle]
         withdrawn += self._passed(fleet, vehicle, predictions, place)
         fleet.shown_ms[predictions.vehicle[different], predictions.leg[different], place[different]] = (
             predictions.arrival_ms[different]
@@ -186,7 +191,7 @@ class Publisher:
             int(fleet.shown_start_ms[vehicle, leg]),
         )
 
-    def _key(self, trip: int, day: int, pattern: int, start_ms: int) -> str:
+    def _make_key(self, trip: int, day: int, pattern: int, start_ms: int) -> str:
         if pattern < 0:
             return ""
         date = f"{dt.date.fromordinal(day):%Y%m%d}" if day > 0 else "0"

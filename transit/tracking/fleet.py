@@ -89,7 +89,7 @@ class Vehicles:
         self.run_day = _ints(capacity, LEGS)  # service date, proleptic ordinal
         self.run_scheduled = _ints(capacity, LEGS)
         # what is published: the runs, and the arrival at stop k of each, 0 for none
-        self.shown_on_map = _ints(capacity)
+        self.shown_on_map, self.shown_departed = _ints(capacity), _ints(capacity)
         self.shown_trip, self.shown_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_start_ms, self.shown_day = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_first, self.shown_last = _ints(capacity, LEGS), _ints(capacity, LEGS)

@@ -27,7 +27,8 @@ class Parameters:
     window_max_s: float = 600.0  # after a longer gap the vehicle is looked for anew
 
     # assign: log-odds of each hypothesis against "none of them"
-    slots: int = 12  # hypotheses kept per vehicle
+    slots: int = 24  # hypotheses kept per vehicle: patterns that share a street in the centre of a city
+    odds_sow: float = 0.5  # no hypothesis above it: new ones are looked for
     null_gap_m: float = 45.0  # a fix this far from the line speaks neither for nor against it
     evidence_sigma_m: float = 22.0
     evidence_full_move_m: float = 40.0  # a standing bus brings no new evidence; this much movement brings all of it
