@@ -2,10 +2,10 @@
 
     python bench/engine.py FEED [--vehicles 5000] [--minutes 4]
 
-Vehicles drive runs of one day at even speed with 10 m of noise and report every 10 s; batches of 2,000 go in as tracking
-would take them. Three fleets: one that names its trips, one that names its routes, one that names nothing. The first
-minute, in which every vehicle is new and must be found, is printed apart. The floor is the same loop with a tracker that
-does nothing, and the time to turn the same reports from structs into columns.
+Vehicles drive runs of one day at even speed with 10 m of noise and report every 10 s; batches of 2,000 go in as
+tracking would take them. Three fleets: one that names its trips, one its routes, one nothing. The first
+minute, in which every vehicle is new and must be found, is printed apart. The floor beside it is
+decoding the same batches into columns and doing nothing else.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import shapely
+from gtfs_data.compile import load_network
 
 from gtfs_data.calendar import service_day
-from gtfs_data.compile import load_network
 from gtfs_data.network import Network
 from transit.codec import decode_reports, encode_reports
 from transit.model import PositionReport, batch_of
@@ -93,7 +93,7 @@ def reports(network: Network, drive: Drive, hint: str, minutes: float) -> list[b
     return batches
 
 
-def run(network: Network, hint: str, minutes: float, vehicles: int, profile: bool) -> None:  # noqa: FBT001
+def run(network: Network, hint: str, minutes: float, vehicles: int, profile: bool) -> None:
     """Measure one fleet."""
     batches = reports(network, drives(network, vehicles, 7), hint, minutes)
     tracker = Tracker(network)

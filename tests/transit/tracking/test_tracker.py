@@ -1,5 +1,6 @@
 """What a rider, a board and a dispatcher may expect of the tracker, as rules."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.notation.town import SPEED_MPS, at, drive, fix, town
 
 from gtfs_data.network import Network
+from tests.notation.town import SPEED_MPS, at, drive, fix, town
 from transit.model import Arrival, Changes, PositionReport, Update, VehiclePosition, batch_of
 from transit.outcomes import ArrivalState, Phase, Rejection
 from transit.tracking.tracker import Tracker
@@ -323,4 +324,4 @@ def test_arrivals_of_a_run_follow_the_order_of_its_stops() -> None:
     for report in fleet_of_the_street():
         seen.feed([report])
         times = [a.arrival_ms for a in sorted(seen.ahead("a"), key=lambda a: a.stop_sequence)]
-        assert all(later >= earlier - 15_000 for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later >= earlier - 15_000 for earlier, later in itertools.pairwise(times))
