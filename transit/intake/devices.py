@@ -134,12 +134,9 @@ def read_device_list(path: Path) -> list[DeviceRow]:
                 vehicle_id=(line["vehicle_id"] or "").strip(),
                 note=(line.get("note") or "").strip(),
             )
-            if not 0 < len(row.device_id) <= ID_MAX or not row.device_id.isascii() or not row.device_id.isprintable():
-                raise DeviceListError(
-                    f"{path}: row {number}: device_id: {row.device_id!r} must be 1 to {ID_MAX} ASCII characters"
-                )
-            if not row.vehicle_id:
-                raise DeviceListError(f"{path}: row {number}: vehicle_id: '' must not be empty")
+            complaint = _complaint(row)
+            if complaint:
+                raise DeviceListError(f"{path}: row {number}: {complaint}")
             if row.device_id in seen:
                 raise DeviceListError(f"{path}: row {number}: device_id: {row.device_id!r} must be there once")
             if len(rows) == IMPORT_MAX:
@@ -149,12 +146,26 @@ def read_device_list(path: Path) -> list[DeviceRow]:
     return rows
 
 
+def _complaint(row: DeviceRow) -> str | None:
+    """Return what is wrong with ``row``, None if nothing is."""
+    if not 0 < len(row.device_id) <= ID_MAX or not row.device_id.isascii() or not row.device_id.isprintable():
+        return f"device_id: {row.device_id!r} must be 1 to {ID_MAX} ASCII characters"
+    if not 0 < len(row.vehicle_id) <= ID_MAX or not row.vehicle_id.isprintable():
+        return f"vehicle_id: {row.vehicle_id!r} must be 1 to {ID_MAX} characters"
+    if not row.note.isprintable():
+        return f"note: {row.note!r} must be printable"
+    return None
+
+
 async def add_device(pool: asyncpg.Pool, row: DeviceRow) -> str:
     """Add a device; return its key, which is shown now and never again.
 
     Raises:
-        DeviceListError: if the device exists.
+        DeviceListError: if the device exists or cannot be one.
     """
+    complaint = _complaint(row)
+    if complaint:
+        raise DeviceListError(complaint)
     key = new_key()
     device = with_key(row, key)
     try:
@@ -209,7 +220,7 @@ async def set_enabled(pool: asyncpg.Pool, device_id: str, *, enabled: bool) -> b
     return status == "UPDATE 1"
 
 
-async def list_devices(pool: asyncpg.Pool) -> list[Device]:
+async def list_devices(pool: asyncpg.Pool | asyncpg.Connection) -> list[Device]:
     """Return all devices by id."""
     rows = await pool.fetch(
         "SELECT device_id, vehicle_id, key_salt, key_digest, enabled, note FROM device ORDER BY device_id"
@@ -247,7 +258,7 @@ async def _follow(pool: asyncpg.Pool, devices: Devices, metrics: Metrics) -> Non
                 await connection.add_listener("device", on_notice)
                 try:
                     while not connection.is_closed():
-                        devices.replace(await list_devices(pool))
+                        devices.replace(await list_devices(connection))
                         with suppress(TimeoutError):
                             async with asyncio.timeout(REFRESH_S):
                                 await changed.wait()

@@ -44,7 +44,8 @@ class HttpServer:
             self._reception.metrics.count("role_errors_total", role="intake", where="request")
             _log.error("request failed", protocol=self._protocol, error=repr(error))
             answer = Answer(status=500, text="error")
-        return web.Response(status=answer.status, text=answer.text or None, headers=answer.headers)
+        headers = {"Server": "ayaldama", **answer.headers}  # not which version of what
+        return web.Response(status=answer.status, text=answer.text or None, headers=headers)
 
     async def sweep(self, server: web.Server) -> None:
         """End connections without a request for long, for ever; there are at most ``connections_max`` new ones."""

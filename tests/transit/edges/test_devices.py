@@ -45,6 +45,8 @@ async def test_a_key_is_made_shown_once_and_kept_only_as_a_digest(postgres: asyn
     assert key not in repr(device)
     with pytest.raises(DeviceListError, match="'8601' exists"):
         await add_device(postgres, BUS)
+    with pytest.raises(DeviceListError, match="device_id: '' must be"):
+        await add_device(postgres, DeviceRow(device_id="", vehicle_id="bus-2"))
     assert key != await add_device(postgres, DeviceRow(device_id="8602", vehicle_id="bus-2"))
 
 
@@ -101,8 +103,8 @@ async def test_thousands_are_imported_and_a_second_import_keeps_their_keys(
     [
         ("imei,vehicle_id\n1,2\n", "row 1: 'imei,vehicle_id': columns must be"),
         ("device_id,vehicle_id\n,2\n", "row 2: device_id: '' must be 1 to 64"),
-        ("device_id,vehicle_id\n1,\n", "row 2: vehicle_id: '' must not be empty"),
-        ("device_id,vehicle_id\n1\n", "row 2: vehicle_id: '' must not be empty"),
+        ("device_id,vehicle_id\n1,\n", "row 2: vehicle_id: '' must be 1 to 64"),
+        ("device_id,vehicle_id\n1\n", "row 2: vehicle_id: '' must be 1 to 64"),
         ("device_id,vehicle_id\n1,2\n1,3\n", "row 3: device_id: '1' must be there once"),
     ],
 )
