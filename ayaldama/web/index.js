@@ -186,14 +186,21 @@ class Figures {
     document.querySelector("#errors ol").replaceChildren(...rows);
   }
 
+  /** The command of "be a bus", with the time that the city has now. */
   showGuest(guest) {
     element("send").hidden = !guest;
     element("send-where").hidden = Boolean(guest);
-    if (!guest || this.guestShown) return;
-    this.guestShown = true;
+    if (!guest) return;
+    const { rate, server_ms: nowMs } = this.last;
+    const aheadS = Math.round((nowMs - Date.now()) / 1000);
+    let time = "$(date +%s)";
+    if (rate !== 1) time = String(Math.round(nowMs / 1000));
+    else if (Math.abs(aheadS) > 5) time = `$(( $(date +%s) ${aheadS < 0 ? "-" : "+"} ${Math.abs(aheadS)} ))`;
     const [lon, lat] = this.centre ?? [0, 0];
-    const query = `id=${guest.device_id}&key=${guest.key}&lat=${lat.toFixed(5)}&lon=${lon.toFixed(5)}&timestamp=$(date +%s)`;
-    write(element("send-command"), `curl -i "http://${location.hostname}:${guest.port}/?${query}"`);
+    const query = `id=${guest.device_id}&key=${guest.key}&lat=${lat.toFixed(5)}&lon=${lon.toFixed(5)}&timestamp=${time}`;
+    const command = `curl -i "http://${location.hostname}:${guest.port}/?${query}"`;
+    if (rate !== 1 || !this.guestShown) write(element("send-command"), command);
+    this.guestShown = Boolean(this.centre);
   }
 }
 

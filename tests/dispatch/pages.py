@@ -1,5 +1,6 @@
 """Pages in a real Chromium, drawn in software, with every request written down."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,13 @@ class Seen:
         if parts.scheme not in {"data", "blob"}:
             self.hosts.add(parts.netloc)
             self.paths.add(parts.path)
+
+
+async def until(page: Page, condition: str) -> None:
+    """Wait for a JavaScript expression to hold. Playwright's own waiting needs ``eval``, which our pages forbid."""
+    async with asyncio.timeout(15):
+        while not await page.evaluate(f"() => Boolean({condition})"):
+            await page.wait_for_timeout(50)
 
 
 @asynccontextmanager
