@@ -28,6 +28,7 @@ from commons.metrics import Metrics
 EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_UNUSABLE: Final = 69  # a port or a server cannot be had, EX_UNAVAILABLE
+CLOSING_MAX_S: Final = 8.0  # whoever waits for a server that has gone too must not wait for ever
 
 Ready = Callable[[Mapping[str, int]], None]
 
@@ -105,9 +106,15 @@ def _stop_on_signals() -> asyncio.Event:
         if stop.is_set():
             os._exit(EXIT_INTERRUPTED)
         stop.set()
+        loop.call_later(CLOSING_MAX_S, give_up)
 
+    def give_up() -> None:
+        _log.error("does not end in order, ends at once", after_s=CLOSING_MAX_S)
+        os._exit(EXIT_ERROR)
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal)
     return stop
 
 
