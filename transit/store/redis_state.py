@@ -1,6 +1,6 @@
 """What boards and maps read: a snapshot of vehicles and arrivals in hashes, and a feed of what changed.
 
-``StateWriter`` writes both in one transaction, so nobody sees an entry of the feed before the snapshot contains it.
+``StateWriter`` writes both at once, so nobody sees an entry of the feed before the snapshot contains it.
 ``StateReader`` takes the feed's last id first and the snapshot then: following the feed from that id repeats some
 changes, which is harmless (they are upserts and removals), and misses none. Entries of the feed are numbered; a reader
 that finds a number missing, because the feed was trimmed while it was away or Redis lost it, gets ``FeedGapError`` and
@@ -9,9 +9,9 @@ takes a new snapshot.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -29,9 +29,32 @@ ANSWER_MAX_S: Final = 5.0
 PAUSE_FIRST_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
 
+ARGUMENTS_MAX: Final = 4_000  # of one command within the script; even, and below Lua's limit of about 8,000
+
+# One script instead of MULTI: a batch changes a thousand hashes, and one answer costs half of what a thousand do.
+# KEYS: number, changes, arrival stops, then the hash of each command. ARGV: the number expected or "", the update, the
+# oldest id to keep, then of each command its name, stop id, how many arguments, and these.
+_WRITE: Final = """
+local number = tonumber(redis.call('GET', KEYS[1]) or '0')
+if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= number then
+  return {number}
+end
+local at = 4
+for i = 4, #KEYS do
+  local command, stop, last = ARGV[at], ARGV[at + 1], at + 2 + ARGV[at + 2]
+  redis.call(command, KEYS[i], unpack(ARGV, at + 3, last))
+  if stop ~= '' and command == 'HSET' then
+    redis.call('SADD', KEYS[3], stop)
+  elseif stop ~= '' and redis.call('EXISTS', KEYS[i]) == 0 then
+    redis.call('SREM', KEYS[3], stop)
+  end
+  at = last + 1
+end
+redis.call('SET', KEYS[1], number + 1)
+return {number + 1, redis.call('XADD', KEYS[2], 'MINID', '~', ARGV[3], '*', 'u', ARGV[2], 'n', number + 1)}
+"""
 _UPDATE: Final = b"u"
 _NUMBER: Final = b"n"
-_Mapping = dict[Any, Any]  # what redis-py lets through its invariant key and value types
 _log = get_logger(__name__)
 
 
@@ -65,8 +88,8 @@ class StateWriter:
         self._keys = keys
         self._keep_ms = keep_s * 1_000
         self._last_ms = 0
-        self._number = 0
-        self._stops: defaultdict[str, set[str]] = defaultdict(set)  # arrival keys by stop, to know empty stops
+        self._number: int | None = None  # of the last change, None: whatever Redis has
+        self._write_script = redis.register_script(_WRITE)
 
     async def replace(self, whole: Update) -> None:
         """Make ``whole`` all there is: write it, remove what Redis holds beside it, and tell followers of both.
@@ -74,7 +97,6 @@ class StateWriter:
         Raises:
             RedisError: if Redis cannot take it; what it holds is then as before.
         """
-        await self._continue_numbers()
         vehicle_ids = {text_of(vehicle_id) for vehicle_id in await _all(self._redis.hkeys(self._keys.vehicles))}
         stop_ids = sorted(text_of(stop_id) for stop_id in await _all(self._redis.smembers(self._keys.arrival_stops)))
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -82,15 +104,15 @@ class StateWriter:
                 pipe.hkeys(self._keys.arrivals(stop_id))
             held = await pipe.execute()
         current = {(arrival.stop_id, arrival.key) for arrival in whole.arrivals}
-        self._stops.clear()
-        stale: list[ArrivalKey] = []
-        for stop_id, found in zip(stop_ids, held, strict=True):
-            for key in map(text_of, found):
-                self._stops[stop_id].add(key)
-                if (stop_id, key) not in current:
-                    stale.append(ArrivalKey(stop_id=stop_id, key=key))
+        stale = [
+            ArrivalKey(stop_id=stop_id, key=key)
+            for stop_id, found in zip(stop_ids, held, strict=True)
+            for key in map(text_of, found)
+            if (stop_id, key) not in current
+        ]
         gone = vehicle_ids - {vehicle.vehicle_id for vehicle in whole.vehicles}
-        await self._write(
+        self._number = None
+        await self.publish(
             Update(
                 as_of_ms=whole.as_of_ms,
                 vehicles=whole.vehicles,
@@ -105,66 +127,52 @@ class StateWriter:
 
         Raises:
             RedisError: if Redis cannot take it; call ``replace`` before the next ``publish``.
-            StateLostError: if what was published before is gone; call ``replace`` now.
+            StateLostError: if what was published before is gone; nothing is written, call ``replace`` now.
         """
-        expected = self._number
-        found = await self._write(update)
-        if found != expected:
-            raise StateLostError(f"change {expected} was the last we wrote, Redis has {found}")
+        keys: list[str] = [self._keys.changes_number, self._keys.changes, self._keys.arrival_stops]
+        minimum = f"{max(self._last_ms - self._keep_ms, 0)}-0"
+        arguments: list[str | bytes | int] = [
+            "" if self._number is None else self._number,
+            codec.encode_update(update),
+            minimum,
+        ]
+        for change in self._changes_of(update):
+            for first in range(0, len(change.arguments), ARGUMENTS_MAX):
+                part = change.arguments[first : first + ARGUMENTS_MAX]
+                keys.append(change.key)
+                arguments += (change.command, change.stop_id, len(part), *part)
+        number, *stream_id = await self._write_script(keys=keys, args=arguments)
+        if not stream_id:
+            raise StateLostError(f"change {self._number} was the last we wrote, Redis has {number}")
+        self._number = number
+        self._last_ms = int(text_of(stream_id[0]).partition("-")[0])
 
-    async def _write(self, update: Update) -> int:
-        """Write ``update``; return the number of the change that Redis held last before it."""
-        keys = self._keys
-        written: defaultdict[str, _Mapping] = defaultdict(dict)
-        for arrival in update.arrivals:
-            written[arrival.stop_id][arrival.key] = codec.encode_arrival(arrival)
-        withdrawn: defaultdict[str, list[str]] = defaultdict(list)
+    def _changes_of(self, update: Update) -> Iterator["_HashChange"]:
+        """Return removals first, so that what is withdrawn and published anew stays."""
+        withdrawn: defaultdict[str, list[str | bytes]] = defaultdict(list)
         for arrival_key in update.withdrawn:
             withdrawn[arrival_key.stop_id].append(arrival_key.key)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if update.gone:
-                pipe.hdel(keys.vehicles, *update.gone)
-            if update.vehicles:
-                vehicles: _Mapping = {vehicle.vehicle_id: codec.encode_vehicle(vehicle) for vehicle in update.vehicles}
-                pipe.hset(keys.vehicles, mapping=vehicles)
-            for stop_id, removed in withdrawn.items():
-                pipe.hdel(keys.arrivals(stop_id), *removed)
-            for stop_id, arrivals in written.items():
-                pipe.hset(keys.arrivals(stop_id), mapping=arrivals)
-            filled, emptied = self._count(written, withdrawn)
-            if emptied:
-                pipe.srem(keys.arrival_stops, *emptied)
-            if filled:
-                pipe.sadd(keys.arrival_stops, *filled)
-            fields: _Mapping = {_UPDATE: codec.encode_update(update), _NUMBER: str(self._number + 1)}
-            minimum = f"{self._last_ms - self._keep_ms}-0" if self._last_ms > self._keep_ms else None
-            pipe.set(keys.changes_number, self._number + 1, get=True)
-            pipe.xadd(keys.changes, fields, minid=minimum, approximate=True)
-            *_, before, stream_id = await pipe.execute()
-        self._number += 1
-        self._last_ms = int(text_of(stream_id).partition("-")[0])
-        return int(before or 0)
+        written: defaultdict[str, list[str | bytes]] = defaultdict(list)
+        for arrival in update.arrivals:
+            written[arrival.stop_id] += (arrival.key, codec.encode_arrival(arrival))
+        vehicles: list[str | bytes] = []
+        for vehicle in update.vehicles:
+            vehicles += (vehicle.vehicle_id, codec.encode_vehicle(vehicle))
+        yield _HashChange("HDEL", self._keys.vehicles, "", update.gone)
+        yield _HashChange("HSET", self._keys.vehicles, "", vehicles)
+        for stop_id, fields in withdrawn.items():
+            yield _HashChange("HDEL", self._keys.arrivals(stop_id), stop_id, fields)
+        for stop_id, pairs in written.items():
+            yield _HashChange("HSET", self._keys.arrivals(stop_id), stop_id, pairs)
 
-    def _count(self, written: dict[str, _Mapping], withdrawn: dict[str, list[str]]) -> tuple[set[str], set[str]]:
-        """Return stops that have arrivals now and had none, and stops that have none any more."""
-        filled: set[str] = set()
-        emptied: set[str] = set()
-        for stop_id in withdrawn.keys() | written.keys():
-            before = bool(self._stops[stop_id])
-            self._stops[stop_id].difference_update(withdrawn.get(stop_id, ()))
-            self._stops[stop_id].update(written.get(stop_id, {}))
-            if not self._stops[stop_id]:
-                emptied.add(stop_id)
-                del self._stops[stop_id]
-            elif not before:
-                filled.add(stop_id)
-        return filled, emptied
 
-    async def _continue_numbers(self) -> None:
-        last = await _last_entry(self._redis, self._keys.changes)
-        if last is not None:
-            self._number = _number_of(last)
-            self._last_ms = int(last.stream_id.partition("-")[0])
+class _HashChange(NamedTuple):
+    """One command on one hash; ``stop_id`` is "" for the vehicles."""
+
+    command: Literal["HDEL", "HSET"]
+    key: str
+    stop_id: str
+    arguments: Sequence[str | bytes]
 
 
 class StateReader:
