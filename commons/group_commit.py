@@ -20,11 +20,14 @@ class GroupCommit(Generic[Item]):
         self._batch_max = batch_max
         self._room = asyncio.Semaphore(waiting_max)
         self._waiting: list[tuple[Sequence[Item], asyncio.Future[None]]] = []
+        self._abandoned = 0  # of those waiting, whose callers gave up
         self._arrived = asyncio.Event()
         self._closing = False
 
     async def submit(self, items: Sequence[Item]) -> None:
         """Return when ``items`` are durable. Waits first when too many submissions are under way.
+
+        A caller that is cancelled before its items are taken for a write takes them back.
 
         Raises:
             RuntimeError: if the group commit is already closed.
@@ -38,7 +41,11 @@ class GroupCommit(Generic[Item]):
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((items, done))
             self._arrived.set()
-            await done
+            try:
+                await done
+            except asyncio.CancelledError:
+                self._forget_abandoned()
+                raise
 
     async def run(self) -> None:
         """Write batches until ``close`` was called and nothing waits."""
@@ -48,6 +55,8 @@ class GroupCommit(Generic[Item]):
                 await self._arrived.wait()
                 continue
             batch, dones = self._take()
+            if not batch:
+                continue
             try:
                 await self._write(batch)
             except Exception as error:  # noqa: BLE001 - it belongs to the callers of this batch
@@ -64,6 +73,13 @@ class GroupCommit(Generic[Item]):
         self._closing = True
         self._arrived.set()
 
+    def _forget_abandoned(self) -> None:
+        """Drop what its callers gave up, once it is half of what waits: a stuck write must not fill memory."""
+        self._abandoned += 1
+        if self._abandoned * 2 > len(self._waiting):
+            self._waiting = [waiting for waiting in self._waiting if not waiting[1].done()]
+            self._abandoned = 0
+
     def _take(self) -> tuple[list[Item], list[asyncio.Future[None]]]:
         batch: list[Item] = []
         dones: list[asyncio.Future[None]] = []
@@ -71,9 +87,10 @@ class GroupCommit(Generic[Item]):
         for items, done in self._waiting:
             if batch and len(batch) + len(items) > self._batch_max:
                 break
-            batch.extend(items)
-            dones.append(done)
             taken += 1
+            if not done.done():
+                batch.extend(items)
+                dones.append(done)
         del self._waiting[:taken]
         return batch, dones
 

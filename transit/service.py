@@ -172,11 +172,16 @@ class _TrackingLoop:
             await self._survive(self._save(self._checkpoint(self._after)), "last_checkpoint")
 
     async def _survive(self, step: Awaitable[None], where: str) -> bool:
+        """Take ``step``; return False if it failed, which is counted and logged."""
         try:
             await step
         except (RedisError, OSError, TimeoutError, StateLostError) as error:
             self._metrics.count("role_errors_total", role="tracking", where=where)
             _log.warning("tracking tries again", where=where, error=repr(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - top of the role: a bug must not stop a city
+            self._metrics.count("role_errors_total", role="tracking", where=where)
+            _log.exception("tracking tries again after a bug", where=where, error=repr(error))
             return False
         return True
 

@@ -18,6 +18,7 @@ from transit.protocols._base import Decoded, Decoder, FramingError, Refusal, Tcp
 
 CHUNK_MAX: Final = 65_536
 SWEEP_S: Final = 5.0
+LAST_REPLY_S: Final = 1.0
 LATE_ANSWER_S: Final = 3.0  # to an address that fails too often
 PAUSE_MAX_S: Final = 1.0  # a device that is too fast is held back in steps, so that closing need not wait
 BACKLOG: Final = 1_024
@@ -38,6 +39,7 @@ class _Session:
         self.address = address
         self.device: Device | None = None
         self.heard_s = monotonic_s()
+        self.task: asyncio.Task[None] | None = None
         self.storing = False
         self.closing = False
 
@@ -67,7 +69,7 @@ class TcpServer:
         _keep_alive(writer.get_extra_info("socket"))
         session = _Session(self._protocol, reader, writer, str(peer[0]) if peer else "")
         self._sessions.add(session)
-        self._tasks.create_task(self._run(session), name=f"{self._protocol.name} {session.address}")
+        session.task = self._tasks.create_task(self._run(session), name=f"{self._protocol.name} {session.address}")
 
     def close(self) -> None:
         """Let every session finish what is under way."""
@@ -108,8 +110,11 @@ class TcpServer:
             self._sessions.discard(session)
             if session.device and self._by_device.get(session.device.device_id) is session:
                 del self._by_device[session.device.device_id]
-            session.writer.close()
             self._count_connections()
+            session.writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LAST_REPLY_S):
+                    await session.writer.wait_closed()  # the last reply is on its way
 
     async def _handle(self, session: _Session, decoded: Decoded, received_ms: int) -> bool:
         """Store, reply and sign in, in this order, until the decoder wants new bytes; return whether to go on."""
@@ -157,8 +162,8 @@ class TcpServer:
         if session.device and self._by_device.get(session.device.device_id) is session:
             del self._by_device[session.device.device_id]
         older = self._by_device.get(device.device_id)
-        if older is not None:
-            older.close()
+        if older is not None and older.task is not None:
+            older.task.cancel()  # also while it waits for Redis: nobody is left to hear the answer
         session.device = device
         self._by_device[device.device_id] = session
 
