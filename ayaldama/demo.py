@@ -7,7 +7,7 @@ city time.
 import datetime as dt
 import hashlib
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from transit.store.redis_state import StateReader
 
 SAMPLE_CITY: Final = Path(gtfs_data.__file__).parent / "kyzylorda"
 DAYTIME: Final = range(7, 21)  # local hours in which the demo starts at the present time
-STARTS: Final = {"morning": dt.time(8), "evening": dt.time(18)}
+STARTS: Final[Mapping[str, dt.time]] = {"morning": dt.time(8), "evening": dt.time(18)}
 BACK_MAX_MS: Final = 2_000
 
 
