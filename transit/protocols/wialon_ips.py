@@ -17,6 +17,7 @@ Times are UTC; km/h become m/s. In D the text parameters ``route_id``, ``directi
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Final
 
 from fastcrc import crc16
@@ -36,7 +37,7 @@ _NA: Final = b"NA"
 _KMH: Final = 1 / 3.6
 _SHORT_FIELDS: Final = 10
 _LONG_FIELDS: Final = 16
-_SHORT_CODES: Final = {
+_SHORT_CODES: Final[Mapping[Refusal, bytes]] = {
     Refusal.STRUCTURE: b"-1",
     Refusal.NO_TIME: b"0",
     Refusal.BAD_TIME: b"0",
@@ -45,14 +46,14 @@ _SHORT_CODES: Final = {
     Refusal.BAD_QUALITY: b"12",
     Refusal.CHECKSUM: b"13",
 }
-_LONG_CODES: Final = {
+_LONG_CODES: Final[Mapping[Refusal, bytes]] = {
     **_SHORT_CODES,
     Refusal.BAD_INPUTS: b"13",
     Refusal.BAD_ANALOGUE: b"14",
     Refusal.BAD_PARAMETER: b"15",
     Refusal.CHECKSUM: b"16",
 }
-_SIGN_IN_CODES: Final = {Refusal.WRONG_KEY: b"01", Refusal.CHECKSUM: b"10"}
+_SIGN_IN_CODES: Final[Mapping[Refusal, bytes]] = {Refusal.WRONG_KEY: b"01", Refusal.CHECKSUM: b"10"}
 
 
 class _Refused(Exception):  # noqa: N818 - it is the answer to one record, caught in this module
@@ -183,7 +184,7 @@ class WialonIpsDecoder:
         else:
             self._refused.append(Refusal.UNSUPPORTED)
 
-    def _read_data(self, answer: bytes, message: bytes, width: int, codes: dict[Refusal, bytes]) -> None:
+    def _read_data(self, answer: bytes, message: bytes, width: int, codes: Mapping[Refusal, bytes]) -> None:
         try:
             self._take(self._text_of(message), (width,), archived=False)
         except _Refused as refused:
