@@ -7,7 +7,7 @@ keeps the fix. TLS, where wanted, is ended by a proxy in front.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ BODY_MAX_S: Final = 10.0
 SWEEP_S: Final = 5.0
 QUERY_MAX: Final = 4_096
 BACKLOG: Final = 1_024
+HEADERS: Final = ("content-type", "authorization")  # all that a protocol may ask for
 
 _log = get_logger(__name__)
 _BUSY: Final = Answer(status=503, text="cannot be stored now, send again", headers={"Retry-After": "5"})
@@ -69,7 +70,7 @@ class HttpServer:
             Request(
                 method=request.method,
                 query=request.rel_url.raw_query_string,
-                headers={name.lower(): value for name, value in request.headers.items()},
+                headers={name: request.headers[name] for name in HEADERS if name in request.headers},
                 body=body,
             )
         )
@@ -121,6 +122,14 @@ class HttpServer:
         return b"".join(parts)
 
 
+class _TooMany(asyncio.Protocol):
+    """A connection that there is no room for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """End it at once."""
+        cast("asyncio.Transport", transport).abort()
+
+
 @asynccontextmanager
 async def serve_http(protocol: HttpProtocol, port: int, reception: Reception) -> AsyncIterator[int]:
     """Serve ``protocol`` while the block runs; gives the port. At the end, requests under way are answered.
@@ -128,18 +137,25 @@ async def serve_http(protocol: HttpProtocol, port: int, reception: Reception) ->
     Raises:
         OSError: if the port cannot be had.
     """
+    settings = reception.settings
     requests = HttpServer(protocol, reception)
     server = web.Server(requests.answer, access_log=None)
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=reception.settings.closing_s)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, reception.settings.host, port, backlog=BACKLOG, reuse_address=True)
-        await site.start()
-        async with asyncio.TaskGroup() as tasks:
-            sweeper = tasks.create_task(requests.sweep(server), name=f"{protocol.name} sweep")
-            try:
-                yield int(runner.addresses[0][1])
-            finally:
-                sweeper.cancel()
-    finally:
-        await runner.cleanup()
+
+    def new_connection() -> asyncio.Protocol:
+        if len(server.connections) < settings.connections_max:
+            return server()
+        reception.count_refused(protocol.name, (Refusal.TOO_MANY,))
+        return _TooMany()
+
+    listener = await asyncio.get_running_loop().create_server(
+        new_connection, settings.host, port, backlog=BACKLOG, reuse_address=True
+    )
+    async with asyncio.TaskGroup() as tasks:
+        sweeper = tasks.create_task(requests.sweep(server), name=f"{protocol.name} sweep")
+        try:
+            yield int(listener.sockets[0].getsockname()[1])
+        finally:
+            sweeper.cancel()
+            listener.close()
+            server.pre_shutdown()
+            await server.shutdown(settings.closing_s)

@@ -114,7 +114,7 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An HTTP request as values: ``query`` still encoded, ``headers`` with lower-case names."""
+    """An HTTP request as values: ``query`` still encoded; ``headers``: content-type and authorization, if sent."""
 
     method: str
     query: str

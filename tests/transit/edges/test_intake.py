@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from ayaldama.embedded import ServerHome, open_home, start_valkey
 from commons.clock import SystemClock
 from commons.metrics import Metrics
+from transit.intake import http, tcp
 from transit.intake.devices import DeviceRow, Devices, new_key, with_key
 from transit.intake.serve import IntakeSettings, serve_intake
 from transit.keys import Keys
@@ -179,6 +180,48 @@ async def test_there_is_a_limit_of_connections(redis: Redis) -> None:
         assert await first.heard() == "#ASD#1"
 
 
+@pytest.mark.parametrize("name", PORTS)
+async def test_who_says_nothing_is_not_kept(redis: Redis, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for server in (tcp, http):
+        monkeypatch.setattr(server, "SWEEP_S", 0.02)
+    async with intake(redis, sign_in_s=0.05, idle_s=0.2) as running:
+        silent, _ = await asyncio.open_connection("127.0.0.1", running.ports[name])
+        async with asyncio.timeout(SOON_S):
+            with suppress(ConnectionResetError):
+                assert await silent.read() == b""
+        tracker = await Tracker.connect(running)
+        assert await tracker.heard() == "#AL#1"
+        with suppress(ConnectionResetError):
+            assert await tracker.heard() == "", "signed in, then silent for too long"
+
+
+async def test_http_has_a_limit_of_connections_too(redis: Redis) -> None:
+    place = "lat=44.8488&lon=65.4823&timestamp=1789970400"
+    async with intake(redis, connections_max=1) as running:
+        address = f"http://127.0.0.1:{running.ports['osmand']}/?id=8601&key={KEY}&{place}"
+        async with aiohttp.ClientSession() as first, aiohttp.ClientSession() as second:
+            async with first.get(address) as answer:
+                assert answer.status == 200
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await second.get(address)
+            async with first.get(address) as answer:
+                assert answer.status == 200
+
+
+async def test_a_request_under_way_is_answered_when_intake_stops(redis: Redis) -> None:
+    place = "lat=44.8488&lon=65.4823&timestamp=1789970400"
+    async with intake(redis) as running, aiohttp.ClientSession() as client:
+        address = f"http://127.0.0.1:{running.ports['osmand']}/?id=8601&key={KEY}&{place}"
+        async with client.get(address) as answer:
+            assert answer.status == 200
+        under_way = [asyncio.create_task(client.get(address)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        running.stop.set()
+        answers = await asyncio.gather(*under_way, return_exceptions=True)
+    acknowledged = [each for each in answers if isinstance(each, aiohttp.ClientResponse) and each.status == 200]
+    assert len(await stored(redis)) >= 1 + len(acknowledged)
+
+
 async def test_noise_ends_its_own_connection_only(redis: Redis) -> None:
     async with intake(redis) as running:
         good = await Tracker.connect(running)
@@ -257,12 +300,12 @@ async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(o
             server.process.wait()
             tracker.writer.write(packet(1))
             assert await tracker.heard_nothing()
-            http = f"http://127.0.0.1:{running.ports['osmand']}/?id=8602&key={KEY}&{place}"
-            async with client.get(http) as answer:
+            osmand = f"http://127.0.0.1:{running.ports['osmand']}/?id=8602&key={KEY}&{place}"
+            async with client.get(osmand) as answer:
                 assert answer.status == 503
             server = start_valkey(own_home)
             assert await tracker.heard() == "#ASD#1", "it comes by itself, without a new connection"
-            async with client.get(http) as answer:
+            async with client.get(osmand) as answer:
                 assert answer.status == 200
             assert [report.fix_ms for report in await stored(redis) if report.vehicle_id == "bus-8601"] == [
                 1_789_970_400_000,
