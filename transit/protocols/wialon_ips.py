@@ -350,7 +350,7 @@ def _checked_text(message: bytes) -> bytes | None:
     """Return ``message`` without its CRC and the separator before it; None if the CRC is not that of the text."""
     at = max(message.rfind(b";"), message.rfind(b"|")) + 1
     printed = message[at:]
-    if not 1 <= len(printed) <= 4 or not printed.isalnum():
+    if not 1 <= len(printed) <= 6 or not printed.isalnum():  # some write 0x before the four digits
         return None
     try:
         held = int(printed, 16) == crc16.arc(message[:at])
