@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 from rich.console import Console
@@ -48,7 +48,7 @@ def explained() -> Iterator[None]:
         fail(str(error), error.status or 1)
 
 
-def fail(message: str, status: int = 1) -> None:
+def fail(message: str, status: int = 1) -> NoReturn:
     """Say ``message`` and end."""
     click.echo(f"ayaldama: {message}", err=True)
     sys.exit(status)

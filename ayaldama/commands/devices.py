@@ -9,7 +9,7 @@ import asyncpg
 import click
 from rich.table import Table
 
-from ayaldama.commands._base import Chosen, console, fail
+from ayaldama.commands._base import EXIT_UNAVAILABLE, Chosen, console, fail
 from ayaldama.database import open_database
 from transit.intake.devices import (
     DeviceListError,
@@ -107,9 +107,9 @@ def _checked(act: Callable[[], Result]) -> Result:
     try:
         return act()
     except DeviceListError as error:
-        raise click.ClickException(str(error)) from error
+        fail(str(error))
     except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database does not answer: {error}") from error
+        fail(f"the database does not answer: {error}", EXIT_UNAVAILABLE)
 
 
 COMMAND: Final = devices

@@ -18,10 +18,9 @@ from ayaldama.commands._base import Chosen, console, fail
 from ayaldama.settings import Settings
 from ayaldama.system import CITY, run_system
 from ayaldama.terminal import Steps
-from gtfs_data.check import FeedError
 from gtfs_data.compile import load_network
 from gtfs_data.network import Network
-from transit.accuracy.recording import Recording, RecordingError, read_recording
+from transit.accuracy.recording import Recording, read_recording
 from transit.accuracy.replay import PredictionsFile, Replayed
 from transit.accuracy.replay import replay as replay_at_once
 
@@ -114,9 +113,7 @@ def replay(
         with steps.step(f"recording {avl.name}"):
             recording = read_recording(avl)
         out = PredictionsFile(predictions_out) if predictions_out else None
-    except FeedError as error:
-        fail(f"{feed}: {error}")
-    except (RecordingError, ValueError) as error:
+    except ValueError as error:  # of a feed, a recording or a file name: each says which and why
         fail(str(error))
     if speed is None:
         _replay_at_once(network, recording, out, every, steps)

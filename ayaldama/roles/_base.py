@@ -79,11 +79,16 @@ async def open_network(settings: Settings) -> Network:
     """Return the planned network of the settings' feed, compiled or from the cache.
 
     Raises:
-        RoleError: if no feed is set.
-        gtfs_data.check.FeedError: if the feed has errors.
+        RoleError: if no feed is set, or none can be made of it.
     """
-    from gtfs_data.compile import load_network  # noqa: PLC0415 - pandas and pyproj take a second to import
+    # Imported here, because pandas and pyproj take a second and intake needs neither.
+    from gtfs_data.check import FeedError, FeedUnreadableError  # noqa: PLC0415
+    from gtfs_data.compile import load_network  # noqa: PLC0415
 
-    if settings.gtfs.feed is None:
+    feed = settings.gtfs.feed
+    if feed is None:
         raise RoleError("gtfs.feed is not set: name the city's GTFS feed (AYALDAMA_GTFS__FEED), or try `ayaldama demo`")
-    return await asyncio.to_thread(load_network, settings.gtfs.feed, cache=settings.network_cache)
+    try:
+        return await asyncio.to_thread(load_network, feed, cache=settings.network_cache)
+    except (FeedError, FeedUnreadableError) as error:
+        raise RoleError(f"gtfs.feed: {error}; `ayaldama gtfs check {feed}` says more") from error
