@@ -1,0 +1,162 @@
+"""The wire between server and boards, as tagged structs: JSON text frames with a ``type``. Times: city time, epoch ms.
+
+A board opens ``/board/ws`` and sends ``subscribe``. The server answers ``hello``, one ``snapshot`` for each stop, then
+``change`` when a line of a stop changes and ``heartbeat`` when nothing was sent for ``heartbeat_s``. Sequence numbers
+grow by frame content, not by connection: every board of a stop gets the same bytes, and a board that comes back says
+the ``session`` and the last ``sequence`` it has, and gets what it missed, or snapshots if that is no longer held.
+A board says ``ack`` when what it got is on the screen, so the delay from fix to pixel is measured where it counts.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+PROTOCOL = 1
+STOPS_MAX = 20
+
+Text = Mapping[str, str]  # language ("kk", "ru", "en") → text
+
+
+class BoardArrival(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One vehicle to come, or one planned time."""
+
+    key: str  # stays for this arrival's life
+    state: str  # ``transit.outcomes.ArrivalState``
+    arrival_ms: int  # to count down to
+    p10_ms: int | None = None
+    p90_ms: int | None = None
+    scheduled_ms: int | None = None
+    vehicle: str = ""
+    fix_ms: int | None = None  # of the fix it rests on: its age is the row's age
+    stops_away: int | None = None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One route to one destination at one stop, and its next arrivals in order of time (0 to 3)."""
+
+    key: str
+    route_id: str
+    route: str  # as painted on the bus
+    destination: Text
+    state: str  # ``outcomes.LineState``
+    arrivals: list[BoardArrival] = []
+    colour: str = ""  # RRGGBB, "" if the feed has none
+    text_colour: str = ""
+    first_ms: int | None = None  # BEFORE_FIRST_TRIP, SERVICE_ENDED, NO_SERVICE: the next known departure, if any
+    headway_s: tuple[int, int] | None = None  # HEADWAY: from, to
+
+
+class StopBoard(msgspec.Struct, frozen=True, kw_only=True):
+    """All lines of one stop, those with arrivals first."""
+
+    stop: str
+    code: str
+    name: Text
+    lines: list[Line]
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a board that comes back was."""
+
+    session: str
+    sequence: int
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe", tag_field="type"):
+    """First message of a board, and again when it wants other stops. ``board``: name of the panel, for the logs."""
+
+    stops: list[str]
+    resume: Resume | None = None
+    board: str = ""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack", tag_field="type"):
+    """All up to ``sequence`` is on the screen since ``painted_ms``, by the server's clock as the board knows it."""
+
+    sequence: int
+    painted_ms: int
+
+
+FromBoard = Subscribe | Ack
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="type"):
+    """First frame. ``rate``: city seconds per wall second. All ``…_s`` are seconds of the wall clock."""
+
+    protocol: int
+    server_ms: int
+    rate: float
+    session: str
+    time_zone: str
+    heartbeat_s: float
+    stale_after_s: float  # nothing heard for so long: say so
+    drop_after_s: float  # and for so long: live rows go, clock, name and timetable stay
+    resumed: bool  # True: changes follow; False: snapshots follow
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_field="type"):
+    """Everything of one stop. ``as_of_ms``: up to when tracking has spoken, None if never."""
+
+    sequence: int
+    server_ms: int
+    as_of_ms: int | None
+    board: StopBoard
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change", tag_field="type"):
+    """Lines of one stop as they are now, and keys of lines that are no more."""
+
+    sequence: int
+    server_ms: int
+    as_of_ms: int | None
+    stop: str
+    lines: list[Line]
+    removed: list[str] = []
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):
+    """Nothing changed; the connection lives, and tracking too if ``as_of_ms`` grows."""
+
+    sequence: int
+    server_ms: int
+    as_of_ms: int | None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_field="type"):
+    """What was wrong with a message: code (``outcomes.Problem``), field, value and rule."""
+
+    code: str
+    field: str
+    value: str
+    rule: str
+
+
+ToBoard = Hello | Snapshot | Change | Heartbeat | Refusal
+
+
+class BoardAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /api/stops/{stop}/board``, for boards that poll."""
+
+    server_ms: int
+    rate: float
+    time_zone: str
+    as_of_ms: int | None
+    board: StopBoard
+
+
+class FoundStop(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of ``GET /api/stops?query=…``. ``towards``: where buses go from here, to tell two platforms apart."""
+
+    stop: str
+    code: str
+    name: Text
+    towards: Text
+    routes: list[str]
+    lat: float
+    lon: float
+
+
+class FoundStops(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /api/stops``."""
+
+    stops: list[FoundStop]

@@ -1,0 +1,36 @@
+"""Closed enumerations of what a line at a stop can be in, and of why a board is refused or dropped. Metric labels."""
+
+import enum
+
+
+class LineState(enum.StrEnum):
+    """What is known of one route to one destination at one stop. The page words each; none is an empty list."""
+
+    LIVE = enum.auto()  # at least one arrival rests on a vehicle that reports
+    TIMETABLE = enum.auto()  # planned times only: vehicles of this line are not heard
+    HEADWAY = enum.auto()  # no times, but "every 8 to 10 minutes" now
+    BEFORE_FIRST_TRIP = enum.auto()
+    SERVICE_ENDED = enum.auto()  # the last trip of the service day has left
+    NO_SERVICE = enum.auto()  # the line does not run today
+    NO_DATA = enum.auto()  # tracking is silent and there is no plan to show instead
+    CANCELLED = enum.auto()  # all that was to come is cancelled
+
+
+class Problem(enum.StrEnum):
+    """Why a message of a board was refused."""
+
+    UNREADABLE = enum.auto()  # not JSON, or not a message of ours
+    UNKNOWN_STOP = enum.auto()
+    NOT_SUBSCRIBED = enum.auto()  # something else came before ``subscribe``
+    TOO_FAST = enum.auto()
+
+
+class Drop(enum.StrEnum):
+    """Why the server closed a board's connection."""
+
+    SLOW = enum.auto()  # did not take what was sent
+    NO_SUBSCRIPTION = enum.auto()  # connected and said nothing
+    BAD_MESSAGES = enum.auto()
+    SILENT = enum.auto()  # pings were not answered
+    STOPPING = enum.auto()  # the server ends: come back
+    FULL = enum.auto()  # more boards than the settings allow
