@@ -104,14 +104,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change", tag_field="type"):
-    """Lines of one stop as they are now, and keys of lines that are no more."""
+    """Lines of one stop as they are now; the stop's other lines stay as they are."""
 
     sequence: int
     server_ms: int
     as_of_ms: int | None
     stop: str
     lines: list[Line]
-    removed: list[str] = []
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):

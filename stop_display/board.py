@@ -1,0 +1,213 @@
+"""What is true for one line at one stop now: arrivals of tracking joined with the plan. Pure.
+
+Live rows come only from what tracking publishes, and only while tracking is heard; a planned run whose vehicle is not
+heard stays a planned time, so marked, until its time has passed. A run whose vehicle has already left this stop behind
+is not shown again from the timetable.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gtfs_data.calendar import local_date
+from gtfs_data.network import Network
+from stop_display.model import BoardArrival, Line
+from stop_display.outcomes import LineState
+from stop_display.plan import Plan, PlannedCall, PlannedLine
+from transit.model import Arrival, VehiclePosition
+from transit.outcomes import ArrivalState
+
+ROWS_MAX: Final = 3
+HORIZON_MS: Final = 90 * 60_000
+HEARD_MAX_MS: Final = 90_000  # GTFS-Realtime best practices: data older than 90 s is not shown as live
+OVERDUE_MAX_MS: Final = 5_000  # an arrival whose time has passed by so much is gone, whatever tracking says
+PASSED_M: Final = 30.0  # a vehicle that stands at the stop has not left it
+HEADWAY_LOOK_MS: Final = 20 * 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What is known city-wide at ``now_ms``: up to when tracking has spoken, and which vehicle is on which run."""
+
+    now_ms: int
+    as_of_ms: int | None
+    on_run: Mapping[str, VehiclePosition]
+
+    @property
+    def heard(self) -> bool:
+        """Whether tracking speaks: live rows are shown only then."""
+        return self.as_of_ms is not None and self.now_ms - self.as_of_ms <= HEARD_MAX_MS
+
+
+class LineBoard:
+    """Makes the lines of one stop."""
+
+    def __init__(self, plan: Plan, stop: int) -> None:
+        self._plan = plan
+        self._network: Network = plan.network
+        self._stop = stop
+        self.lines = plan.lines(stop)
+
+    def key_of(self, arrival: Arrival) -> str | None:
+        """Return the line that an arrival belongs to; None where nobody boards."""
+        if arrival.last_stop:
+            return None
+        key = f"{arrival.route_id}|{arrival.headsign}"
+        if key in self.lines:
+            return key
+        route = self._network.route_by_id.get(arrival.route_id, -1)
+        same = [line for line in self.lines.values() if line.route == route]
+        near = [line for line in same if line.direction == arrival.direction_id] or same
+        return near[0].key if near else None
+
+    def line(self, key: str, live: Iterable[Arrival], moment: Moment) -> Line:
+        """Return the line ``key`` as it is at ``moment``; ``live`` are tracking's arrivals of this line."""
+        planned = self.lines[key]
+        arrivals = self._live(live, planned, moment) if moment.heard else []
+        arrivals += self._timetable(planned, {arrival.key.split("|")[1] for arrival in arrivals}, moment)
+        arrivals.sort(key=lambda arrival: (arrival.arrival_ms, arrival.key))
+        arrivals = arrivals[:ROWS_MAX]
+        headway_s = self._headway_s(planned, moment.now_ms)
+        state, first_ms = self._state(planned, arrivals, headway_s, moment)
+        return self._named(planned, state, arrivals, first_ms, headway_s)
+
+    def _live(self, live: Iterable[Arrival], line: PlannedLine, moment: Moment) -> list[BoardArrival]:
+        return [
+            BoardArrival(
+                key=arrival.key,
+                state=arrival.state,
+                arrival_ms=arrival.arrival_ms,
+                p10_ms=arrival.arrival_p10_ms,
+                p90_ms=arrival.arrival_p90_ms,
+                scheduled_ms=arrival.scheduled_ms,
+                vehicle=arrival.vehicle_id,
+                fix_ms=arrival.fix_ms,
+                stops_away=self._stops_away(arrival, line, moment),
+            )
+            for arrival in live
+            if arrival.arrival_ms + OVERDUE_MAX_MS >= moment.now_ms
+        ]
+
+    def _stops_away(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> int | None:
+        """Return how many stops the vehicle makes before this one; None while it is not yet on this run."""
+        vehicle = moment.on_run.get(arrival.run_key)
+        if vehicle is None or vehicle.offset_m is None or vehicle.vehicle_id != arrival.vehicle_id:
+            return None
+        patterns = self._network.patterns
+        for row in line.rows:
+            pattern = int(self._network.pattern_of_row[row])
+            if pattern == vehicle.pattern and int(patterns.stop_sequence[row]) == arrival.stop_sequence:
+                first = int(patterns.first[pattern])
+                ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(pattern)], vehicle.offset_m))
+                return max(row - ahead, 0)
+        return None
+
+    def _timetable(self, line: PlannedLine, live_runs: set[str], moment: Moment) -> list[BoardArrival]:
+        now_ms = moment.now_ms
+        calls = self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS)
+        shown = [call for call in calls if call.run_key not in live_runs and not self._passed(call, moment)]
+        if not shown and not live_runs:
+            later = self._plan.call_after(self._stop, line.key, now_ms)
+            began = self._plan.calls(self._stop, line.key, local_date(now_ms, self._network.time_zone)).first_ms
+            if later is not None and began is not None and began < now_ms:
+                shown = [later]  # a long gap in the middle of the day: the next time, however far
+        return [
+            BoardArrival(
+                key=f"|{call.run_key}|{int(self._network.patterns.stop_sequence[call.row])}",
+                state=ArrivalState.TIMETABLE,
+                arrival_ms=call.departure_ms,
+                scheduled_ms=call.departure_ms,
+            )
+            for call in shown[:ROWS_MAX]
+        ]
+
+    def _passed(self, call: PlannedCall, moment: Moment) -> bool:
+        """Return whether the run's vehicle has left this stop behind."""
+        vehicle = moment.on_run.get(call.run_key) if moment.heard else None
+        if vehicle is None or vehicle.offset_m is None:
+            return False
+        return vehicle.offset_m > float(self._network.patterns.offset_m[call.row]) + PASSED_M
+
+    def _headway_s(self, line: PlannedLine, now_ms: int) -> tuple[int, int] | None:
+        """Return the shortest and longest headway of now and the near future; patterns together run more often."""
+        found = [
+            _together([window.headway_s for window in windows])
+            for moment_ms in (now_ms, now_ms + HEADWAY_LOOK_MS)
+            if (windows := self._plan.windows(self._stop, line.key, moment_ms))
+        ]
+        now = self._plan.windows(self._stop, line.key, now_ms)
+        return (min(found), max(found)) if now else None
+
+    def _state(
+        self,
+        line: PlannedLine,
+        arrivals: Sequence[BoardArrival],
+        headway_s: tuple[int, int] | None,
+        moment: Moment,
+    ) -> tuple[LineState, int | None]:
+        states = {arrival.state for arrival in arrivals}
+        if states & {ArrivalState.LIVE, ArrivalState.LIVE_TERMINAL}:
+            return LineState.LIVE, None
+        if states:
+            return (LineState.TIMETABLE if ArrivalState.TIMETABLE in states else LineState.CANCELLED), None
+        if headway_s is not None:
+            return LineState.HEADWAY, None
+        return self._quiet(line, moment)
+
+    def _quiet(self, line: PlannedLine, moment: Moment) -> tuple[LineState, int | None]:
+        """Return why nothing comes now, and the next departure."""
+        next_ms = self._plan.next_ms(self._stop, line.key, moment.now_ms)
+        if next_ms is None:
+            return (LineState.NO_SERVICE if moment.heard else LineState.NO_DATA), None
+        zone = self._network.time_zone
+        today = local_date(moment.now_ms, zone)
+        if self._plan.calls(self._stop, line.key, today).first_ms is None:
+            return LineState.NO_SERVICE, next_ms
+        later_today = local_date(next_ms, zone) == today
+        return (LineState.BEFORE_FIRST_TRIP if later_today else LineState.SERVICE_ENDED), next_ms
+
+    def _named(
+        self,
+        line: PlannedLine,
+        state: LineState,
+        arrivals: list[BoardArrival],
+        first_ms: int | None,
+        headway_s: tuple[int, int] | None,
+    ) -> Line:
+        routes = self._network.routes
+        return Line(
+            key=line.key,
+            route_id=routes.ids[line.route],
+            route=routes.short_names[line.route],
+            destination=line.destination,
+            state=state,
+            arrivals=arrivals,
+            colour=routes.colors[line.route],
+            text_colour=routes.text_colors[line.route],
+            first_ms=first_ms,
+            headway_s=headway_s,
+        )
+
+
+def in_order(lines: Iterable[Line]) -> list[Line]:
+    """Return lines as a board lists them: those with arrivals by the first, then the others by route."""
+    return sorted(lines, key=lambda line: (_first_ms(line), natural(line.route), line.key))
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Return a key that sorts route 2 before route 10."""
+    digits = "".join(character for character in name if character.isdigit())
+    return (int(digits[:9]) if digits else 1_000_000_000, name)
+
+
+def _first_ms(line: Line) -> int:
+    far = 1 << 62
+    if line.arrivals:
+        return line.arrivals[0].arrival_ms
+    return far if line.state is LineState.HEADWAY else far + 1
+
+
+def _together(headways_s: Sequence[int]) -> int:
+    return round(1 / sum(1 / headway_s for headway_s in headways_s))

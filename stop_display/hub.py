@@ -1,0 +1,247 @@
+"""All boards' contents: takes what tracking changed, says which bytes go to the boards of which stop. No socket.
+
+A stop is *open* while somebody looks at it, and a while longer so that a board that lost its connection can go on.
+Work is done per line of a stop, only where something changed or time may have changed it, and what is sent is encoded
+once for all boards of the stop.
+"""
+
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from gtfs_data.network import Network
+from stop_display.board import LineBoard, Moment, in_order
+from stop_display.calm import Memory, calm
+from stop_display.model import Change, Line, Snapshot, StopBoard
+from stop_display.plan import Plan
+from stop_display.search import name_of
+from transit.model import Arrival, Update, VehiclePosition
+
+REVIEW_S: Final = 4.0  # of wall time: how late a line may notice that time alone changed it
+LINGER_S: Final = 120.0  # of wall time: how long a stop that nobody looks at stays open
+HISTORY_MAX: Final = 600  # frames kept for boards that come back, per stop
+HISTORY_S: Final = 120.0
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One message for the boards of a stop. ``fix_ms``: newest fix that caused it, None if it was time."""
+
+    stop_id: str
+    sequence: int
+    text: str
+    fix_ms: int | None
+    made_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _OpenStop:
+    """What the boards of one stop show, and what they were told lately."""
+
+    index: int
+    board: LineBoard
+    lines: dict[str, Line] = field(default_factory=dict)
+    memories: defaultdict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
+    dirty: dict[str, int] = field(default_factory=dict)  # line → newest fix
+    history: deque[Frame] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
+    since: int = 0  # frames after this sequence are in ``history``
+    boards: int = 0
+    reviewed_s: float = 0.0
+    left_s: float = 0.0
+
+
+class Hub:
+    """The contents of all boards of a network."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.plan = Plan(network)
+        self.sequence = 0
+        self.as_of_ms: int | None = None
+        self._arrivals: dict[str, dict[str, Arrival]] = {}  # stop id → key → arrival
+        self._run_of: dict[str, str] = {}  # vehicle id → run key
+        self._on_run: dict[str, VehiclePosition] = {}  # run key → vehicle
+        self._open: dict[str, _OpenStop] = {}
+        self._heard = False
+
+    def knows(self, stop_id: str) -> bool:
+        """Return whether the network has a stop of that id."""
+        return stop_id in self.network.stop_by_id
+
+    def replace(self, arrivals: Iterable[Arrival], vehicles: Iterable[VehiclePosition], as_of_ms: int | None) -> None:
+        """Take a snapshot as all there is."""
+        self._arrivals.clear()
+        self._run_of.clear()
+        self._on_run.clear()
+        update = Update(as_of_ms=as_of_ms or 0, vehicles=list(vehicles), arrivals=list(arrivals), withdrawn=[])
+        self.apply(update)
+        self.as_of_ms = as_of_ms
+        for stop in self._open.values():
+            stop.reviewed_s = 0.0
+
+    def apply(self, update: Update) -> None:
+        """Take one entry of the change feed."""
+        for vehicle_id in update.gone:
+            self._on_run.pop(self._run_of.pop(vehicle_id, ""), None)
+        for vehicle in update.vehicles:
+            self._place(vehicle)
+        for key in update.withdrawn:
+            arrival = self._arrivals.get(key.stop_id, {}).pop(key.key, None)
+            if arrival is not None:
+                self._touch(arrival)
+        for arrival in update.arrivals:
+            self._arrivals.setdefault(arrival.stop_id, {})[arrival.key] = arrival
+            self._touch(arrival)
+        self.as_of_ms = update.as_of_ms
+
+    def open(self, stop_id: str, now_ms: int, wall_s: float) -> None:
+        """Keep a stop up to date for one more board."""
+        self._opened(stop_id, now_ms, wall_s).boards += 1
+
+    def leave(self, stop_id: str, wall_s: float) -> None:
+        """Note that a board no longer looks at a stop."""
+        stop = self._open[stop_id]
+        stop.boards -= 1
+        stop.left_s = wall_s
+
+    def frames(self, now_ms: int, wall_s: float) -> Iterator[Frame]:
+        """Yield what the boards of open stops must be told now. Stops that nobody needs any more are closed."""
+        moment = self._moment(now_ms)
+        if moment.heard != self._heard:
+            self._heard = moment.heard
+            for stop in self._open.values():
+                stop.reviewed_s = 0.0
+        for stop_id, stop in list(self._open.items()):
+            if stop.boards == 0 and wall_s - stop.left_s > LINGER_S:
+                del self._open[stop_id]
+                continue
+            due = wall_s - stop.reviewed_s >= REVIEW_S
+            if due or stop.dirty:
+                frame = self._renew(stop_id, stop, list(stop.board.lines) if due else list(stop.dirty), moment, wall_s)
+                if frame is not None:
+                    yield frame
+
+    def snapshot(self, stop_id: str, now_ms: int) -> Snapshot:
+        """Return everything that boards of an open stop show."""
+        return Snapshot(
+            sequence=self.sequence,
+            server_ms=now_ms,
+            as_of_ms=self.as_of_ms,
+            board=self._board(stop_id, self._open[stop_id].lines.values()),
+        )
+
+    def since(self, stop_ids: Sequence[str], sequence: int) -> list[Frame] | None:
+        """Return what boards of open stops were told after ``sequence``; None if that is not known any more."""
+        stops = [self._open[stop_id] for stop_id in stop_ids]
+        if sequence > self.sequence or any(stop.since > sequence for stop in stops):
+            return None
+        missed = (frame for stop in stops for frame in stop.history if frame.sequence > sequence)
+        return sorted(missed, key=lambda frame: frame.sequence)
+
+    def board(self, stop_id: str, now_ms: int) -> StopBoard:
+        """Return the board of any stop, open or not."""
+        stop = self._open.get(stop_id)
+        if stop is not None:
+            return self._board(stop_id, stop.lines.values())
+        return self._board(stop_id, self._true_lines(stop_id, now_ms).values())
+
+    def _opened(self, stop_id: str, now_ms: int, wall_s: float) -> _OpenStop:
+        stop = self._open.get(stop_id)
+        if stop is None:
+            index = self.network.stop_by_id[stop_id]
+            self.sequence += 1  # what was shown here before is not known: nobody can go on from an earlier number
+            stop = _OpenStop(index=index, board=LineBoard(self.plan, index), since=self.sequence, reviewed_s=wall_s)
+            stop.lines = dict(self._true_lines(stop_id, now_ms))
+            self._open[stop_id] = stop
+        return stop
+
+    def _true_lines(self, stop_id: str, now_ms: int) -> Mapping[str, Line]:
+        board, moment = LineBoard(self.plan, self.network.stop_by_id[stop_id]), self._moment(now_ms)
+        live = self._live(stop_id, board)
+        return {key: board.line(key, live.get(key, ()), moment) for key in board.lines}
+
+    def _live(self, stop_id: str, board: LineBoard) -> Mapping[str, Sequence[Arrival]]:
+        by_line: defaultdict[str, list[Arrival]] = defaultdict(list)
+        for arrival in self._arrivals.get(stop_id, {}).values():
+            key = board.key_of(arrival)
+            if key is not None:
+                by_line[key].append(arrival)
+        return by_line
+
+    def _renew(self, stop_id: str, stop: _OpenStop, keys: Sequence[str], moment: Moment, wall_s: float) -> Frame | None:
+        if len(keys) == len(stop.board.lines):
+            stop.reviewed_s = wall_s
+        live = self._live(stop_id, stop.board)
+        changed: list[Line] = []
+        for key in keys:
+            true = stop.board.line(key, live.get(key, ()), moment)
+            shown = stop.lines.get(key)
+            line = calm(shown, true, stop.memories[key], moment.now_ms)
+            if line != shown:
+                stop.lines[key] = line
+                changed.append(line)
+        fix_ms = max((stop.dirty.get(line.key, 0) for line in changed), default=0) or None
+        stop.dirty.clear()
+        if not changed:
+            return None
+        self.sequence += 1
+        message = Change(
+            sequence=self.sequence,
+            server_ms=moment.now_ms,
+            as_of_ms=moment.as_of_ms,
+            stop=stop_id,
+            lines=changed,
+        )
+        frame = Frame(
+            stop_id=stop_id,
+            sequence=self.sequence,
+            text=_encoder.encode(message).decode(),
+            fix_ms=fix_ms,
+            made_s=wall_s,
+        )
+        _keep(stop, frame)
+        return frame
+
+    def _touch(self, arrival: Arrival) -> None:
+        stop = self._open.get(arrival.stop_id)
+        key = stop.board.key_of(arrival) if stop else None
+        if stop is not None and key is not None:
+            stop.dirty[key] = max(stop.dirty.get(key, 0), arrival.fix_ms)
+
+    def _place(self, vehicle: VehiclePosition) -> None:
+        earlier = self._run_of.get(vehicle.vehicle_id)
+        if earlier is not None and earlier != vehicle.run_key:
+            self._on_run.pop(earlier, None)
+        if vehicle.run_key:
+            self._run_of[vehicle.vehicle_id] = vehicle.run_key
+            self._on_run[vehicle.run_key] = vehicle
+        else:
+            self._run_of.pop(vehicle.vehicle_id, None)
+
+    def _moment(self, now_ms: int) -> Moment:
+        return Moment(now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run)
+
+    def _board(self, stop_id: str, lines: Iterable[Line]) -> StopBoard:
+        index = self.network.stop_by_id[stop_id]
+        return StopBoard(
+            stop=stop_id,
+            code=self.network.stops.codes[index],
+            name=name_of(self.network, index),
+            lines=in_order(lines),
+        )
+
+
+def _keep(stop: _OpenStop, frame: Frame) -> None:
+    """Add a frame to the history, and forget what is too old or too much."""
+    if len(stop.history) == HISTORY_MAX:
+        stop.since = stop.history[0].sequence
+    stop.history.append(frame)
+    for old in list(itertools.takewhile(lambda one: frame.made_s - one.made_s > HISTORY_S, stop.history)):
+        stop.since = old.sequence
+        stop.history.popleft()

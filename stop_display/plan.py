@@ -1,0 +1,230 @@
+"""What the timetable says for one stop: its lines, and when each calls here on a date. Pure; no live data.
+
+A *line* is one route to one destination. Where a run ends nobody boards, so last stops of patterns make no line.
+"""
+
+import bisect
+import datetime as dt
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from commons.texts import LANGUAGES
+from gtfs_data.calendar import ServiceDay, local_date, service_day
+from gtfs_data.network import Network
+
+DAYS_HELD: Final = 12
+CALLS_HELD: Final = 16_384  # (stop, date) pairs
+AHEAD_DAYS: Final = 7  # how far the next departure is looked for
+MS: Final = 1000
+
+Text = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLine:
+    """One route to one destination at one stop; ``rows`` are the pattern rows at which it calls there."""
+
+    key: str
+    route: int
+    direction: int
+    destination: Text
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From ``start_ms`` up to ``end_ms`` a vehicle calls every ``headway_s``; times are those at this stop."""
+
+    start_ms: int
+    end_ms: int
+    headway_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCall:
+    """One run at one stop. ``run_key`` is the one that tracking gives a vehicle on this run."""
+
+    run_key: str
+    departure_ms: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DayCalls:
+    """All calls of one line at one stop on one service day, in order of time."""
+
+    departure_ms: Sequence[int]
+    run: Sequence[int]  # into the service day's runs
+    row: Sequence[int]
+    windows: Sequence[Window]
+
+    @property
+    def first_ms(self) -> int | None:
+        """The first departure of the day."""
+        starts = [window.start_ms for window in self.windows] + list(self.departure_ms[:1])
+        return min(starts, default=None)
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """Return the next departure from ``now_ms`` on: ``now_ms`` itself within a headway window."""
+        at = bisect.bisect_left(self.departure_ms, now_ms)
+        found = [max(window.start_ms, now_ms) for window in self.windows if window.end_ms > now_ms]
+        return min(found + list(self.departure_ms[at : at + 1]), default=None)
+
+
+NO_CALLS: Final = DayCalls(departure_ms=(), run=(), row=(), windows=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Day:
+    """A service day with its runs grouped by pattern."""
+
+    day: ServiceDay
+    order: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+
+
+class Plan:
+    """Answers for every stop of a network; what was asked for lately is kept."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._day = functools.lru_cache(maxsize=DAYS_HELD)(self._make_day)
+        self._calls = functools.lru_cache(maxsize=CALLS_HELD)(self._make_calls)
+        self._lines = functools.lru_cache(maxsize=CALLS_HELD)(self._make_lines)
+
+    def lines(self, stop: int) -> Mapping[str, PlannedLine]:
+        """Return the lines that call at ``stop``, by key."""
+        return self._lines(stop)
+
+    def calls(self, stop: int, line_key: str, date: dt.date) -> DayCalls:
+        """Return the calls of a line at ``stop`` on the service day ``date``."""
+        return self._calls(stop, date).get(line_key, NO_CALLS)
+
+    def upcoming(self, stop: int, line_key: str, from_ms: int, until_ms: int) -> list[PlannedCall]:
+        """Return the calls between two moments, of yesterday's, today's and tomorrow's service days."""
+        found: list[PlannedCall] = []
+        today = local_date(from_ms, self.network.time_zone)
+        for date in (today - dt.timedelta(1), today, today + dt.timedelta(1)):
+            calls = self.calls(stop, line_key, date)
+            first = bisect.bisect_left(calls.departure_ms, from_ms)
+            last = bisect.bisect_right(calls.departure_ms, until_ms)
+            found += [self._call(date, calls, i) for i in range(first, last)]
+        return sorted(found, key=lambda call: (call.departure_ms, call.run_key))
+
+    def windows(self, stop: int, line_key: str, now_ms: int) -> list[Window]:
+        """Return the headway windows in force at ``now_ms``."""
+        today = local_date(now_ms, self.network.time_zone)
+        return [
+            window
+            for date in (today - dt.timedelta(1), today)
+            for window in self.calls(stop, line_key, date).windows
+            if window.start_ms <= now_ms < window.end_ms
+        ]
+
+    def next_ms(self, stop: int, line_key: str, now_ms: int) -> int | None:
+        """Return the next departure of a line within ``AHEAD_DAYS``, None if there is none."""
+        today = local_date(now_ms, self.network.time_zone)
+        for ahead in range(-1, AHEAD_DAYS + 1):
+            found = self.calls(stop, line_key, today + dt.timedelta(ahead)).next_ms(now_ms)
+            if found is not None:
+                return found
+        return None
+
+    def call_after(self, stop: int, line_key: str, now_ms: int) -> PlannedCall | None:
+        """Return the next call that has a time of its own, today."""
+        today = local_date(now_ms, self.network.time_zone)
+        calls = self.calls(stop, line_key, today)
+        at = bisect.bisect_left(calls.departure_ms, now_ms)
+        return self._call(today, calls, at) if at < len(calls.departure_ms) else None
+
+    def _call(self, date: dt.date, calls: DayCalls, at: int) -> PlannedCall:
+        day = self._day(date).day
+        run = calls.run[at]
+        trip_id = self.network.trips.ids[int(day.trip[run])]
+        return PlannedCall(
+            run_key=f"{date:%Y%m%d}:{trip_id}@{int(day.start_ms[run]) // MS}",
+            departure_ms=calls.departure_ms[at],
+            row=calls.row[at],
+        )
+
+    def _make_day(self, date: dt.date) -> _Day:
+        day = service_day(self.network, date)
+        pattern = self.network.trips.pattern[day.trip]
+        order = np.argsort(pattern, kind="stable").astype(np.int64)
+        first = np.searchsorted(pattern[order], np.arange(len(self.network.patterns) + 1)).astype(np.int64)
+        return _Day(day, order, first)
+
+    def _make_lines(self, stop: int) -> Mapping[str, PlannedLine]:
+        network, patterns = self.network, self.network.patterns
+        rows_of: dict[str, list[int]] = {}
+        for row in network.rows_of_stop[stop].tolist():
+            pattern = int(network.pattern_of_row[row])
+            if row + 1 == int(patterns.first[pattern + 1]):
+                continue
+            route_id = network.routes.ids[int(patterns.route[pattern])]
+            rows_of.setdefault(line_key(route_id, patterns.headsigns[pattern]), []).append(row)
+        lines = {}
+        for key, rows in rows_of.items():
+            pattern = int(network.pattern_of_row[rows[0]])
+            lines[key] = PlannedLine(
+                key=key,
+                route=int(patterns.route[pattern]),
+                direction=int(patterns.direction[pattern]),
+                destination=destination_of(network, pattern),
+                rows=tuple(rows),
+            )
+        return lines
+
+    def _make_calls(self, stop: int, date: dt.date) -> Mapping[str, DayCalls]:
+        day = self._day(date)
+        return {key: self._calls_of(line.rows, day) for key, line in self.lines(stop).items()}
+
+    def _calls_of(self, rows: Sequence[int], by_pattern: _Day) -> DayCalls:
+        day, trips, patterns = by_pattern.day, self.network.trips, self.network.patterns
+        times, runs, at_rows, windows = [], [], [], []
+        for row in rows:
+            pattern = int(self.network.pattern_of_row[row])
+            place = row - int(patterns.first[pattern])
+            run = by_pattern.order[by_pattern.first[pattern] : by_pattern.first[pattern + 1]]
+            at_s = trips.departure_s[trips.first[day.trip[run]] + place].astype(np.int64)
+            times.append(day.zero_ms + MS * (at_s + day.shift_s[run]))
+            runs.append(run)
+            at_rows.append(np.full(len(run), row))
+            windows += [
+                _window_at(window.start_ms, window.end_ms, window.headway_s, self._after_start_ms(window.trip, place))
+                for window in day.headways
+                if trips.pattern[window.trip] == pattern
+            ]
+        departure_ms, run = np.concatenate(times), np.concatenate(runs)
+        order = np.lexsort((run, departure_ms))
+        return DayCalls(
+            departure_ms=departure_ms[order].tolist(),
+            run=run[order].tolist(),
+            row=np.concatenate(at_rows)[order].tolist(),
+            windows=sorted(windows, key=lambda window: window.start_ms),
+        )
+
+    def _after_start_ms(self, trip: int, place: int) -> int:
+        trips = self.network.trips
+        first = int(trips.first[trip])
+        return MS * int(trips.departure_s[first + place] - trips.departure_s[first])
+
+
+def line_key(route_id: str, headsign: str) -> str:
+    """Return what names a line at a stop."""
+    return f"{route_id}|{headsign}"
+
+
+def destination_of(network: Network, pattern: int) -> Text:
+    """Return the headsign of a pattern in every language."""
+    headsigns = network.patterns.headsigns_by_language
+    return {language: headsigns.get(language, network.patterns.headsigns)[pattern] for language in LANGUAGES}
+
+
+def _window_at(start_ms: int, end_ms: int, headway_s: int, after_ms: int) -> Window:
+    return Window(start_ms=start_ms + after_ms, end_ms=end_ms + after_ms, headway_s=headway_s)

@@ -1,0 +1,340 @@
+"""The edge of the boards: one WebSocket per board, HTTP for boards that poll and for search, and the page itself.
+
+aiohttp's WebSockets are used because they share the port, the limits and the shutdown of the pages;
+``bench/websocket_libraries.py`` compares them with the ``websockets`` library. Deadlines of connections are wall
+seconds, ages of data are city time.
+"""
+
+import asyncio
+import collections
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from commons.assets import asset_of, asset_route
+from commons.clock import Clock, monotonic_s
+from commons.logs import get_logger
+from commons.metrics import Metrics
+from commons.texts import load_catalogue
+from gtfs_data.network import Network
+from stop_display.hub import Frame, Hub
+from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, ToBoard
+from stop_display.outcomes import Drop, Problem
+from stop_display.search import StopSearch
+from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
+from transit.model import Update
+from transit.store.redis_state import FeedGapError, StateSnapshot
+
+GATHER_S: Final = 0.05  # changes that come so close together are one message
+LOOK_S: Final = 0.25
+HEARTBEAT_S: Final = 10.0
+STALE_AFTER_S: Final = 60.0
+DROP_AFTER_S: Final = 90.0
+FIRST_MESSAGE_MAX_S: Final = 10.0
+SEND_MAX_S: Final = 10.0
+WAITING_MAX: Final = 200  # messages that a board may be behind
+PING_S: Final = 25.0
+PAUSE_S: Final = 1.0
+CAUSES_HELD: Final = 20_000  # sequence numbers of which the causing fix is known
+PAINTED_AHEAD_MAX_MS: Final = 5_000
+FOUND_MAX: Final = 50
+FOUND_DEFAULT: Final = 10
+
+WEB: Final = Path(__file__).with_name("web")
+PAGE_FILES: Final = ("board.css", "board.js")
+
+_log = get_logger(__name__)
+_encoder: Final = msgspec.json.Encoder()
+
+
+class BoardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator chooses about boards."""
+
+    boards_max: int = 20_000
+
+
+class State(Protocol):
+    """What boards need of ``transit.store.redis_state.StateReader``."""
+
+    async def snapshot(self) -> StateSnapshot:
+        """Return everything published and from where to follow."""
+
+    def follow(self, from_id: str) -> AsyncIterator[tuple[str, Update]]:
+        """Yield every update after ``from_id``, for ever."""
+
+
+@dataclass(slots=True, eq=False)
+class _Board:
+    """One connection: what it looks at, and messages that it has not taken yet; None ends the conversation."""
+
+    transport: asyncio.Transport
+    session: Session
+    stops: tuple[str, ...] = ()
+    waiting: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(WAITING_MAX))
+    drop: Drop | None = None
+
+
+class Boards:
+    """Run ``run`` for as long as the application serves ``routes``."""
+
+    def __init__(
+        self, network: Network, *, state: State, clock: Clock, metrics: Metrics, settings: BoardSettings
+    ) -> None:
+        self._hub = Hub(network)
+        self._search = StopSearch(network, self._hub.plan)
+        self._state = state
+        self._clock = clock
+        self._metrics = metrics
+        self._settings = settings
+        self._session_id = secrets.token_hex(8)  # of this process: sequence numbers count from its start
+        self._boards: set[_Board] = set()
+        self._looking: collections.defaultdict[str, set[_Board]] = collections.defaultdict(set)
+        self._causes: collections.OrderedDict[int, int] = collections.OrderedDict()
+        self._changed = asyncio.Event()
+        texts = {language: dict(texts) for language, texts in load_catalogue("stop_display").items()}
+        self._texts = asset_of(_encoder.encode(texts), "application/json")
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of page, WebSocket and API."""
+        return [
+            web.get("/board/ws", self._speak),
+            web.get("/board/{stop_id}", self._answer_page),
+            *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
+            web.get("/static/board/texts.json", self._answer_texts),
+            web.get("/api/stops/{stop_id}/board", self._answer_board),
+            web.get("/api/stops", self._answer_stops),
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the feed and tell the boards, until ``stop``; then ask them to come back later."""
+        async with asyncio.TaskGroup() as tasks:
+            working = [
+                tasks.create_task(self._follow(), name="boards-follow"),
+                tasks.create_task(self._tell(), name="boards-tell"),
+                tasks.create_task(self._beat(), name="boards-heartbeat"),
+            ]
+            await stop.wait()
+            for task in working:
+                task.cancel()
+        for board in list(self._boards):
+            self._hang_up(board, Drop.STOPPING)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                snapshot = await self._state.snapshot()
+                self._hub.replace(snapshot.arrivals, snapshot.vehicles, snapshot.as_of_ms)
+                self._changed.set()
+                async for _, update in self._state.follow(snapshot.stream_id):
+                    self._hub.apply(update)
+                    self._changed.set()
+            except FeedGapError as gap:
+                _log.info("boards take a new snapshot", reason=str(gap))
+            except Exception as error:  # noqa: BLE001 - the top of the role: counted, logged, survived
+                self._metrics.count("role_errors_total", role="boards", where="follow")
+                _log.warning("boards wait for the change feed", error=str(error), again_in_s=PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _tell(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass  # time alone changes boards, too
+            self._changed.clear()
+            try:
+                for frame in self._hub.frames(self._clock.now_ms(), monotonic_s()):
+                    self._send_frame(frame)
+            except Exception as error:  # noqa: BLE001 - one bad line must not stop all boards
+                self._metrics.count("role_errors_total", role="boards", where="tell")
+                _log.exception("a board could not be made", error=str(error))
+            await asyncio.sleep(GATHER_S)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            text = _text(
+                Heartbeat(sequence=self._hub.sequence, server_ms=self._clock.now_ms(), as_of_ms=self._hub.as_of_ms)
+            )
+            for board in list(self._boards):
+                if board.session.subscribed:
+                    self._hand(board, text, "heartbeat")
+
+    def _send_frame(self, frame: Frame) -> None:
+        if frame.fix_ms is not None:
+            self._causes[frame.sequence] = frame.fix_ms
+            if len(self._causes) > CAUSES_HELD:
+                self._causes.popitem(last=False)
+        for board in list(self._looking[frame.stop_id]):
+            self._hand(board, frame.text, "change")
+
+    def _hand(self, board: _Board, text: str, kind: str) -> None:
+        """Queue a message; a board that is too far behind is let go, so that it slows nobody and comes back fresh."""
+        try:
+            board.waiting.put_nowait(text)
+        except asyncio.QueueFull:
+            board.drop = Drop.SLOW
+            board.transport.abort()
+            return
+        self._metrics.count("boards_messages_total", type=kind)
+
+    def _hang_up(self, board: _Board, reason: Drop) -> None:
+        board.drop = reason
+        try:
+            board.waiting.put_nowait(None)
+        except asyncio.QueueFull:
+            board.transport.abort()
+
+    async def _speak(self, request: web.Request) -> web.StreamResponse:
+        if len(self._boards) >= self._settings.boards_max:
+            self._metrics.count("boards_dropped_total", reason=Drop.FULL)
+            raise web.HTTPServiceUnavailable(text=f"{self._settings.boards_max} boards are connected already")
+        socket = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False)
+        await socket.prepare(request)
+        transport = request.transport
+        if transport is None:  # gone already
+            return socket
+        board = _Board(transport=transport, session=Session(self._hub.knows))
+        self._boards.add(board)
+        self._metrics.set("boards_connected", len(self._boards))
+        writing = asyncio.create_task(self._write(socket, board), name="board-write")
+        try:
+            await self._listen(socket, board)
+        finally:
+            writing.cancel()
+            self._look_at(board, ())
+            self._boards.discard(board)
+            self._metrics.set("boards_connected", len(self._boards))
+            if board.drop is not None:
+                self._metrics.count("boards_dropped_total", reason=board.drop)
+                _log.info("board let go", board=board.session.board, reason=board.drop)
+        return socket
+
+    async def _listen(self, socket: web.WebSocketResponse, board: _Board) -> None:
+        while True:
+            try:
+                message = await socket.receive(None if board.session.subscribed else FIRST_MESSAGE_MAX_S)
+            except TimeoutError:
+                board.drop = Drop.NO_SUBSCRIPTION
+                await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"subscribe first")
+                return
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return  # closed by either side, or more than it may say at once
+            self._heed(board, board.session.hear(message.data, monotonic_s()))
+
+    def _heed(self, board: _Board, heard: Heard) -> None:
+        for refusal in heard.refusals:
+            self._hand(board, _text(refusal), "problem")
+        if heard.drop is not None:
+            self._hang_up(board, heard.drop)
+        elif heard.ack is not None:
+            self._note_painted(heard.ack)
+        elif heard.stops:
+            self._subscribe(board, heard)
+
+    def _subscribe(self, board: _Board, heard: Heard) -> None:
+        now_ms = self._clock.now_ms()
+        self._look_at(board, heard.stops)
+        missed = None
+        if heard.resume is not None and heard.resume.session == self._session_id:
+            missed = self._hub.since(heard.stops, heard.resume.sequence)
+        hello = Hello(
+            protocol=PROTOCOL,
+            server_ms=now_ms,
+            rate=self._clock.rate,
+            session=self._session_id,
+            time_zone=self._hub.network.time_zone,
+            heartbeat_s=HEARTBEAT_S,
+            stale_after_s=STALE_AFTER_S,
+            drop_after_s=DROP_AFTER_S,
+            resumed=missed is not None,
+        )
+        self._hand(board, _text(hello), "hello")
+        if missed is None:
+            for stop_id in heard.stops:
+                self._hand(board, _text(self._hub.snapshot(stop_id, now_ms)), "snapshot")
+        for frame in missed or ():
+            self._hand(board, frame.text, "change")
+
+    def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
+        """Change what a board is told of; new stops are opened before old ones are left."""
+        old, wall_s = board.stops, monotonic_s()
+        board.stops = tuple(stop_ids)
+        for stop_id in board.stops:
+            self._hub.open(stop_id, self._clock.now_ms(), wall_s)
+        for stop_id in old:
+            self._hub.leave(stop_id, wall_s)
+            self._looking[stop_id].discard(board)
+            if not self._looking[stop_id]:
+                del self._looking[stop_id]
+        for stop_id in board.stops:
+            self._looking[stop_id].add(board)
+
+    def _note_painted(self, ack: Ack) -> None:
+        """Observe the way from fix to pixel. A painting from the future is a wrong clock, not a fast board."""
+        fix_ms = self._causes.get(ack.sequence)
+        if fix_ms is None or not fix_ms <= ack.painted_ms <= self._clock.now_ms() + PAINTED_AHEAD_MAX_MS:
+            return
+        self._metrics.observe("boards_fix_to_painted_seconds", (ack.painted_ms - fix_ms) / 1000 / self._clock.rate)
+
+    async def _write(self, socket: web.WebSocketResponse, board: _Board) -> None:
+        try:
+            while (text := await board.waiting.get()) is not None:
+                async with asyncio.timeout(SEND_MAX_S):
+                    await socket.send_str(text)
+            stopping = board.drop is Drop.STOPPING
+            await socket.close(code=WSCloseCode.SERVICE_RESTART if stopping else WSCloseCode.POLICY_VIOLATION)
+        except (TimeoutError, ConnectionError):
+            board.drop = board.drop or Drop.SLOW
+            board.transport.abort()
+
+    async def _answer_page(self, request: web.Request) -> web.StreamResponse:
+        known = self._hub.knows(request.match_info["stop_id"])
+        # The page of an unknown stop is the same page: it says so in the reader's language.
+        return web.FileResponse(WEB / "board.html", status=200 if known else 404, headers={"Cache-Control": "no-cache"})
+
+    async def _answer_texts(self, request: web.Request) -> web.Response:
+        return self._texts.answer(request, max_age_s=0)
+
+    async def _answer_board(self, request: web.Request) -> web.Response:
+        stop_id = request.match_info["stop_id"]
+        if not self._hub.knows(stop_id):
+            return _refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
+        now_ms = self._clock.now_ms()
+        board = self._hub.board(stop_id, now_ms)
+        asset = asset_of(_encoder.encode(board), "application/json")
+        answer = BoardAnswer(
+            server_ms=now_ms,
+            rate=self._clock.rate,
+            time_zone=self._hub.network.time_zone,
+            as_of_ms=self._hub.as_of_ms,
+            board=board,
+        )
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{asset.etag}"', "X-Server-Ms": str(now_ms)}
+        if any(tag.value in {asset.etag, "*"} for tag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)
+
+    async def _answer_stops(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", str(FOUND_DEFAULT))
+        if not (limit.isdecimal() and 1 <= int(limit) <= FOUND_MAX):
+            return _refused(400, Problem.UNREADABLE, "limit", limit, f"a number from 1 to {FOUND_MAX}")
+        found = FoundStops(stops=self._search.find(request.query.get("query", ""), int(limit)))
+        return web.Response(
+            body=_encoder.encode(found), content_type="application/json", headers={"Cache-Control": "no-cache"}
+        )
+
+
+def _text(message: ToBoard) -> str:
+    return _encoder.encode(message).decode()
+
+
+def _refused(status: int, code: Problem, name: str, value: str, rule: str) -> web.Response:
+    refusal = Refusal(code=code, field=name, value=value[:80], rule=rule)
+    return web.Response(status=status, body=_encoder.encode(refusal), content_type="application/json")
