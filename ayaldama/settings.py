@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from commons.clock import ClockAnchor
+from stop_display.server import BoardSettings
 from transit.intake.reception import IntakeSettings
 from transit.protocols import discover
 
@@ -92,6 +93,12 @@ class Web(Section, frozen=True):
     ] = False
 
 
+class BoardsSection(Section, frozen=True):
+    """Stop boards."""
+
+    connections_max: Annotated[Count, Meta(description="Boards connected at once; one more is refused")] = 20_000
+
+
 class MetricsSection(Section, frozen=True):
     """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
 
@@ -154,6 +161,7 @@ class Settings(Section, frozen=True):
     gtfs: Gtfs = Gtfs()
     intake: Intake = Intake()
     web: Web = Web()
+    boards: BoardsSection = BoardsSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     demo: Demo = Demo()
@@ -170,6 +178,11 @@ class Settings(Section, frozen=True):
         if clock == ClockSection():
             return None
         return ClockAnchor(wall_ms=clock.wall_ms, city_ms=clock.city_ms, rate=clock.rate)
+
+    @property
+    def for_boards(self) -> BoardSettings:
+        """The part of the boards role."""
+        return BoardSettings(boards_max=self.boards.connections_max)
 
     @property
     def for_intake(self) -> IntakeSettings:

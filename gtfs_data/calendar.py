@@ -53,6 +53,12 @@ def local_date(now_ms: int, time_zone: str) -> dt.date:
     return dt.datetime.fromtimestamp(now_ms / 1000, tz=ZoneInfo(time_zone)).date()
 
 
+def utc_offset_s(now_ms: int, time_zone: str) -> int:
+    """Return how far local time is ahead of UTC at ``now_ms``."""
+    offset = dt.datetime.fromtimestamp(now_ms / 1000, tz=ZoneInfo(time_zone)).utcoffset()
+    return round(offset.total_seconds()) if offset is not None else 0
+
+
 def service_day(network: Network, date: dt.date) -> ServiceDay:
     """Return the runs and headway windows of ``date``; both are empty on a day without service."""
     zero_ms = day_zero_ms(date, network.time_zone)

@@ -88,6 +88,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="t
     rate: float
     session: str
     time_zone: str
+    utc_offset_s: int  # of the city now: old browsers know time zones badly
     heartbeat_s: float
     stale_after_s: float  # nothing heard for so long: say so
     drop_after_s: float  # and for so long: live rows go, clock, name and timetable stay
@@ -118,6 +119,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
 
     sequence: int
     server_ms: int
+    utc_offset_s: int
     as_of_ms: int | None
 
 
@@ -139,6 +141,7 @@ class BoardAnswer(msgspec.Struct, frozen=True, kw_only=True):
     server_ms: int
     rate: float
     time_zone: str
+    utc_offset_s: int
     as_of_ms: int | None
     board: StopBoard
 

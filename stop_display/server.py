@@ -21,6 +21,7 @@ from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from commons.texts import load_catalogue
+from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
 from stop_display.hub import Frame, Hub
 from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, ToBoard
@@ -160,7 +161,12 @@ class Boards:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             text = _text(
-                Heartbeat(sequence=self._hub.sequence, server_ms=self._clock.now_ms(), as_of_ms=self._hub.as_of_ms)
+                Heartbeat(
+                    sequence=self._hub.sequence,
+                    server_ms=self._clock.now_ms(),
+                    utc_offset_s=self._utc_offset_s(),
+                    as_of_ms=self._hub.as_of_ms,
+                )
             )
             for board in list(self._boards):
                 if board.session.subscribed:
@@ -250,6 +256,7 @@ class Boards:
             rate=self._clock.rate,
             session=self._session_id,
             time_zone=self._hub.network.time_zone,
+            utc_offset_s=self._utc_offset_s(),
             heartbeat_s=HEARTBEAT_S,
             stale_after_s=STALE_AFTER_S,
             drop_after_s=DROP_AFTER_S,
@@ -275,6 +282,9 @@ class Boards:
                 del self._looking[stop_id]
         for stop_id in board.stops:
             self._looking[stop_id].add(board)
+
+    def _utc_offset_s(self) -> int:
+        return utc_offset_s(self._clock.now_ms(), self._hub.network.time_zone)
 
     def _note_painted(self, ack: Ack) -> None:
         """Observe the way from fix to pixel. A painting from the future is a wrong clock, not a fast board."""
@@ -313,6 +323,7 @@ class Boards:
             server_ms=now_ms,
             rate=self._clock.rate,
             time_zone=self._hub.network.time_zone,
+            utc_offset_s=self._utc_offset_s(),
             as_of_ms=self._hub.as_of_ms,
             board=board,
         )
