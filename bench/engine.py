@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import shapely
-from gtfs_data.compile import load_network
 
 from gtfs_data.calendar import service_day
+from gtfs_data.compile import load_network
 from gtfs_data.network import Network
 from transit.codec import decode_reports, encode_reports
 from transit.model import PositionReport, batch_of

@@ -1,0 +1,318 @@
+"""The simulator as a role: moves the buses by the city's clock, lets their units speak, watches boards, tells figures.
+
+Everything follows from seed and clock: a simulator that was killed works out anew what has happened since the demo
+began and goes on with the same buses at the same places.
+"""
+
+import asyncio
+import datetime as dt
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import msgspec
+import numpy as np
+import pyproj
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ayaldama.simulate.duties import duties_of
+from ayaldama.simulate.motion import OFF, STEP_MS, Motion, Passages
+from ayaldama.simulate.scoring import Place, Scoring
+from ayaldama.simulate.trackers import Fixes, Units
+from ayaldama.simulate.traffic import traffic_of
+from ayaldama.simulate.wire import Fix, OsmAndUnit, WialonUnit
+from commons.clock import Clock, monotonic_s
+from commons.logs import get_logger
+from commons.metrics import Metrics
+from gtfs_data.calendar import local_date, utc_offset_s
+from gtfs_data.network import Network
+from stop_display.client import BoardClient
+from stop_display.model import Change, Line, Snapshot
+from transit.keys import Keys
+
+GUEST: Final = "guest"  # a device whose key is shown to everybody who opens the demo
+FIRST_NUMBER: Final = 101
+WARM_UP_MS: Final = 20 * 60_000
+REPLAYED_MAX_MS: Final = 6 * 3_600_000
+TELEPHONES: Final = 3  # every third bus has a telephone instead of a tracker
+TERMINALS: Final = 0.8  # share of buses whose driver's terminal tells the route
+WATCHED: Final = 24  # boards
+FIGURES_S: Final = 2.0
+RATE_S: Final = 10.0
+SEEN_MAX: Final = 20_000
+
+_log = get_logger(__name__)
+
+
+class Delay(msgspec.Struct, frozen=True, kw_only=True):
+    """From fix to board, in milliseconds."""
+
+    p50: int
+    p99: int
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that anybody may be."""
+
+    port: int
+    device_id: str
+    key: str
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo has measured lately against the simulator's truth."""
+
+    as_of_ms: int
+    buses: int
+    positions_per_s: float
+    mae_s_by_horizon: dict[str, float]
+    within_bounds_pct: float | None
+    judged: int
+    fix_to_board_ms: Delay | None
+    guest: Guest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSettings:
+    """How many buses, where they report, which boards to watch. ``started_ms``: city time at which the demo began."""
+
+    buses: int
+    seed: int
+    started_ms: int
+    host: str
+    wialon_port: int
+    osmand_port: int
+    boards_url: str
+    device_keys: Mapping[str, str]
+
+
+def vehicle_ids(buses: int) -> list[str]:
+    """Return the devices that a demo of ``buses`` needs; each is the vehicle of the same name."""
+    return [*(str(FIRST_NUMBER + i) for i in range(buses)), GUEST]
+
+
+def motion_of(network: Network, *, buses: int, seed: int, start_ms: int) -> Motion:
+    """Return the buses of a city as they are by plan at ``start_ms``, to be moved from there."""
+    rng = np.random.default_rng(seed)
+    date = local_date(start_ms, network.time_zone)
+    duties = duties_of(network, (date, date + dt.timedelta(1)), buses)
+    traffic = traffic_of(network.stops.xy, utc_offset_s(start_ms, network.time_zone), rng)
+    return Motion(network, duties, traffic, start_ms, rng)
+
+
+def _caught_up(network: Network, settings: SimulatorSettings, now_ms: int) -> Motion:
+    start_ms = settings.started_ms - WARM_UP_MS
+    if not 0 <= now_ms - start_ms <= REPLAYED_MAX_MS:
+        start_ms = now_ms - WARM_UP_MS
+    motion = motion_of(network, buses=settings.buses, seed=settings.seed, start_ms=start_ms)
+    while motion.now_ms + STEP_MS <= now_ms:
+        motion.step()
+    return motion
+
+
+async def serve_simulator(
+    settings: SimulatorSettings,
+    *,
+    network: Network,
+    redis: Redis,
+    keys: Keys,
+    clock: Clock,
+    metrics: Metrics,
+    stop: asyncio.Event,
+) -> None:
+    """Drive until ``stop``."""
+    motion = await asyncio.to_thread(_caught_up, network, settings, clock.now_ms())
+    _log.info("buses ready", buses=len(motion), out=len(motion.visible))
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0)
+    ) as http:
+        city = _City(settings, network, motion, clock, http)
+        async with asyncio.TaskGroup() as tasks:
+            working = [tasks.create_task(unit.run()) for unit in city.units]
+            working += [tasks.create_task(city.watch(stop_id)) for stop_id in watched_stops(network, WATCHED)]
+            working += [
+                tasks.create_task(city.drive(), name="drive"),
+                tasks.create_task(city.tell(redis, keys, metrics), name="figures"),
+            ]
+            await stop.wait()
+            for task in working:
+                task.cancel()
+
+
+def watched_stops(network: Network, count: int) -> Sequence[str]:
+    """Return stops all over the city, busy ones and quiet ones."""
+    served = [stop for stop, rows in enumerate(network.rows_of_stop) if len(rows)]
+    by_busyness = sorted(served, key=lambda stop: (-len(network.rows_of_stop[stop]), network.stops.ids[stop]))
+    step = max(len(by_busyness) // count, 1)
+    return [network.stops.ids[stop] for stop in by_busyness[::step][:count]]
+
+
+class _City:
+    """Joins the buses, their units, the boards and the score."""
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        network: Network,
+        motion: Motion,
+        clock: Clock,
+        http: aiohttp.ClientSession,
+    ) -> None:
+        self._settings, self._network, self._motion, self._clock = settings, network, motion, clock
+        rng = np.random.default_rng((settings.seed, 1))
+        self._trackers = Units(len(motion), rng)
+        self._has_terminal = rng.random(len(motion)) < TERMINALS
+        self._ids = vehicle_ids(len(motion))[:-1]
+        self._to_degrees = pyproj.Transformer.from_crs(network.epsg, 4326, always_xy=True)
+        self._held: dict[int, Fix] = {}  # fixes that come one packet late
+        self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
+        self._scoring = Scoring()
+        self._newest_fix: dict[tuple[str, str], int] = {}
+        self.units = [self._unit(i, http) for i in range(len(motion))]
+
+    def _unit(self, number: int, http: aiohttp.ClientSession) -> WialonUnit | OsmAndUnit:
+        settings, device_id = self._settings, self._ids[number]
+        key = settings.device_keys[device_id]
+        if number % TELEPHONES == 0:
+            url = f"http://{settings.host}:{settings.osmand_port}/"
+            return OsmAndUnit(device_id, key, url=url, http=http)
+        return WialonUnit(
+            device_id,
+            key,
+            host=settings.host,
+            port=settings.wialon_port,
+            clock=self._clock,
+            checked=number % 4 != 1,  # a quarter of them are old and speak 1.1
+        )
+
+    async def drive(self) -> None:
+        """Move the buses as city time passes, and hand their fixes to the units."""
+        motion, clock = self._motion, self._clock
+        while True:
+            while motion.now_ms + STEP_MS <= clock.now_ms():
+                self._judge(motion.step())
+                self._report()
+                await asyncio.sleep(0)
+            await clock.sleep((motion.now_ms + STEP_MS - clock.now_ms()) / 1000)
+
+    def _judge(self, passages: Passages) -> None:
+        patterns = self._network.patterns
+        for bus, row, arrival_ms, departure_ms in zip(
+            passages.bus.tolist(),
+            passages.row.tolist(),
+            passages.arrival_ms.tolist(),
+            passages.departure_ms.tolist(),
+            strict=True,
+        ):
+            pattern = int(self._network.pattern_of_row[row])
+            begins = row == int(patterns.first[pattern])
+            stop_id = self._network.stops.ids[int(patterns.stop[row])]
+            place = (self._ids[bus], stop_id, int(patterns.stop_sequence[row]))
+            self._scoring.arrived(place, departure_ms if begins else arrival_ms)
+
+    def _report(self) -> None:
+        motion = self._motion
+        out = motion.visible
+        if not len(out):
+            return
+        xy, heading = motion.place(out)
+        fixes = self._trackers.take(out, xy, motion.speed[out], heading, motion.now_ms)
+        self._sent.append((monotonic_s(), len(fixes.bus)))
+        for unit, bus in ((self.units[bus], bus) for bus in out.tolist()):
+            online = unit.memory.online
+            if self._trackers.offline_until_ms[bus] > motion.now_ms:
+                online.clear()
+            elif not online.is_set():
+                online.set()
+        self._offer(fixes)
+
+    def _offer(self, fixes: Fixes) -> None:
+        lon, lat = self._to_degrees.transform(fixes.xy[:, 0], fixes.xy[:, 1])
+        for i, bus in enumerate(fixes.bus.tolist()):
+            route, direction = self._motion.route_of(bus) if self._has_terminal[bus] else ("", -1)
+            fix = Fix(
+                fix_ms=fixes.fix_ms,
+                lat=float(lat[i]),
+                lon=float(lon[i]),
+                speed_mps=float(fixes.speed_mps[i]),
+                heading_deg=float(fixes.heading_deg[i]),
+                route=route,
+                direction=direction,
+            )
+            unit, held = self.units[bus], self._held.pop(bus, None)
+            if fixes.late[i] and held is None:
+                self._held[bus] = fix
+                continue
+            unit.offer(fix)
+            if fixes.repeated[i]:
+                unit.offer(fix)
+            if held is not None:
+                unit.offer(held)
+
+    async def watch(self, stop_id: str) -> None:
+        """Be the board of a stop."""
+        # Which board waits how long before it connects again is no secret and needs no strong randomness.
+        jitter = random.Random(stop_id)  # noqa: S311
+        client = BoardClient(self._settings.boards_url, [stop_id], board=f"demo-{stop_id}", jitter=jitter)
+        lines: dict[str, Line] = {}
+        async for message in client.messages():
+            now_ms = self._clock.now_ms()
+            if isinstance(message, Snapshot):
+                lines = {line.key: line for line in message.board.lines}
+                self._note_fixes(stop_id, message.board.lines, now_ms, count=False)
+            elif isinstance(message, Change):
+                lines.update({line.key: line for line in message.lines})
+                self._note_fixes(stop_id, message.lines, now_ms, count=True)
+                client.ack(message.sequence, now_ms)
+            self._sample(stop_id, lines.values(), now_ms)
+
+    def _note_fixes(self, stop_id: str, lines: Sequence[Line], now_ms: int, *, count: bool) -> None:
+        newest = 0
+        for line in lines:
+            for arrival in line.arrivals:
+                seen = (stop_id, arrival.vehicle)
+                if arrival.fix_ms is not None and arrival.fix_ms > self._newest_fix.get(seen, 0):
+                    self._newest_fix[seen] = arrival.fix_ms
+                    newest = max(newest, arrival.fix_ms)
+        if count and newest:
+            self._scoring.received((now_ms - newest) / self._clock.rate)
+        if len(self._newest_fix) > SEEN_MAX:
+            self._newest_fix.clear()
+
+    def _sample(self, stop_id: str, lines: Iterable[Line], now_ms: int) -> None:
+        for line in lines:
+            for arrival in line.arrivals:
+                if arrival.vehicle:
+                    place: Place = (arrival.vehicle, stop_id, int(arrival.key.rsplit("|", 1)[1]))
+                    self._scoring.said(place, now_ms, arrival.arrival_ms)
+
+    async def tell(self, redis: Redis, keys: Keys, metrics: Metrics) -> None:
+        """Write the figures every two seconds."""
+        while True:
+            await asyncio.sleep(FIGURES_S)
+            self._scoring.forget(self._clock.now_ms())
+            try:
+                await redis.set(keys.demo, msgspec.json.encode(self._figures()), ex=60)
+            except (RedisError, OSError) as error:
+                metrics.count("role_errors_total", role="simulator", where="figures")
+                _log.warning("figures wait for Redis", error=str(error))
+
+    def _figures(self) -> Figures:
+        since_s = monotonic_s() - RATE_S
+        sent = sum(count for at_s, count in self._sent if at_s >= since_s)
+        delay = self._scoring.delay_ms()
+        key = self._settings.device_keys.get(GUEST)
+        return Figures(
+            as_of_ms=self._clock.now_ms(),
+            buses=int(np.count_nonzero(self._motion.state != OFF)),
+            positions_per_s=round(sent / RATE_S, 1),
+            mae_s_by_horizon=self._scoring.mae_s(),
+            within_bounds_pct=self._scoring.within_bounds_pct(),
+            judged=self._scoring.judged,
+            fix_to_board_ms=Delay(p50=delay[0], p99=delay[1]) if delay else None,
+            guest=Guest(port=self._settings.osmand_port, device_id=GUEST, key=key) if key else None,
+        )
