@@ -1,5 +1,6 @@
 """``ayaldama gtfs``: look at a feed, or make one."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,8 @@ from rich.table import Table
 
 from ayaldama.commands._base import console, fail
 from ayaldama.terminal import Steps
+from commons.clock import wall_ms
+from gtfs_data.build import BuildError, BuildReport, FolderUnreadableError, build_feed
 from gtfs_data.check import CheckReport, FeedUnreadableError, Severity
 from gtfs_data.compile import compile_feed
 
@@ -44,6 +47,75 @@ def check(feed: Path, show_all: bool, as_json: bool) -> None:
         fail(str(error))
     if compiled.report.errors:
         raise SystemExit(1)
+
+
+@gtfs.command("build")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The feed to write (a zip)."
+)
+@click.option(
+    "--today",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day from which validity is counted, where city.toml gives days instead of dates. Default: today (UTC).",
+)
+@click.option("--all", "show_all", is_flag=True, help="Show up to 20 faults of each kind instead of 3.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was built, or what is wrong, as JSON.")
+def build(folder: Path, output: Path, today: dt.datetime | None, show_all: bool, as_json: bool) -> None:
+    """Make a GTFS feed from FOLDER, for a city that has none (docs/city_without_gtfs.md).
+
+    Exit status 1 if anything in FOLDER must be mended; then no feed is written.
+    """
+    day = today or dt.datetime.fromtimestamp(wall_ms() / 1_000, dt.UTC)
+    steps = Steps(console())
+    try:
+        if as_json:
+            report = build_feed(folder, output, today=day.date())
+            click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
+            return
+        with steps.step(f"building {output.name}"):
+            report = build_feed(folder, output, today=day.date())
+    except FolderUnreadableError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror or error}")
+    except BuildError as error:
+        if as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(error.report), indent=2))
+        else:
+            _print_notices(error.report, steps, per_code=None if show_all else SHOWN_PER_CODE)
+        raise SystemExit(1) from error
+    _print_notices(report.warnings, steps, per_code=None if show_all else SHOWN_PER_CODE)
+    _print_build(report, steps)
+
+
+def _print_build(report: BuildReport, steps: Steps) -> None:
+    steps.console.print(
+        f"  {report.routes} routes, {report.lines} lines of {report.shortest_km:.1f} to {report.longest_km:.1f} km, "
+        f"{report.stops} stops with {report.stop_names} names in {', '.join(report.languages)}\n"
+        f"  {report.trips} trips ({report.frequency_trips} of them stand for a headway), "
+        f"{report.stop_times} stop times\n"
+        f"  valid from {report.first_day} to {report.last_day}, version {report.feed_version}\n"
+    )
+    service = Table(box=None, pad_edge=False, show_edge=False)
+    for heading in ("day type", "departures", "hours of service", "vehicle km", "vehicles at most"):
+        service.add_column(heading, justify="left" if heading == "day type" else "right")
+    for day in report.days:
+        most = max(day.vehicles, default=0)
+        service.add_row(
+            day.day_type, f"{day.departures}", f"{day.service_hours:.0f}", f"{day.vehicle_km:.0f}", f"{most}"
+        )
+    steps.console.print(service)
+    hours = max((len(day.vehicles) for day in report.days), default=0)
+    first = min((hour for day in report.days for hour, count in enumerate(day.vehicles) if count), default=0)
+    vehicles = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), title="vehicles in each hour")
+    vehicles.add_column("")
+    for hour in range(first, hours):
+        vehicles.add_column(f"{hour}", justify="right")
+    for day in report.days:
+        counts = [*day.vehicles, *[0] * (hours - len(day.vehicles))]
+        vehicles.add_row(day.day_type, *(str(count) for count in counts[first:]))
+    steps.console.print(vehicles)
 
 
 def _print_notices(report: CheckReport, steps: Steps, *, per_code: int | None) -> None:

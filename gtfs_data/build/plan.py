@@ -33,10 +33,9 @@ SERVICE_COLUMNS: Final = Columns(("route_id", "direction", "day_type"), ("from",
 
 def read_plan(files: Files, basics: Basics, problems: Problems) -> Plan:
     """Return the plan in ``files``; what is wrong in it is in ``problems`` and left out."""
-    stops = _stops(files, basics.languages, problems)
-    routes = _routes(files, basics.languages, problems)
-    route_ids = {route.id for route in routes}
-    calls = _calls(files, route_ids, {stop.id for stop in stops}, problems)
+    stops, stop_ids = _stops(files, basics.languages, problems)
+    routes, route_ids = _routes(files, basics.languages, problems)
+    calls = _calls(files, route_ids, stop_ids, problems)
     courses = _courses(files, calls, problems)
     services = _services(files, route_ids, calls, basics, problems)
     served = {service.line for service in services}
@@ -85,10 +84,13 @@ def _new_id(row: Row, field: str, taken: Mapping[str, object]) -> str | None:
     return text
 
 
-def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tuple[Stop, ...]:
+def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tuple[tuple[Stop, ...], set[StopId]]:
+    """Return the stops, and the ids of all that are named, so that one fault in a stop is not told again as another."""
+    named: set[StopId] = set()
     first, more = _name_columns(languages)
     found: dict[str, Stop] = {}
     for row in _rows(files, STOPS, Columns(("stop_id", *first, "lat", "lon"), ("code", *more)), problems):
+        named.add(StopId(row.text("stop_id")))
         stop_id = _new_id(row, "stop_id", found)
         name = _name(row, languages)
         placed = row.required("lat") is not None and row.required("lon") is not None
@@ -96,13 +98,16 @@ def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tupl
         if stop_id is None or name is None or not placed or lat is None or lon is None:
             continue
         found[stop_id] = Stop(id=StopId(stop_id), code=row.text("code"), name=name, lat=lat, lon=lon, row=row.line)
-    return tuple(found.values())
+    return tuple(found.values()), named
 
 
-def _routes(files: Files, languages: tuple[str, ...], problems: Problems) -> tuple[Route, ...]:
+def _routes(files: Files, languages: tuple[str, ...], problems: Problems) -> tuple[tuple[Route, ...], set[RouteId]]:
+    """Return the routes, and the ids of all that are named."""
+    named: set[RouteId] = set()
     first, more = _name_columns(languages)
     found: dict[str, Route] = {}
     for row in _rows(files, ROUTES, Columns(("route_id", "short_name", *first), (*more, "color")), problems):
+        named.add(RouteId(row.text("route_id")))
         route_id = _new_id(row, "route_id", found)
         short_name, name = row.required("short_name"), _name(row, languages)
         color = COLOR.fullmatch(row.text("color") or "000000")
@@ -111,7 +116,7 @@ def _routes(files: Files, languages: tuple[str, ...], problems: Problems) -> tup
         elif route_id is not None and short_name is not None and name is not None:
             given = color[1].upper() if row.text("color") else ""
             found[route_id] = Route(id=RouteId(route_id), short_name=short_name, name=name, color=given, row=row.line)
-    return tuple(found.values())
+    return tuple(found.values()), named
 
 
 def _line(row: Row, route_ids: set[RouteId]) -> LineKey | None:

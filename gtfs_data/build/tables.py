@@ -139,11 +139,11 @@ def _shape_of(line: Line) -> Iterator[Row]:
 def _calendar(terms: Terms) -> Table:
     weekdays = get_args(Weekday)
     first, last = _day(terms.first_day), _day(terms.last_day)
-    rows = (
+    rows: list[Row] = [
         (name, *(int(day in day_type.weekdays) for day in weekdays), first, last)
         for name, day_type in terms.day_types.items()
         if day_type.weekdays
-    )
+    ]
     return ("service_id", *weekdays, "start_date", "end_date"), rows
 
 
