@@ -1,0 +1,65 @@
+"use strict";
+// The city's time, from what the server says and the monotonic clock. The device's own time of day is never believed.
+
+const SAMPLE_EVERY_MS = 5000;
+const SAMPLES_MAX = 24;
+const DAY_MS = 86400000;
+
+class CityClock {
+  constructor() {
+    this.rate = 1; // city seconds per wall second: more than one in demonstrations
+    this.offsetS = 0; // of local time from UTC, told by the server: old browsers know time zones badly
+    this.forget();
+  }
+
+  get known() {
+    return this.samples.length > 0;
+  }
+
+  /** Drop what was learnt: another server may have another clock. */
+  forget() {
+    this.samples = [];
+    this.zero = 0; // city time when performance.now() was 0
+  }
+
+  run(rate) {
+    if (rate !== this.rate) this.forget();
+    this.rate = rate;
+  }
+
+  /** Learn from a frame. One that was long under way says too early a time, so the latest of two minutes is right. */
+  take(serverMs) {
+    const at = performance.now();
+    const zero = serverMs - at * this.rate;
+    const last = this.samples[this.samples.length - 1];
+    if (last && at - last.at < SAMPLE_EVERY_MS) last.zero = Math.max(last.zero, zero);
+    else this.samples.push({ at: at, zero: zero });
+    if (this.samples.length > SAMPLES_MAX) this.samples.shift();
+    this.zero = Math.max.apply(null, this.samples.map((sample) => sample.zero));
+  }
+
+  now() {
+    return this.zero + performance.now() * this.rate;
+  }
+
+  hour(ms) {
+    return new Date(ms + this.offsetS * 1000).getUTCHours();
+  }
+
+  /** `14:05` */
+  time(ms) {
+    return new Date(ms + this.offsetS * 1000).toISOString().slice(11, 16);
+  }
+
+  /** Days from today: 0, 1 for tomorrow. */
+  daysAhead(ms) {
+    const day = (moment) => Math.floor((moment + this.offsetS * 1000) / DAY_MS);
+    return day(ms) - day(this.now());
+  }
+
+  /** `28.11` */
+  date(ms) {
+    const day = new Date(ms + this.offsetS * 1000).toISOString();
+    return `${day.slice(8, 10)}.${day.slice(5, 7)}`;
+  }
+}

@@ -1,0 +1,244 @@
+"use strict";
+// What the board knows, and how it stays so: one WebSocket, resumed after a cut; polling where sockets do not get through.
+
+const PAUSE_FIRST_MS = 250;
+const PAUSE_MAX_MS = 3000; // a board is back within 5 s of its server
+const OPENING_MAX_MS = 6000;
+const UNKNOWN_PAUSE_MS = 30000; // a stop that does not exist may do so after the next timetable
+const POLL_EVERY_MS = 10000;
+const POLL_AFTER_FAILURES = 3;
+const WATCH_EVERY_MS = 1000;
+const SILENT_HEARTBEATS = 2.5;
+const ACK_EVERY_MS = 250;
+const TRACKING_HEARD_MAX_MS = 90000; // of city time: as the server itself judges what may be shown as live
+
+class Feed {
+  /** `show()` is called whenever something is known anew. */
+  constructor(options) {
+    this.stopId = options.stopId;
+    this.panelName = options.panelName;
+    this.clock = options.clock;
+    this.show = options.show;
+    this.stop = { known: false, unknown: false, name: null, code: "", lines: new Map() };
+    this.tracked = true; // false while buses are not heard by the server
+    this.socket = null;
+    this.session = "";
+    this.sequence = 0;
+    this.heardAt = -Infinity;
+    this.openedAt = 0;
+    this.failures = 0;
+    this.pauseMs = PAUSE_FIRST_MS;
+    this.heartbeatS = 10;
+    this.staleS = 60;
+    this.dropS = 90;
+    this.etag = "";
+    this.polling = false;
+    this.retrying = 0;
+    this.painting = false;
+    this.acking = 0;
+    this.ackedAt = -Infinity;
+    this.painted = null;
+  }
+
+  start() {
+    this.connect();
+    setInterval(() => this.watch(), WATCH_EVERY_MS);
+  }
+
+  /** Seconds of the wall since the server was last heard. */
+  get silentS() {
+    return (performance.now() - this.heardAt) / 1000;
+  }
+
+  /** How far what is shown can be believed: `live`, `stale`, or `lost` when live rows must go. */
+  get quality() {
+    if (this.silentS > this.dropS) return "lost";
+    return this.silentS > this.staleS ? "stale" : "live";
+  }
+
+  // The socket
+
+  connect() {
+    clearTimeout(this.retrying);
+    this.openedAt = performance.now();
+    this.spoken = false;
+    let socket;
+    try {
+      socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/board/ws`);
+    } catch (error) {
+      this.failed();
+      return;
+    }
+    this.socket = socket;
+    socket.onopen = () => this.subscribe();
+    socket.onmessage = (event) => {
+      if (this.socket === socket) this.hear(event.data);
+    };
+    socket.onclose = () => {
+      if (this.socket === socket) this.failed();
+    };
+  }
+
+  subscribe() {
+    const message = { type: "subscribe", stops: [this.stopId], board: this.panelName };
+    if (this.session) message.resume = { session: this.session, sequence: this.sequence };
+    this.socket.send(JSON.stringify(message));
+  }
+
+  hang(socket) {
+    this.socket = null;
+    if (socket) socket.close();
+  }
+
+  failed() {
+    this.hang(this.socket);
+    this.failures += 1;
+    const pauseMs = this.stop.unknown ? UNKNOWN_PAUSE_MS : this.pauseMs;
+    clearTimeout(this.retrying);
+    this.retrying = setTimeout(() => this.connect(), pauseMs * (0.5 + Math.random() / 2));
+    this.pauseMs = Math.min(this.pauseMs * 2, PAUSE_MAX_MS);
+    if (this.failures >= POLL_AFTER_FAILURES) this.poll();
+  }
+
+  /** A socket that says nothing for two and a half heartbeats is dead, whatever it says of itself. */
+  watch() {
+    if (!this.socket) return;
+    const now = performance.now();
+    const patienceMs = this.spoken ? this.heartbeatS * SILENT_HEARTBEATS * 1000 : OPENING_MAX_MS;
+    if (now - (this.spoken ? this.heardAt : this.openedAt) > patienceMs) this.failed();
+  }
+
+  // What is heard
+
+  hear(text) {
+    try {
+      this.take(JSON.parse(text));
+    } catch (error) {
+      this.session = ""; // not understood: begin afresh, with a snapshot
+      this.failed();
+    }
+    this.show();
+  }
+
+  take(message) {
+    if (message.type === "problem") {
+      this.refused(message);
+      return;
+    }
+    if (message.type === "hello") this.greeted(message);
+    this.heard(message);
+    this.spoken = true;
+    if (message.type === "snapshot") this.replace(message.board);
+    if (message.type === "change") message.lines.forEach((line) => this.stop.lines.set(line.key, line));
+    if (message.type === "snapshot" || message.type === "change") {
+      this.sequence = message.sequence;
+      this.etag = ""; // what was polled once is no longer what is shown
+      this.acknowledge();
+    }
+    if (message.type !== "hello") {
+      this.failures = 0;
+      this.pauseMs = PAUSE_FIRST_MS;
+    }
+  }
+
+  greeted(hello) {
+    if (!hello.resumed) this.clock.forget();
+    this.clock.run(hello.rate);
+    this.session = hello.session;
+    this.heartbeatS = hello.heartbeat_s;
+    this.staleS = hello.stale_after_s;
+    this.dropS = hello.drop_after_s;
+  }
+
+  refused(problem) {
+    if (problem.code !== "unknown_stop") return;
+    this.forgetStop();
+    this.failed();
+  }
+
+  heard(message) {
+    this.heardAt = performance.now();
+    this.clock.take(message.server_ms);
+    if (message.utc_offset_s !== undefined) this.clock.offsetS = message.utc_offset_s;
+    if (message.as_of_ms === undefined) return;
+    this.tracked = message.as_of_ms !== null && message.server_ms - message.as_of_ms <= TRACKING_HEARD_MAX_MS;
+  }
+
+  replace(board) {
+    const lines = new Map();
+    board.lines.forEach((line) => lines.set(line.key, line));
+    this.stop = { known: true, unknown: false, name: board.name, code: board.code, lines: lines };
+  }
+
+  forgetStop() {
+    this.session = "";
+    this.etag = "";
+    this.stop = { known: false, unknown: true, name: null, code: "", lines: new Map() };
+  }
+
+  // What is said back
+
+  /** Note what is on the screen: two frames after it was drawn, it is. */
+  acknowledge() {
+    if (this.painting) return;
+    this.painting = true;
+    requestAnimationFrame(() => {
+      const drawn = { session: this.session, sequence: this.sequence, atMs: 0 };
+      requestAnimationFrame(() => {
+        this.painting = false;
+        drawn.atMs = Math.round(this.clock.now());
+        this.painted = drawn;
+        this.sendAck();
+        if (this.sequence !== drawn.sequence) this.acknowledge();
+      });
+    });
+  }
+
+  /** The latest number stands for all before, so a quarter of a second may be waited for the next. */
+  sendAck() {
+    if (this.acking) return;
+    this.acking = setTimeout(() => {
+      this.acking = 0;
+      this.ackedAt = performance.now();
+      const painted = this.painted;
+      if (!this.socket || this.socket.readyState !== WebSocket.OPEN || painted.session !== this.session) return;
+      this.socket.send(JSON.stringify({ type: "ack", sequence: painted.sequence, painted_ms: painted.atMs }));
+    }, Math.max(0, this.ackedAt + ACK_EVERY_MS - performance.now()));
+  }
+
+  // Polling
+
+  poll() {
+    if (this.polling) return;
+    this.polling = true;
+    const request = new XMLHttpRequest();
+    request.open("GET", `/api/stops/${encodeURIComponent(this.stopId)}/board`);
+    request.timeout = POLL_EVERY_MS;
+    if (this.etag) request.setRequestHeader("If-None-Match", this.etag);
+    request.onloadend = () => {
+      if (this.failures >= POLL_AFTER_FAILURES) this.polled(request);
+      this.show();
+      setTimeout(() => {
+        this.polling = false;
+        if (this.failures >= POLL_AFTER_FAILURES) this.poll();
+      }, POLL_EVERY_MS);
+    };
+    request.send();
+  }
+
+  polled(request) {
+    if (request.status === 404) this.forgetStop();
+    if (request.status === 304) this.heard({ server_ms: Number(request.getResponseHeader("X-Server-Ms")) });
+    if (request.status !== 200) return;
+    try {
+      const answer = JSON.parse(request.responseText);
+      this.clock.run(answer.rate);
+      this.heard(answer);
+      this.replace(answer.board);
+      this.session = ""; // numbers of an earlier session do not fit what was polled
+      this.etag = request.getResponseHeader("ETag") || "";
+    } catch (error) {
+      // not an answer of ours (a proxy's page): as good as none
+    }
+  }
+}

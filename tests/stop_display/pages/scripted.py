@@ -1,0 +1,224 @@
+"""A server of boards whose every word is the test's: the real page files, the real wire, no city behind them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from ayaldama.web.vendor import vendor_routes
+from commons.assets import asset_of, asset_route
+from commons.texts import load_catalogue
+from stop_display.model import (
+    Ack,
+    BoardAnswer,
+    BoardArrival,
+    Change,
+    FromBoard,
+    Heartbeat,
+    Hello,
+    Line,
+    Refusal,
+    Snapshot,
+    StopBoard,
+    Subscribe,
+    ToBoard,
+)
+from stop_display.server import PAGE_FILES, WEB
+from tests.dispatch.pages import served
+
+NOON_MS: Final = 1_790_060_400_000  # 21 September 2026, 12:00 at UTC+5
+MINUTE_MS: Final = 60_000
+UTC_OFFSET_S: Final = 5 * 3600
+STOP: Final = "alan"
+NAME: Final = {"kk": "Орталық алаң", "ru": "Центральная площадь", "en": "Central square"}
+SHUGYLA: Final = {"kk": "Шұғыла мөлтек ауданы", "ru": "мкр Шугыла", "en": "Shugyla district"}
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def live(minutes: float, *, key: str = "v1|run|3", state: str = "live", **more: object) -> BoardArrival:
+    """An arrival of a followed bus, so many minutes after noon."""
+    return msgspec.convert(
+        {"key": key, "state": state, "arrival_ms": NOON_MS + round(minutes * MINUTE_MS), "vehicle": "v1", **more},
+        BoardArrival,
+    )
+
+
+def planned(minutes: float, *, key: str = "|run2|3", state: str = "timetable") -> BoardArrival:
+    at_ms = NOON_MS + round(minutes * MINUTE_MS)
+    return BoardArrival(key=key, state=state, arrival_ms=at_ms, scheduled_ms=at_ms)
+
+
+def line(
+    *arrivals: BoardArrival,
+    route: str = "10",
+    destination: Mapping[str, str] = SHUGYLA,
+    state: str = "",
+    colour: str = "1F6FB2",
+    text_colour: str = "",
+    first_ms: int | None = None,
+    headway_s: tuple[int, int] | None = None,
+) -> Line:
+    return Line(
+        key=f"{route}|{destination['kk']}",
+        route_id=route,
+        route=route,
+        destination=destination,
+        state=state or (arrivals[0].state.replace("live_terminal", "live") if arrivals else "no_data"),
+        arrivals=list(arrivals),
+        colour=colour,
+        text_colour=text_colour,
+        first_ms=first_ms,
+        headway_s=headway_s,
+    )
+
+
+def board(*lines: Line, name: Mapping[str, str] = NAME) -> StopBoard:
+    return StopBoard(stop=STOP, code="017", name=name, lines=list(lines))
+
+
+@dataclass(slots=True)
+class Script:
+    """The server's side of one board. Its clock stands still until the test moves ``now_ms``."""
+
+    board: StopBoard = field(default_factory=board)
+    now_ms: int = NOON_MS
+    rate: float = 1.0
+    session: str = "first"
+    sequence: int = 1
+    sockets_refused: bool = False
+    polls_refused: bool = False
+    resumed: bool = False
+    tracking_silent_ms: int = 0
+    polled: list[str | None] = field(default_factory=list)  # the ETag that each poll brought
+    connected: int = 0
+    _said: asyncio.Queue[FromBoard] = field(default_factory=asyncio.Queue)
+    _socket: web.WebSocketResponse | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        texts = {language: dict(texts) for language, texts in load_catalogue("stop_display").items()}
+        catalogue = asset_of(_encoder.encode(texts), "application/json")
+
+        async def answer_texts(request: web.Request) -> web.Response:
+            return catalogue.answer(request, max_age_s=0)
+
+        return [
+            web.get("/board/ws", self._speak),
+            asset_route(f"/board/{STOP}", WEB / "board.html"),
+            asset_route("/board/nowhere", WEB / "board.html"),
+            *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
+            web.get("/static/board/texts.json", answer_texts),
+            web.get("/api/stops/{stop}/board", self._poll),
+            *vendor_routes(),
+        ]
+
+    async def heard(self, kind: type[FromBoard]) -> FromBoard:
+        """Return the next message of that kind that the board sends."""
+        async with asyncio.timeout(10):
+            while True:
+                message = await self._said.get()
+                if isinstance(message, kind):
+                    return message
+
+    async def tell(self, *messages: ToBoard) -> None:
+        assert self._socket is not None
+        for message in messages:
+            await self._socket.send_str(_encoder.encode(message).decode())
+
+    async def change(self, *lines: Line) -> None:
+        self.sequence += 1
+        as_of_ms = self.now_ms - self.tracking_silent_ms
+        await self.tell(
+            Change(sequence=self.sequence, server_ms=self.now_ms, as_of_ms=as_of_ms, stop=STOP, lines=list(lines))
+        )
+
+    async def beat(self) -> None:
+        await self.tell(
+            Heartbeat(
+                sequence=self.sequence,
+                server_ms=self.now_ms,
+                utc_offset_s=UTC_OFFSET_S,
+                as_of_ms=self.now_ms - self.tracking_silent_ms,
+            )
+        )
+
+    async def cut(self) -> None:
+        """Close the connection, as a server that is stopped."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _speak(self, request: web.Request) -> web.StreamResponse:
+        self.connected += 1
+        if self.sockets_refused:
+            raise web.HTTPServiceUnavailable(text="no sockets")
+        self._socket = socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                break
+            said = msgspec.json.decode(message.data, type=Subscribe | Ack)
+            if isinstance(said, Subscribe):
+                await self._greet(said)
+            self._said.put_nowait(said)
+        return socket
+
+    async def _greet(self, said: Subscribe) -> None:
+        if said.stops != [STOP]:
+            await self.tell(Refusal(code="unknown_stop", field="stops", value=said.stops[0], rule="no such stop"))
+            return
+        self.resumed = said.resume is not None and said.resume.session == self.session
+        await self.tell(
+            Hello(
+                protocol=1,
+                server_ms=self.now_ms,
+                rate=self.rate,
+                session=self.session,
+                time_zone="Asia/Qyzylorda",
+                utc_offset_s=UTC_OFFSET_S,
+                heartbeat_s=10,
+                stale_after_s=60,
+                drop_after_s=90,
+                resumed=self.resumed,
+            )
+        )
+        if not self.resumed:
+            as_of_ms = self.now_ms - self.tracking_silent_ms
+            await self.tell(
+                Snapshot(sequence=self.sequence, server_ms=self.now_ms, as_of_ms=as_of_ms, board=self.board)
+            )
+
+    async def _poll(self, request: web.Request) -> web.Response:
+        self.polled.append(request.headers.get("If-None-Match"))
+        if self.polls_refused:
+            return web.Response(status=503)
+        if request.match_info["stop"] != STOP:
+            return web.Response(status=404)
+        tag = asset_of(_encoder.encode(self.board), "application/json").etag
+        headers = {"ETag": f'"{tag}"', "X-Server-Ms": str(self.now_ms), "Cache-Control": "no-cache"}
+        if any(known.value == tag for known in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        answer = BoardAnswer(
+            server_ms=self.now_ms,
+            rate=self.rate,
+            time_zone="Asia/Qyzylorda",
+            utc_offset_s=UTC_OFFSET_S,
+            as_of_ms=self.now_ms,
+            board=self.board,
+        )
+        return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)
+
+
+@asynccontextmanager
+async def scripted(script: Script, *, port: int = 0) -> AsyncIterator[str]:
+    """Serve ``script``; give the address of its boards without the query."""
+    async with served(script.routes(), port=port) as at:
+        try:
+            yield f"http://127.0.0.1:{at}/board/"
+        finally:
+            with contextlib.suppress(ConnectionError):
+                await script.cut()
