@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from ayaldama.commands._base import Chosen, explained
+from commons.logs import configure_logs
 
 COMMANDS: Final = ("serve", "demo", "config", "gtfs", "devices", "replay", "version")
 
@@ -67,5 +68,6 @@ def cli(context: click.Context, file: Path | None, data_folder: Path | None) -> 
 
 def main() -> None:
     """Run the command line; errors that a person can mend are one sentence, not a traceback."""
+    configure_logs("command", level="WARNING")  # standard output is for answers; processes of the system log more
     with explained():
         cli(prog_name="ayaldama")

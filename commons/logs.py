@@ -7,8 +7,8 @@ from typing import TextIO
 import structlog
 
 
-def configure_logs(role: str, *, level: str = "INFO", stream: TextIO = sys.stderr) -> None:
-    """Send all logs of this process as JSON lines to ``stream``, each with its ``role``."""
+def configure_logs(role: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send all logs of this process as JSON lines to ``stream`` (standard error), each with its ``role``."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -21,7 +21,7 @@ def configure_logs(role: str, *, level: str = "INFO", stream: TextIO = sys.stder
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -5,6 +5,7 @@ for the network is decided here too: a code of the first group in ``notices.Code
 out the rows concerned (``compile``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from gtfs_data.read import Tables
 
 Bools = npt.NDArray[np.bool_]
 
-REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "agency": ("agency_timezone",),
     "stops": ("stop_id", "stop_lat", "stop_lon"),
     "routes": ("route_id", "route_type"),
@@ -30,8 +31,8 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "frequencies": ("trip_id", "start_time", "end_time", "headway_secs"),
 }
 REQUIRED_FILES: Final = ("agency", "stops", "routes", "trips", "stop_times")
-RECOMMENDED: Final = {"agency": ("agency_name", "agency_url"), "stops": ("stop_name",), "calendar_dates": ()}
-KEYS: Final = {"stops": "stop_id", "routes": "route_id", "trips": "trip_id", "calendar": "service_id"}
+RECOMMENDED: Final[Mapping[str, tuple[str, ...]]] = {"agency": ("agency_name", "agency_url"), "stops": ("stop_name",), "calendar_dates": ()}
+KEYS: Final[Mapping[str, str]] = {"stops": "stop_id", "routes": "route_id", "trips": "trip_id", "calendar": "service_id"}
 REFERENCES: Final = (
     ("trips", "route_id", "routes", "route_id"),
     ("stop_times", "trip_id", "trips", "trip_id"),

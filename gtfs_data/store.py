@@ -10,6 +10,7 @@ import mmap
 import os
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -20,7 +21,7 @@ from gtfs_data.network import Frequencies, Network, Patterns, Routes, Services, 
 
 VERSION: Final = 1  # grows with every change of what is compiled or how
 MAGIC: Final = b"ayaldama network\n"
-PARTS: Final = {
+PARTS: Final[Mapping[str, type]] = {
     "stops": Stops,
     "routes": Routes,
     "patterns": Patterns,

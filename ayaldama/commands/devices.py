@@ -46,7 +46,7 @@ def add(chosen: Chosen, device_id: str, vehicle_id: str, note: str) -> None:
 @devices.command("list")
 @click.pass_obj
 def list_all(chosen: Chosen) -> None:
-    """List all trackers."""
+    """List all trackers, the vehicles they are on, and which are disabled."""
     table = Table(box=None, pad_edge=False)
     for heading in ("device", "vehicle", "state", "note"):
         table.add_column(heading)
