@@ -47,7 +47,7 @@ FOUND_MAX: Final = 50
 FOUND_DEFAULT: Final = 10
 
 WEB: Final = Path(__file__).with_name("web")
-PAGE_FILES: Final = ("board.css", "words.js", "clock.js", "told.js", "feed.js", "rows.js", "board.js")
+PAGE_FILES: Final = ("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "rows.js", "board.js")
 
 _log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()

@@ -181,9 +181,11 @@ function element(id) {
   return document.getElementById(id);
 }
 
+/** Give the text at `address` as the server has it now, not as some cache kept it; "" if it cannot be had. */
 function fetchText(address, done) {
   const request = new XMLHttpRequest();
   request.open("GET", address);
+  request.setRequestHeader("Cache-Control", "no-cache");
   request.timeout = 10000;
   request.onloadend = () => done(request.status === 200 ? request.responseText : "");
   request.send();

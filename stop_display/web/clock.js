@@ -29,6 +29,7 @@ class CityClock {
 
   /** Learn from a frame. One that was long under way says too early a time, so the latest of two minutes is right. */
   take(serverMs) {
+    if (typeof serverMs !== "number" || !isFinite(serverMs)) throw new TypeError("server_ms is missing");
     const at = performance.now();
     const zero = serverMs - at * this.rate;
     const last = this.samples[this.samples.length - 1];

@@ -157,8 +157,8 @@ class Feed {
   }
 
   heard(message) {
-    this.heardAt = performance.now();
     this.clock.take(message.server_ms);
+    this.heardAt = performance.now();
     if (message.utc_offset_s !== undefined) this.clock.offsetS = message.utc_offset_s;
     if (message.as_of_ms === undefined) return;
     this.tracked = message.as_of_ms !== null && message.server_ms - message.as_of_ms <= TRACKING_HEARD_MAX_MS;
@@ -228,7 +228,8 @@ class Feed {
 
   polled(request) {
     if (request.status === 404) this.forgetStop();
-    if (request.status === 304) this.heard({ server_ms: Number(request.getResponseHeader("X-Server-Ms")) });
+    const serverMs = parseInt(request.getResponseHeader("X-Server-Ms"), 10);
+    if (request.status === 304 && serverMs) this.heard({ server_ms: serverMs });
     if (request.status !== 200) return;
     try {
       const answer = JSON.parse(request.responseText);

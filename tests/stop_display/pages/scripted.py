@@ -31,7 +31,7 @@ from stop_display.model import (
 from stop_display.server import PAGE_FILES, WEB
 from tests.dispatch.pages import served
 
-NOON_MS: Final = 1_790_060_400_000  # 21 September 2026, 12:00 at UTC+5
+NOON_MS: Final = 1_790_060_400_000  # 22 September 2026, 12:00 at UTC+5
 MINUTE_MS: Final = 60_000
 UTC_OFFSET_S: Final = 5 * 3600
 STOP: Final = "alan"
@@ -93,6 +93,8 @@ class Script:
     sequence: int = 1
     sockets_refused: bool = False
     polls_refused: bool = False
+    page_missing: bool = False
+    page_asked: asyncio.Event = field(default_factory=asyncio.Event)  # while it was missing
     resumed: bool = False
     tracking_silent_ms: int = 0
     polled: list[str | None] = field(default_factory=list)  # the ETag that each poll brought
@@ -109,8 +111,7 @@ class Script:
 
         return [
             web.get("/board/ws", self._speak),
-            asset_route(f"/board/{STOP}", WEB / "board.html"),
-            asset_route("/board/nowhere", WEB / "board.html"),
+            web.get("/board/{stop}", self._answer_page),
             *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
             web.get("/static/board/texts.json", answer_texts),
             web.get("/api/stops/{stop}/board", self._poll),
@@ -129,6 +130,15 @@ class Script:
         assert self._socket is not None
         for message in messages:
             await self._socket.send_str(_encoder.encode(message).decode())
+
+    async def tell_raw(self, text: str) -> None:
+        assert self._socket is not None
+        await self._socket.send_str(text)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the board has said something that the test has not looked at."""
+        return not self._said.empty()
 
     async def change(self, *lines: Line) -> None:
         self.sequence += 1
@@ -151,6 +161,12 @@ class Script:
         """Close the connection, as a server that is stopped."""
         if self._socket is not None:
             await self._socket.close()
+
+    async def _answer_page(self, request: web.Request) -> web.StreamResponse:
+        if self.page_missing:
+            self.page_asked.set()
+            return web.Response(status=502)
+        return web.FileResponse(WEB / "board.html")
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
         self.connected += 1

@@ -1,0 +1,38 @@
+"""One Chromium for all tests of boards; each test has a profile of its own."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.dispatch.pages import FLAGS, Seen
+
+Opened = Callable[..., AbstractAsyncContextManager[tuple[Page, Seen]]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def opened(browser: Browser) -> Opened:
+    @asynccontextmanager
+    async def open_page(
+        *, language: str = "kk", width: int = 1000, height: int = 640, virtual_time: bool = False
+    ) -> AsyncIterator[tuple[Page, Seen]]:
+        viewport = {"width": width, "height": height}
+        async with await browser.new_context(viewport=viewport, locale=language, color_scheme="light") as context:
+            page = await context.new_page()
+            page.set_default_timeout(10_000)
+            if virtual_time:
+                await page.clock.install()
+            seen = Seen()
+            seen.watch(page)
+            yield page, seen
+
+    return open_page
