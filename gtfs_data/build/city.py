@@ -19,6 +19,7 @@ T = TypeVar("T")
 FILE: Final = "city.toml"
 SECTIONS: Final = ("languages", "agency", "validity", "day_types", "fare", "running")
 DAYS_MAX: Final = 3_660
+YEARS: Final = range(2000, 2200)
 SPEED_KMH: Final = (3.0, 100.0)
 DWELL_S_MAX: Final = 600
 LAYOVER_MIN_MAX: Final = 240.0
@@ -144,6 +145,10 @@ def _span(validity: Validity, today: dt.date | None, problems: Problems) -> tupl
     if first_day is None:
         rule = "must have first_day, or the feed be built for a day"
         problems.error(Code.MISSING_REQUIRED_VALUE, FILE, rule, field="validity.first_day")
+        return None
+    if first_day.year not in YEARS:
+        rule = f"must be from {YEARS[0]} to {YEARS[-1]}"
+        problems.error(Code.OUT_OF_RANGE, FILE, rule, field="validity.first_day", value=first_day)
         return None
     if (validity.last_day is None) == (validity.days is None):
         rule = "must have either last_day or days"

@@ -5,6 +5,7 @@ must be UTF-8: anything older cannot hold ә ғ қ ң ө ұ ү һ і.
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -94,12 +95,16 @@ def decoded(file: str, content: bytes, problems: Problems) -> str | None:
         problems.error(Code.FILE_UNREADABLE, file, f"must not be larger than {BYTES_MAX >> 20} MiB")
         return None
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         rule = "must be UTF-8: in Excel save as “CSV UTF-8”, in LibreOffice choose the character set “Unicode (UTF-8)”"
         problems.error(Code.FILE_UNREADABLE, file, rule, row=row, value=f"byte {content[error.start]:#04x}")
         return None
+    if "\0" in text:
+        problems.error(Code.FILE_UNREADABLE, file, "must be text", row=text.count("\n", 0, text.index("\0")) + 1)
+        return None
+    return text
 
 
 def rows_of(file: str, content: bytes, columns: Columns, problems: Problems) -> Iterator[Row]:
@@ -109,14 +114,14 @@ def rows_of(file: str, content: bytes, columns: Columns, problems: Problems) -> 
         return
     first, _, _ = text.partition("\n")
     between = max(CELLS_BETWEEN, key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=between, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if not _header_is_good(file, header, columns, problems):
             return
         line = reader.line_num + 1
         for cells in reader:
-            stripped = [cell.strip() for cell in cells]
+            stripped = [" ".join(cell.split()) for cell in cells]  # a line break inside a cell is a space
             if any(stripped):
                 if any(stripped[len(header) :]):
                     rule = (

@@ -4,19 +4,19 @@ Stops are placed by the compiler's own function (`gtfs_data.shapes`), so that bo
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
-from gtfs_data.build.model import Call, Course, LineKey, Plan, Service, Stop, Terms
+from gtfs_data.build.model import Call, Course, LineKey, Plan, Service, Terms
 from gtfs_data.build.plan import LINE_STOPS
 from gtfs_data.build.problems import Problems
-from gtfs_data.model import StopId
 from gtfs_data.notices import Code
-from gtfs_data.shapes import offsets_along, place, to_metres, utm_epsg
+from gtfs_data.shapes import Placed, offsets_along, place, to_metres, utm_epsg
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,12 +88,23 @@ def place_lines(plan: Plan, problems: Problems) -> dict[LineKey, Line]:
         if course is None or len(calls) < 2 or not all(call.stop_id in stops for call in calls):
             continue
         vertices = to_metres(epsg, course.lon_lat[:, 1], course.lon_lat[:, 0])
-        placed = place(vertices, np.array([xy[call.stop_id] for call in calls]))
+        places = np.array([xy[call.stop_id] for call in calls])
+        placed = place(vertices, places)
         if placed.backwards:
             rule = "is drawn against its direction: it must lead from the first stop to the last"
             problems.error(Code.SHAPE_RUNS_BACKWARDS, course.file, rule)
             continue
-        _check_places(course, calls, stops, placed.offset_m, placed.gap_m, problems)
+        nearest_m = np.asarray(shapely.distance(shapely.linestrings(vertices), shapely.points(places)))
+        for problem in _misplaced(course, calls, placed, nearest_m):
+            name = next(iter(stops[problem.call.stop_id].name.values()))
+            problems.error(
+                problem.code,
+                LINE_STOPS,
+                problem.rule,
+                row=problem.call.row,
+                field=problem.field,
+                value=f"{problem.call.stop_id} {name}" if problem.field == "stop_id" else f"{problem.call.minutes:g}",
+            )
         lines[key] = Line(
             key=key,
             calls=calls,
@@ -104,30 +115,27 @@ def place_lines(plan: Plan, problems: Problems) -> dict[LineKey, Line]:
     return lines
 
 
-def _check_places(
-    course: Course,
-    calls: Sequence[Call],
-    stops: Mapping[StopId, Stop],
-    offset_m: Floats,
-    gap_m: Floats,
-    problems: Problems,
-) -> None:
-    for i, (call, gap) in enumerate(zip(calls, gap_m.tolist(), strict=True)):
-        name = next(iter(stops[call.stop_id].name.values()))
-        value = f"{call.stop_id} {name}"
-        if gap > FAR_M:
-            rule = f"lies {gap:.0f} m off the line in {course.file}; up to {FAR_M:.0f} m are good"
-            problems.error(Code.STOP_TOO_FAR_FROM_SHAPE, LINE_STOPS, rule, row=call.row, field="stop_id", value=value)
-        elif i and offset_m[i] - offset_m[i - 1] < AHEAD_M:
-            rule = f"must lie further along the line in {course.file} than the stop before"
-            problems.error(Code.DECREASING_TIME, LINE_STOPS, rule, row=call.row, field="sequence", value=value)
-        elif i and call.minutes is not None:
-            kmh = (offset_m[i] - offset_m[i - 1]) / 1_000 / (call.minutes / 60)
-            if kmh > SPEED_KMH_MAX:
-                rule = f"would be {kmh:.0f} km/h from the stop before; up to {SPEED_KMH_MAX:.0f} are good"
-                problems.error(
-                    Code.FAST_TRAVEL, LINE_STOPS, rule, row=call.row, field="minutes", value=f"{call.minutes:g}"
-                )
+@dataclass(frozen=True, slots=True)
+class _Misplaced:
+    call: Call
+    code: Code
+    field: str
+    rule: str
+
+
+def _misplaced(course: Course, calls: Sequence[Call], placed: Placed, nearest_m: Floats) -> Iterator[_Misplaced]:
+    """Yield the stops that lie off the line, or on it but out of order, or too far for the minutes given."""
+    ahead_m = np.diff(placed.offset_m, prepend=-np.inf)
+    for call, gap, nearest, ahead in zip(calls, placed.gap_m, nearest_m, ahead_m, strict=True):
+        if nearest > FAR_M:
+            rule = f"lies {nearest:.0f} m off the line in {course.file}; up to {FAR_M:.0f} m are good"
+            yield _Misplaced(call, Code.STOP_TOO_FAR_FROM_SHAPE, "stop_id", rule)
+        elif gap > FAR_M or ahead < AHEAD_M:
+            rule = f"must lie on the line in {course.file} between the stops before and after it: is the order right?"
+            yield _Misplaced(call, Code.INVALID_VALUE, "stop_id", rule)
+        elif call.minutes is not None and SPEED_KMH_MAX < (kmh := 0.06 * ahead / call.minutes) < np.inf:
+            rule = f"would be {kmh:.0f} km/h from the stop before; up to {SPEED_KMH_MAX:.0f} are good"
+            yield _Misplaced(call, Code.FAST_TRAVEL, "minutes", rule)
 
 
 def times_of(line: Line, start_s: int, terms: Terms) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -158,14 +166,14 @@ def trips_of(plan: Plan, terms: Terms, lines: Mapping[LineKey, Line]) -> list[Tr
     for service in plan.services:
         line = lines[service.line]
         if service.headway_s:
-            bands = _bands(service, [speed.start_s for speed in terms.speeds])
-            trips += [_trip(terms, line, service, start_s, end_s) for start_s, end_s in bands]
+            parts = bands(service, [speed.start_s for speed in terms.speeds])
+            trips += [_trip(terms, line, service, start_s, end_s) for start_s, end_s in parts]
         else:
             trips += [_trip(terms, line, service, start_s, 0) for start_s in service.departures_s]
     return trips
 
 
-def _bands(service: Service, changes_s: Sequence[int]) -> list[tuple[int, int]]:
+def bands(service: Service, changes_s: Sequence[int]) -> list[tuple[int, int]]:
     """Return the parts of a service between changes of speed, so that no run is given the times of another hour.
 
     A part begins with the first run after the change, so the headway goes on over it.
