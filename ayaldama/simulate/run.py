@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -171,6 +171,7 @@ class _City:
         self._held: dict[int, Fix] = {}  # fixes that come one packet late
         self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
         self._scoring = Scoring()
+        self._shown: dict[str, dict[str, Line]] = {}  # stop id → line key → line
         self._newest_fix: dict[tuple[str, str], int] = {}
         self.units = [self._unit(i, http) for i in range(len(motion))]
 
@@ -258,17 +259,15 @@ class _City:
         # Which board waits how long before it connects again is no secret and needs no strong randomness.
         jitter = random.Random(stop_id)  # noqa: S311
         client = BoardClient(self._settings.boards_url, [stop_id], board=f"demo-{stop_id}", jitter=jitter)
-        lines: dict[str, Line] = {}
         async for message in client.messages():
             now_ms = self._clock.now_ms()
             if isinstance(message, Snapshot):
-                lines = {line.key: line for line in message.board.lines}
+                self._shown[stop_id] = {line.key: line for line in message.board.lines}
                 self._note_fixes(stop_id, message.board.lines, now_ms, count=False)
             elif isinstance(message, Change):
-                lines.update({line.key: line for line in message.lines})
+                self._shown[stop_id].update({line.key: line for line in message.lines})
                 self._note_fixes(stop_id, message.lines, now_ms, count=True)
                 client.ack(message.sequence, now_ms)
-            self._sample(stop_id, lines.values(), now_ms)
 
     def _note_fixes(self, stop_id: str, lines: Sequence[Line], now_ms: int, *, count: bool) -> None:
         newest = 0
@@ -283,9 +282,10 @@ class _City:
         if len(self._newest_fix) > SEEN_MAX:
             self._newest_fix.clear()
 
-    def _sample(self, stop_id: str, lines: Iterable[Line], now_ms: int) -> None:
-        for line in lines:
-            for arrival in line.arrivals:
+    def _sample(self, now_ms: int) -> None:
+        """Note what all watched boards show now."""
+        for stop_id, lines in self._shown.items():
+            for arrival in (arrival for line in lines.values() for arrival in line.arrivals):
                 if arrival.vehicle:
                     place: Place = (arrival.vehicle, stop_id, int(arrival.key.rsplit("|", 1)[1]))
                     self._scoring.said(place, now_ms, arrival.arrival_ms)
@@ -294,6 +294,7 @@ class _City:
         """Write the figures every two seconds."""
         while True:
             await asyncio.sleep(FIGURES_S)
+            self._sample(self._clock.now_ms())
             self._scoring.forget(self._clock.now_ms())
             try:
                 await redis.set(keys.demo, msgspec.json.encode(self._figures()), ex=60)

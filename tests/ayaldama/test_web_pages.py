@@ -126,7 +126,7 @@ async def test_browser_files_are_served_with_type_tag_and_gzip(redis: Redis) -> 
 async def test_nothing_beside_the_list_can_be_had(redis: Redis, path: str) -> None:
     async with pages(redis) as base:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
-        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: test\r\n\r\n".encode())
         assert (await reader.readline()).split()[1] == b"404"
         writer.close()
 
@@ -185,7 +185,7 @@ async def test_the_index_page_speaks_three_languages_and_shows_what_is_known(red
         await expect(page.locator("#age")).to_contain_text("The simulator is not running")
         await expect(page.locator("[data-figure=delay]")).to_be_hidden()
         await expect(page.locator("#three a")).to_have_count(3)
-        await expect(page.locator("#cards > li")).to_have_count(4)
+        await expect(page.locator("#cards > li")).to_have_count(5)
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
         assert seen.hosts == {base.removeprefix("http://")}
         assert "/vendor/fonts/golos-text-cyrillic-ext-700.woff2" in seen.paths

@@ -59,8 +59,8 @@ async def opened(
     chromium: str,
     *,
     language: str = "kk",
-    width: int = 1280,
-    height: int = 800,
+    width: int = 1000,
+    height: int = 640,
     theme: Literal["light", "dark"] = "light",
 ) -> AsyncIterator[tuple[Page, Seen]]:
     """Give an empty page; its browser is closed on leaving."""

@@ -75,11 +75,13 @@ async def city_with_buses(redis: Redis) -> City:
     return City(redis=redis, writer=writer, clock=clock)
 
 
-async def ready(page: Page, *, drawn: bool = False) -> None:
-    """Wait until the page is told of the vehicles and, if asked, until the map is drawn, which takes longer."""
+async def ready(page: Page) -> None:
     await expect(page.locator("#feed")).to_have_attribute("data-state", "live")
-    if drawn:
-        await until(page, "liveMap.map.loaded() && liveMap.map.areTilesLoaded()")
+
+
+def drawn(layer: str) -> str:
+    """Return JavaScript for what the map draws of a layer."""
+    return f"(liveMap.map.getLayer('{layer}') ? liveMap.map.queryRenderedFeatures({{layers: ['{layer}']}}) : [])"
 
 
 async def shown_at(page: Page, vehicle_id: str) -> tuple[float, float]:
@@ -106,58 +108,27 @@ async def test_the_map_shows_the_city_in_kazakh_and_asks_nobody_but_us(redis: Re
     city = await city_with_buses(redis)
     async with city.served(), opened(chromium, language="kk") as (page, seen):
         await page.goto(city.url("/map"))
-        await ready(page, drawn=True)
+        await ready(page)
         await expect(page.locator("h1")).to_have_text("Автобустар картасы")
         await expect(page.locator("#phases button[data-phase=silent]")).to_contain_text("Байланыс жоқ1")
         rows = page.locator("#list .row")
         await expect(rows).to_have_count(5)
         await expect(rows.nth(0)).to_have_text(re.compile(r"2→ Қызылорда әуежайыҚызылорда әуежайы\+1104"))
         await page.evaluate("liveMap.map.jumpTo({center: [65.515, 44.845], zoom: 14.2})")
-        await until(page, "liveMap.map.queryRenderedFeatures({layers: ['stop-names']}).length >= 3")
-        labels = await page.evaluate(
-            "liveMap.map.queryRenderedFeatures({layers: ['stop-names']}).map(one => one.properties.name_kk)"
-        )
+        await until(page, f"{drawn('stop-names')}.length >= 3")
+        labels = await page.evaluate(f"{drawn('stop-names')}.map(one => one.properties.name_kk)")
         assert {"Орталық алаң", "Сыбаға базары", "Теміржол вокзалы"} <= set(labels)
-        assert {
-            "/vendor/fonts/golos-text-cyrillic-500.woff2",
-            "/vendor/fonts/golos-text-cyrillic-ext-500.woff2",
-        } <= seen.paths
-        no_complaints(seen, city)
+        assert {f"/vendor/fonts/golos-text-{subset}-500.woff2" for subset in ("cyrillic", "cyrillic-ext")} <= seen.paths
 
-
-async def test_vehicles_move_without_overtaking_what_is_known(redis: Redis, chromium: str) -> None:
-    city = await city_with_buses(redis)
-    async with city.served(), opened(chromium, language="en") as (page, seen):
-        await page.goto(city.url("/map"))
-        await ready(page)
-        before = await shown_at(page, "101")
-        await city.writer.publish(
-            update(position("101", lat=44.8510, lon=65.5080, fix_ms=NOON_MS + 1_000), as_of_ms=NOON_MS + 1_000)
-        )
-        await until(page, "liveMap.fleet.vehicles.get('101').lon === 65.508")
-        between = await shown_at(page, "101")
-        await until(page, "!liveMap.fleet.moving(performance.now())")
-        after = await shown_at(page, "101")
-        assert before[0] <= between[0] <= after[0]
-        assert after[0] > before[0] + 2
-        await city.writer.publish(update(as_of_ms=NOON_MS + 2_000, gone=("101",)))
-        await expect(page.locator("#list .row")).to_have_count(4)
-        no_complaints(seen, city)
-
-
-async def test_a_vehicle_and_a_stop_tell_what_is_known_of_them(redis: Redis, chromium: str) -> None:
-    city = await city_with_buses(redis)
-    async with city.served(), opened(chromium, language="ru") as (page, seen):
-        await page.goto(city.url("/map"))
-        await ready(page, drawn=True)
         await page.mouse.click(*await shown_at(page, "101"))
         card = page.locator("#card")
         await expect(card.locator("h2")).to_have_text("Автобус 101")
+        await page.locator("#languages button", has_text="ru").click()
         await expect(card.locator(".card-facts")).to_contain_text("Центральная площадь · 3 мин")
         await expect(card.locator(".card-facts")).to_contain_text("опаздывает на 1 мин")
         await expect(card.locator(".card-ahead li")).to_have_count(2)
         await expect(page.locator('.row[data-vehicle="101"]')).to_have_attribute("aria-pressed", "true")
-        chosen = "liveMap.map.queryRenderedFeatures({layers: ['route-chosen']}).map(one => one.properties.route)"
+        chosen = f"{drawn('route-chosen')}.map(one => one.properties.route)"
         await until(page, f"{chosen}.includes('10') && !{chosen}.includes('2')")
         await card.locator(".card-ahead button", has_text="Рынок").click()
         await expect(card.locator("a.button")).to_have_attribute("href", "/board/bazar?lang=ru")
@@ -166,11 +137,21 @@ async def test_a_vehicle_and_a_stop_tell_what_is_known_of_them(redis: Redis, chr
         no_complaints(seen, city)
 
 
-async def test_filters_search_and_keyboard_reach_every_vehicle(redis: Redis, chromium: str) -> None:
+async def test_vehicles_glide_to_where_they_are_known_to_be_and_filters_find_them(redis: Redis, chromium: str) -> None:
     city = await city_with_buses(redis)
     async with city.served(), opened(chromium, language="en") as (page, seen):
         await page.goto(city.url("/map"))
         await ready(page)
+        before = await shown_at(page, "101")
+        moved = update(position("101", lat=44.8510, lon=65.5080, fix_ms=NOON_MS + 1_000), as_of_ms=NOON_MS + 1_000)
+        await city.writer.publish(moved)
+        await until(page, "liveMap.fleet.vehicles.get('101').lon === 65.508")
+        between = await shown_at(page, "101")
+        await until(page, "!liveMap.fleet.moving(performance.now())")
+        after = await shown_at(page, "101")
+        assert before[0] <= between[0] <= after[0]
+        assert after[0] > before[0] + 2
+
         rows = page.locator("#list .row")
         await page.locator("#routes button", has_text=re.compile("^2$")).click()
         await expect(rows).to_have_count(1)
@@ -189,37 +170,33 @@ async def test_filters_search_and_keyboard_reach_every_vehicle(redis: Redis, chr
             await page.keyboard.press(key)
         await expect(page.locator("#card h2")).to_have_text("Bus 102")
         assert await page.evaluate("document.querySelectorAll('#list [tabindex=\"0\"]').length") == 1
+
+        await city.writer.publish(update(as_of_ms=NOON_MS + 2_000, gone=("101",)))
+        await expect(rows).to_have_count(4)
         no_complaints(seen, city)
 
 
-async def test_the_map_says_that_it_was_cut_off_and_comes_back_by_itself(redis: Redis, chromium: str) -> None:
+async def test_the_map_says_that_it_is_cut_off_or_old_and_recovers_by_itself(redis: Redis, chromium: str) -> None:
     city = await city_with_buses(redis)
-    async with AsyncExitStack() as first, opened(chromium, language="en") as (page, _):
+    feed, banner = "#feed", "#banner"
+    async with AsyncExitStack() as first, opened(chromium, language="en", theme="dark") as (page, _):
         await first.enter_async_context(city.served())
         await page.goto(city.url("/map"))
         await ready(page)
         await page.evaluate("globalThis.sameDocument = true")
         await first.aclose()
-        await expect(page.locator("#feed")).to_have_attribute("data-state", "lost")
-        await expect(page.locator("#banner")).to_contain_text("No connection to the server")
+        await expect(page.locator(feed)).to_have_attribute("data-state", "lost")
+        await expect(page.locator(banner)).to_contain_text("No connection to the server")
         await city.writer.publish(update(position("106")))
+        city.clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS + 45_000))
         async with city.served():
-            await expect(page.locator("#feed")).to_have_attribute("data-state", "live")
+            await expect(page.locator(feed)).to_have_attribute("data-state", "old")
+            await expect(page.locator(banner)).to_contain_text("What you see is old")
             await expect(page.locator("#list .row")).to_have_count(6)
-            await expect(page.locator("#banner")).to_be_hidden()
+            await city.writer.publish(update(as_of_ms=NOON_MS + 46_000))  # told by the next heartbeat
+            await expect(page.locator(feed)).to_have_attribute("data-state", "live", timeout=15_000)
+            await expect(page.locator(banner)).to_be_hidden()
             assert await page.evaluate("globalThis.sameDocument")
-
-
-async def test_old_data_is_called_old(redis: Redis, chromium: str) -> None:
-    city = await city_with_buses(redis)
-    city.clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS + 45_000))
-    async with city.served(), opened(chromium, language="en", theme="dark") as (page, _):
-        await page.goto(city.url("/map"))
-        await expect(page.locator("#feed")).to_have_attribute("data-state", "old")
-        await expect(page.locator("#banner")).to_contain_text("What you see is old")
-        await city.writer.publish(update(as_of_ms=NOON_MS + 46_000))
-        await expect(page.locator("#feed")).to_have_attribute("data-state", "live")
-        await expect(page.locator("#banner")).to_be_hidden()
 
 
 async def test_a_telephone_shows_map_or_list_and_changes_language_at_once(redis: Redis, chromium: str) -> None:

@@ -157,5 +157,7 @@ async def serve_http(protocol: HttpProtocol, port: int, reception: Reception) ->
         finally:
             sweeper.cancel()
             listener.close()
+            for _ in range(2):  # connections just accepted begin to wait for their request, else nothing ends that wait
+                await asyncio.sleep(0)
             server.pre_shutdown()
             await server.shutdown(settings.closing_s)

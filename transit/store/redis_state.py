@@ -217,6 +217,7 @@ class StateReader:
         number: int | None = None
         pause_s = PAUSE_FIRST_S
         while True:
+            _end_if_cancelled()
             try:
                 async with asyncio.timeout(ANSWER_MAX_S):
                     if number is None:
@@ -246,6 +247,13 @@ class StateReader:
         if not found:
             raise FeedGapError(from_id, "it is no longer kept")
         return _number_of(Entry.of(found[0]))
+
+
+def _end_if_cancelled() -> None:
+    """End a task that was cancelled while redis-py connected: ``asyncio.wait_for`` of Python 3.11 may swallow that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _number_of(entry: Entry) -> int:
