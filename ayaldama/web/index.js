@@ -9,6 +9,8 @@ const FIGURES_EVERY_MS = 2_000;
 const BOARDS_EVERY_MS = 10_000;
 const FIGURES_OLD_S = 20;
 const ROWS_SHOWN = 4;
+const DUE_MS = 30_000;
+const AS_CLOCK_MS = 60 * 60_000;
 const FOUND_MAX = 8;
 
 const element = (id) => document.getElementById(id);
@@ -249,7 +251,7 @@ class BoardCard {
     const arrivals = arrivalsOf(this.answer).slice(0, ROWS_SHOWN);
     this.rows.replaceChildren(...arrivals.map((arrival) => this.row(arrival)));
     this.quiet.hidden = this.answer === undefined || arrivals.length > 0;
-    write(this.quiet, words.say(this.answer ? "boards.no_arrivals" : "boards.unavailable"));
+    write(this.quiet, words.say(quietOf(this.answer)));
   }
 
   row(arrival) {
@@ -262,20 +264,45 @@ class BoardCard {
     }
     const when = make("span", "when", this.when(arrival));
     when.dataset.live = arrival.live ? "yes" : "no";
+    if (!arrival.live && !arrival.headway) when.title = this.words.say("boards.scheduled");
     row.append(badge, make("span", "to", this.words.name(arrival.headsign)), when);
     return row;
   }
 
-  when(arrival) {
-    if (arrival.minutes < 1) return this.words.say("boards.due");
-    if (arrival.minutes < 60) return this.words.say("boards.minutes", { n: arrival.minutes });
-    return this.words.clockTime(arrival.ms);
+  when({ ms, leftMs, live, headway, first }) {
+    const { words } = this;
+    if (headway) return words.say("boards.headway", { from: headway[0], to: headway[1] });
+    if (first) return words.say("boards.first", { time: words.clockTime(ms) });
+    if (!live || leftMs >= AS_CLOCK_MS) return words.clockTime(ms);
+    if (leftMs <= DUE_MS) return words.say("boards.due");
+    return words.say("boards.minutes", { n: Math.max(1, Math.floor(leftMs / 60_000)) });
   }
 }
 
-/** What the preview needs of the answer of a board. */
+/** What the preview needs of the answer of a board: buses by time, then lines that run by headway, then the rest. */
 function arrivalsOf(answer) {
+  const lines = answer ? answer.board.lines : [];
+  return lines.flatMap((line) => rowsOf(line, answer.server_ms)).sort((a, b) => a.leftMs - b.leftMs);
+}
+
+function rowsOf(line, nowMs) {
+  const row = { route: line.route, routeId: line.route_id, headsign: line.destination, live: false };
+  const coming = (line.arrivals ?? []).filter((arrival) => arrival.state !== "cancelled");
+  if (coming.length > 0) {
+    return coming.map(({ arrival_ms: ms, state }) => ({ ...row, ms, leftMs: ms - nowMs, live: state.startsWith("live") }));
+  }
+  if (line.state === "headway") return [{ ...row, leftMs: Infinity, headway: line.headway_s.map((s) => Math.round(s / 60)) }];
+  if (line.state === "before_first_trip" && line.first_ms) {
+    return [{ ...row, ms: line.first_ms, leftMs: line.first_ms - nowMs, first: true }];
+  }
   return [];
+}
+
+/** Which sentence stands for a board without rows. */
+function quietOf(answer) {
+  if (!answer) return "boards.unavailable";
+  const states = new Set(answer.board.lines.map((line) => line.state));
+  return states.size === 1 && states.has("service_ended") ? "boards.ended" : "boards.no_arrivals";
 }
 
 class StopSearch {
@@ -342,9 +369,12 @@ class StopSearch {
   }
 }
 
-/** What the search needs of its answer. */
+/** What the search needs of its answer; the note tells two platforms of one name apart. */
 function stopsOf(answer) {
-  return [];
+  return answer.stops.map((stop) => {
+    const towards = words.name(stop.towards);
+    return { id: stop.stop, name: stop.name, note: [towards && `→ ${towards}`, stop.routes.join(", ")].filter(Boolean).join(" · ") };
+  });
 }
 
 // The page ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,13 @@ class BoardPage {
     this.rotating = asked.lang === "rotate";
     this.words = new Words(this.rotating ? "kk" : firstLanguage(asked.lang, this.panel));
     this.clock = new CityClock();
-    this.feed = new Feed({ stopId: stopId, panelName: asked.board || "", clock: this.clock, show: () => this.show() });
+    this.feed = new Feed({
+      stopId: stopId,
+      panelName: asked.board || "",
+      clock: this.clock,
+      show: () => this.showNext(),
+    });
+    this.showing = false;
     this.teller = new LineTeller(this.words, this.clock);
     this.rows = new Rows(element("rows"));
     this.page = 0;
@@ -39,6 +45,16 @@ class BoardPage {
     setInterval(() => this.show(), SHOW_EVERY_MS);
     setInterval(() => this.turn(), TURN_EVERY_MS);
     if (this.panel) setInterval(() => this.renewAtNight(), RENEW_LOOK_MS);
+  }
+
+  /** Show what is new in the next frame, however many messages came before it. */
+  showNext() {
+    if (this.showing) return;
+    this.showing = true;
+    requestAnimationFrame(() => {
+      this.showing = false;
+      this.show();
+    });
   }
 
   show() {

@@ -154,7 +154,8 @@ class Rows {
   }
 
   /** A panel has no scrollbar: the soonest rows stay, the others take turns below. Return how many turns there are. */
-  fit(room, unit, page) {
+  fit(height, unit, page) {
+    const room = height - this.list.clientTop;
     const fitting = Math.max(1, Math.floor(room / (ROW_WANTED * unit)));
     const staying = Math.floor(fitting / 2);
     const turning = fitting - staying;
