@@ -91,13 +91,14 @@ class Hub:
             self._on_run.pop(self._run_of.pop(vehicle_id, ""), None)
         for vehicle in update.vehicles:
             self._place(vehicle)
+        fixed = {vehicle.vehicle_id: vehicle.fix_ms for vehicle in update.vehicles}
         for key in update.withdrawn:
             arrival = self._arrivals.get(key.stop_id, {}).pop(key.key, None)
             if arrival is not None:
-                self._touch(arrival)
+                self._touch(arrival, fixed)
         for arrival in update.arrivals:
             self._arrivals.setdefault(arrival.stop_id, {})[arrival.key] = arrival
-            self._touch(arrival)
+            self._touch(arrival, fixed)
         self.as_of_ms = update.as_of_ms
 
     def open(self, stop_id: str, now_ms: int, wall_s: float) -> None:
@@ -197,6 +198,7 @@ class Hub:
             as_of_ms=moment.as_of_ms,
             stop=stop_id,
             lines=changed,
+            fix_ms=fix_ms,
         )
         frame = Frame(
             stop_id=stop_id,
@@ -208,11 +210,12 @@ class Hub:
         _keep(stop, frame)
         return frame
 
-    def _touch(self, arrival: Arrival) -> None:
+    def _touch(self, arrival: Arrival, fixed: Mapping[str, int]) -> None:
+        """Note that a line changed, and the fix behind it; without one in this update, time changed the prediction."""
         stop = self._open.get(arrival.stop_id)
         key = stop.board.key_of(arrival) if stop else None
         if stop is not None and key is not None:
-            stop.dirty[key] = max(stop.dirty.get(key, 0), arrival.fix_ms)
+            stop.dirty[key] = max(stop.dirty.get(key, 0), fixed.get(arrival.vehicle_id, 0))
 
     def _place(self, vehicle: VehiclePosition) -> None:
         earlier = self._run_of.get(vehicle.vehicle_id)

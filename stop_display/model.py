@@ -105,13 +105,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change", tag_field="type"):
-    """Lines of one stop as they are now; the stop's other lines stay as they are."""
+    """Lines of one stop as they are now; the stop's other lines stay as they are.
+
+    ``fix_ms``: the newest fix that led to this change, None if time alone did; so delays can be told from fix to board.
+    """
 
     sequence: int
     server_ms: int
     as_of_ms: int | None
     stop: str
     lines: list[Line]
+    fix_ms: int | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):

@@ -43,7 +43,6 @@ TERMINALS: Final = 0.8  # share of buses whose driver's terminal tells the route
 WATCHED: Final = 24  # boards
 FIGURES_S: Final = 2.0
 RATE_S: Final = 10.0
-SEEN_MAX: Final = 20_000
 
 _log = get_logger(__name__)
 
@@ -105,9 +104,9 @@ def motion_of(network: Network, *, buses: int, seed: int, start_ms: int) -> Moti
 
 
 def _caught_up(network: Network, settings: SimulatorSettings, now_ms: int) -> Motion:
-    start_ms = settings.started_ms - WARM_UP_MS
+    start_ms = settings.started_ms - settings.started_ms % STEP_MS - WARM_UP_MS  # trackers tell whole seconds
     if not 0 <= now_ms - start_ms <= REPLAYED_MAX_MS:
-        start_ms = now_ms - WARM_UP_MS
+        start_ms = now_ms - now_ms % STEP_MS - WARM_UP_MS
     motion = motion_of(network, buses=settings.buses, seed=settings.seed, start_ms=start_ms)
     while motion.now_ms + STEP_MS <= now_ms:
         motion.step()
@@ -172,7 +171,6 @@ class _City:
         self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
         self._scoring = Scoring()
         self._shown: dict[str, dict[str, Line]] = {}  # stop id → line key → line
-        self._newest_fix: dict[tuple[str, str], int] = {}
         self.units = [self._unit(i, http) for i in range(len(motion))]
 
     def _unit(self, number: int, http: aiohttp.ClientSession) -> WialonUnit | OsmAndUnit:
@@ -263,24 +261,11 @@ class _City:
             now_ms = self._clock.now_ms()
             if isinstance(message, Snapshot):
                 self._shown[stop_id] = {line.key: line for line in message.board.lines}
-                self._note_fixes(stop_id, message.board.lines, now_ms, count=False)
             elif isinstance(message, Change):
                 self._shown[stop_id].update({line.key: line for line in message.lines})
-                self._note_fixes(stop_id, message.lines, now_ms, count=True)
+                if message.fix_ms is not None:
+                    self._scoring.received((now_ms - message.fix_ms) / self._clock.rate)
                 client.ack(message.sequence, now_ms)
-
-    def _note_fixes(self, stop_id: str, lines: Sequence[Line], now_ms: int, *, count: bool) -> None:
-        newest = 0
-        for line in lines:
-            for arrival in line.arrivals:
-                seen = (stop_id, arrival.vehicle)
-                if arrival.fix_ms is not None and arrival.fix_ms > self._newest_fix.get(seen, 0):
-                    self._newest_fix[seen] = arrival.fix_ms
-                    newest = max(newest, arrival.fix_ms)
-        if count and newest:
-            self._scoring.received((now_ms - newest) / self._clock.rate)
-        if len(self._newest_fix) > SEEN_MAX:
-            self._newest_fix.clear()
 
     def _sample(self, now_ms: int) -> None:
         """Note what all watched boards show now."""

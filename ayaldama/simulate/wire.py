@@ -194,7 +194,8 @@ def _short(fix: Fix) -> str:
     lat, north = _degrees(fix.lat, 2), "N" if fix.lat >= 0 else "S"
     lon, east = _degrees(fix.lon, 3), "E" if fix.lon >= 0 else "W"
     speed, course = f"{fix.speed_mps * 3.6:.0f}", f"{fix.heading_deg % 360:.0f}"
-    return f"{at:%d%m%y;%H%M%S};{lat};{north};{lon};{east};{speed};{course};130;11"
+    fraction = f".{fix.fix_ms % 1000:03d}" if fix.fix_ms % 1000 else ""  # version 2.1 knows fractions of a second
+    return f"{at:%d%m%y;%H%M%S}{fraction};{lat};{north};{lon};{east};{speed};{course};130;11"
 
 
 def _long(fix: Fix) -> str:
