@@ -1,11 +1,13 @@
 "use strict";
 // What the board knows, and how it stays so: one WebSocket, resumed after a cut; polling where sockets do not get through.
+// At any time there is one of three: a socket, a request, or a timer that will try again.
 
 const PAUSE_FIRST_MS = 250;
 const PAUSE_MAX_MS = 3000; // a board is back within 5 s of its server
 const OPENING_MAX_MS = 6000;
 const UNKNOWN_PAUSE_MS = 30000; // a stop that does not exist may do so after the next timetable
 const POLL_EVERY_MS = 10000;
+const UNPROMPTED_MS = 30000; // so often a socket is tried although HTTP is not answered
 const POLL_AFTER_FAILURES = 3;
 const WATCH_EVERY_MS = 1000;
 const SILENT_HEARTBEATS = 2.5;
@@ -32,7 +34,7 @@ class Feed {
     this.staleS = 60;
     this.dropS = 90;
     this.etag = "";
-    this.polling = false;
+    this.answered = false; // by HTTP, while sockets fail
     this.retrying = 0;
     this.painting = false;
     this.acking = 0;
@@ -59,7 +61,6 @@ class Feed {
   // The socket
 
   connect() {
-    clearTimeout(this.retrying);
     this.openedAt = performance.now();
     this.spoken = false;
     let socket;
@@ -93,11 +94,25 @@ class Feed {
   failed() {
     this.hang(this.socket);
     this.failures += 1;
-    const pauseMs = this.stop.unknown ? UNKNOWN_PAUSE_MS : this.pauseMs;
+    if (this.stop.unknown) this.again(UNKNOWN_PAUSE_MS);
+    else this.again(this.answered ? POLL_EVERY_MS : this.backOff());
+  }
+
+  again(pauseMs) {
     clearTimeout(this.retrying);
-    this.retrying = setTimeout(() => this.connect(), pauseMs * (0.5 + Math.random() / 2));
-    this.pauseMs = Math.min(this.pauseMs * 2, PAUSE_MAX_MS);
-    if (this.failures >= POLL_AFTER_FAILURES) this.poll();
+    this.retrying = setTimeout(() => this.retry(), pauseMs * (0.5 + Math.random() / 2));
+  }
+
+  backOff() {
+    const pauseMs = this.pauseMs;
+    this.pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS);
+    return pauseMs;
+  }
+
+  /** Chromium delays sockets by seconds after many that failed, so HTTP finds out whether the server is back. */
+  retry() {
+    if (this.failures < POLL_AFTER_FAILURES) this.connect();
+    else this.poll();
   }
 
   /** A socket that says nothing for two and a half heartbeats is dead, whatever it says of itself. */
@@ -137,6 +152,7 @@ class Feed {
     }
     if (message.type !== "hello") {
       this.failures = 0;
+      this.answered = false;
       this.pauseMs = PAUSE_FIRST_MS;
     }
   }
@@ -209,37 +225,37 @@ class Feed {
   // Polling
 
   poll() {
-    if (this.polling) return;
-    this.polling = true;
     const request = new XMLHttpRequest();
     request.open("GET", `/api/stops/${encodeURIComponent(this.stopId)}/board`);
-    request.timeout = POLL_EVERY_MS;
+    request.timeout = OPENING_MAX_MS;
     if (this.etag) request.setRequestHeader("If-None-Match", this.etag);
     request.onloadend = () => {
-      if (this.failures >= POLL_AFTER_FAILURES) this.polled(request);
+      this.answered = this.polled(request);
       this.show();
-      setTimeout(() => {
-        this.polling = false;
-        if (this.failures >= POLL_AFTER_FAILURES) this.poll();
-      }, POLL_EVERY_MS);
+      if (this.answered || performance.now() - this.openedAt > UNPROMPTED_MS) this.connect();
+      else this.again(this.backOff());
     };
     request.send();
   }
 
+  /** Take the answer; return whether it was one of our server. */
   polled(request) {
-    if (request.status === 404) this.forgetStop();
-    const serverMs = parseInt(request.getResponseHeader("X-Server-Ms"), 10);
-    if (request.status === 304 && serverMs) this.heard({ server_ms: serverMs });
-    if (request.status !== 200) return;
     try {
-      const answer = JSON.parse(request.responseText);
-      this.clock.run(answer.rate);
-      this.heard(answer);
-      this.replace(answer.board);
-      this.session = ""; // numbers of an earlier session do not fit what was polled
-      this.etag = request.getResponseHeader("ETag") || "";
+      if (request.status === 200) this.takeAnswer(JSON.parse(request.responseText), request.getResponseHeader("ETag"));
+      else if (request.status === 304) this.heard({ server_ms: parseInt(request.getResponseHeader("X-Server-Ms"), 10) });
+      else if (request.status === 404) this.forgetStop();
+      else return false;
     } catch (error) {
-      // not an answer of ours (a proxy's page): as good as none
+      return false; // a proxy's page, or half an answer
     }
+    return true;
+  }
+
+  takeAnswer(answer, etag) {
+    this.clock.run(answer.rate);
+    this.heard(answer);
+    this.replace(answer.board);
+    this.session = ""; // numbers of an earlier session do not fit what was polled
+    this.etag = etag || "";
   }
 }
