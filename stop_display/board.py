@@ -5,7 +5,7 @@ heard stays a planned time, so marked, until its time has passed. A run whose ve
 is not shown again from the timetable.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,18 +62,23 @@ class LineBoard:
         near = [line for line in same if line.direction == arrival.direction_id] or same
         return near[0].key if near else None
 
-    def line(self, key: str, live: Iterable[Arrival], moment: Moment) -> Line:
-        """Return the line ``key`` as it is at ``moment``; ``live`` are tracking's arrivals of this line."""
+    def line(self, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()) -> Line:
+        """Return the line ``key`` as it is at ``moment``.
+
+        ``live`` are tracking's arrivals of this line, ``served`` the calls (``call_of``) that are not shown any more.
+        """
         planned = self.lines[key]
-        arrivals = self._live(live, planned, moment) if moment.heard else []
-        arrivals += self._timetable(planned, {arrival.key.split("|")[1] for arrival in arrivals}, moment)
+        arrivals = self._live(expected(live, moment), planned, moment, served)
+        arrivals += self._timetable(planned, {served_as(arrival) for arrival in arrivals}, moment, served)
         arrivals.sort(key=lambda arrival: (arrival.arrival_ms, arrival.key))
         arrivals = arrivals[:ROWS_MAX]
         headway_s = self._headway_s(planned, moment.now_ms)
         state, first_ms = self._state(planned, arrivals, headway_s, moment)
         return self._named(planned, state, arrivals, first_ms, headway_s)
 
-    def _live(self, live: Iterable[Arrival], line: PlannedLine, moment: Moment) -> list[BoardArrival]:
+    def _live(
+        self, live: Iterable[Arrival], line: PlannedLine, moment: Moment, served: Container[str]
+    ) -> list[BoardArrival]:
         return [
             BoardArrival(
                 key=arrival.key,
@@ -87,7 +92,7 @@ class LineBoard:
                 stops_away=self._stops_away(arrival, line, moment),
             )
             for arrival in live
-            if arrival.arrival_ms + OVERDUE_MAX_MS >= moment.now_ms
+            if call_of(arrival.run_key, arrival.stop_sequence) not in served
         ]
 
     def _stops_away(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> int | None:
@@ -104,24 +109,29 @@ class LineBoard:
                 return max(row - ahead, 0)
         return None
 
-    def _timetable(self, line: PlannedLine, live_runs: set[str], moment: Moment) -> list[BoardArrival]:
+    def _timetable(
+        self, line: PlannedLine, live: Container[str], moment: Moment, served: Container[str]
+    ) -> list[BoardArrival]:
         now_ms = moment.now_ms
-        calls = self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS)
-        shown = [call for call in calls if call.run_key not in live_runs and not self._passed(call, moment)]
-        if not shown and not live_runs:
-            later = self._plan.call_after(self._stop, line.key, now_ms)
-            began = self._plan.calls(self._stop, line.key, local_date(now_ms, self._network.time_zone)).first_ms
-            if later is not None and began is not None and began < now_ms:
-                shown = [later]  # a long gap in the middle of the day: the next time, however far
-        return [
-            BoardArrival(
-                key=f"|{call.run_key}|{int(self._network.patterns.stop_sequence[call.row])}",
-                state=ArrivalState.TIMETABLE,
-                arrival_ms=call.departure_ms,
-                scheduled_ms=call.departure_ms,
-            )
-            for call in shown[:ROWS_MAX]
-        ]
+        shown: list[BoardArrival] = []
+        for call in self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS):
+            row = self._planned(call)
+            name = served_as(row)
+            if name not in live and name not in served and not self._passed(call, moment):
+                shown.append(row)
+        if not shown and not live:
+            later = self._plan.call_after_gap(self._stop, line.key, now_ms, now_ms + HORIZON_MS + 1)
+            if later is not None:
+                shown = [self._planned(later)]  # a long gap in the middle of the day: the next time, however far
+        return shown[:ROWS_MAX]
+
+    def _planned(self, call: PlannedCall) -> BoardArrival:
+        return BoardArrival(
+            key=f"|{call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))}",
+            state=ArrivalState.TIMETABLE,
+            arrival_ms=call.departure_ms,
+            scheduled_ms=call.departure_ms,
+        )
 
     def _passed(self, call: PlannedCall, moment: Moment) -> bool:
         """Return whether the run's vehicle has left this stop behind."""
@@ -157,8 +167,8 @@ class LineBoard:
         return self._quiet(line, moment)
 
     def _quiet(self, line: PlannedLine, moment: Moment) -> tuple[LineState, int | None]:
-        """Return why nothing comes now, and the next departure."""
-        next_ms = self._plan.next_ms(self._stop, line.key, moment.now_ms)
+        """Return why nothing comes now, and the next departure; calls that are near would be rows if they came."""
+        next_ms = self._plan.next_ms(self._stop, line.key, moment.now_ms, moment.now_ms + HORIZON_MS + 1)
         if next_ms is None:
             return (LineState.NO_SERVICE if moment.heard else LineState.NO_DATA), None
         zone = self._network.time_zone
@@ -189,6 +199,23 @@ class LineBoard:
             first_ms=first_ms,
             headway_s=headway_s,
         )
+
+
+def expected(live: Iterable[Arrival], moment: Moment) -> list[Arrival]:
+    """Return those of tracking's arrivals that are still to come: none while it is not heard."""
+    if not moment.heard:
+        return []
+    return [arrival for arrival in live if arrival.arrival_ms + OVERDUE_MAX_MS >= moment.now_ms]
+
+
+def call_of(run_key: str, stop_sequence: int) -> str:
+    """Return what names one call of one run, whoever drives it; a loop calls twice where it begins."""
+    return f"{run_key}|{stop_sequence}"
+
+
+def served_as(arrival: BoardArrival) -> str:
+    """Return the ``call_of`` a row: its key without the vehicle."""
+    return arrival.key.removeprefix(f"{arrival.vehicle}|")
 
 
 def in_order(lines: Iterable[Line]) -> list[Line]:

@@ -1,17 +1,19 @@
 """What of the truth may be shown after what was shown: boards that jump about are not believed. Pure.
 
 Three rules. A countdown does not go up by one minute: it waits until the bus is expected two minutes later, or until
-time has caught up. A row that was about to be due and went does not come back, not as a planned time either. Two
-arrivals whose times are close keep their order.
+time has caught up. A row that was about to be due and went does not come back, not as a planned time either
+(``Memory``, heeded by ``LineBoard.line``). Two arrivals whose times are close keep their order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from stop_display.board import call_of, served_as
 from stop_display.model import BoardArrival, Line
+from transit.model import Arrival
 from transit.outcomes import ArrivalState
 
 MINUTE_MS: Final = 60_000
@@ -21,49 +23,42 @@ SWAP_MS: Final = 20_000
 LIVE: Final = frozenset({ArrivalState.LIVE.value, ArrivalState.LIVE_TERMINAL.value})
 
 
-@dataclass(slots=True)
-class Memory:
-    """What must be remembered of one line beside what is shown: runs that went when due, and until when they stay."""
-
-    gone_until_ms: dict[str, int] = field(default_factory=dict)
-
-
 def minutes(arrival_ms: int, now_ms: int) -> int:
     """Return the figure of a countdown."""
     return max(arrival_ms - now_ms, 0) // MINUTE_MS
 
 
-def run_of(key: str) -> str:
-    """Return the vehicle's run in an arrival's key, which ends a loop at the stop where it begins: hence the place."""
-    _, run_key, sequence = key.split("|", 2)
-    return f"{run_key}|{sequence}"
+@dataclass(slots=True)
+class Memory:
+    """Calls of one line whose bus has been and gone, and until when each is remembered."""
+
+    served_until_ms: dict[str, int] = field(default_factory=dict)
+
+    def note(self, shown: Line, coming: Iterable[Arrival], now_ms: int) -> None:
+        """Remember rows of ``shown`` that were about to be due and are no longer ``coming``.
+
+        Call it only while tracking is heard: rows that go because nothing is known have not been served.
+        """
+        for call in [call for call, until_ms in self.served_until_ms.items() if until_ms <= now_ms]:
+            del self.served_until_ms[call]
+        still = {call_of(arrival.run_key, arrival.stop_sequence) for arrival in coming}
+        for row in shown.arrivals:
+            call = served_as(row)
+            if row.state in LIVE and row.arrival_ms - now_ms <= DUE_MS and call not in still:
+                planned_ms = row.scheduled_ms or 0  # an early bus is gone before its time
+                self.served_until_ms[call] = max(now_ms, planned_ms) + REVIVAL_MS
 
 
-def calm(shown: Line | None, true: Line, memory: Memory, now_ms: int) -> Line:
-    """Return what is shown next of a line: ``true`` as far as the rules allow; ``memory`` is kept up to date."""
+def calm(shown: Line | None, true: Line, now_ms: int) -> Line:
+    """Return what is shown next of a line: ``true`` as far as the rules allow."""
     if shown is None:
         return true
     before = {arrival.key: arrival for arrival in shown.arrivals}
-    _remember(before, true, memory, now_ms)
-    arrivals = [
-        _held(before.get(arrival.key), arrival, now_ms)
-        for arrival in true.arrivals
-        if run_of(arrival.key) not in memory.gone_until_ms
-    ]
+    arrivals = [_held(before.get(arrival.key), arrival, now_ms) for arrival in true.arrivals]
     arrivals = _steady(arrivals, [arrival.key for arrival in shown.arrivals])
     if arrivals == true.arrivals:
         return true
     return msgspec.structs.replace(true, arrivals=arrivals)
-
-
-def _remember(before: Mapping[str, BoardArrival], true: Line, memory: Memory, now_ms: int) -> None:
-    for run in [run for run, until_ms in memory.gone_until_ms.items() if until_ms <= now_ms]:
-        del memory.gone_until_ms[run]
-    present = {arrival.key for arrival in true.arrivals}
-    for key, arrival in before.items():
-        if key not in present and arrival.state in LIVE and arrival.arrival_ms - now_ms <= DUE_MS:
-            planned_ms = arrival.scheduled_ms or 0  # an early bus is gone before its time
-            memory.gone_until_ms[run_of(key)] = max(now_ms, planned_ms) + REVIVAL_MS
 
 
 def _held(before: BoardArrival | None, now: BoardArrival, now_ms: int) -> BoardArrival:

@@ -6,6 +6,7 @@ once for all boards of the stop.
 """
 
 import itertools
+import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Final
 import msgspec
 
 from gtfs_data.network import Network
-from stop_display.board import LineBoard, Moment, in_order
+from stop_display.board import LineBoard, Moment, expected, in_order
 from stop_display.calm import Memory, calm
 from stop_display.model import Change, Line, Snapshot, StopBoard
 from stop_display.plan import Plan
@@ -82,13 +83,12 @@ class Hub:
         update = Update(as_of_ms=as_of_ms or 0, vehicles=list(vehicles), arrivals=list(arrivals), withdrawn=[])
         self.apply(update)
         self.as_of_ms = as_of_ms
-        for stop in self._open.values():
-            stop.reviewed_s = 0.0
+        self._review_all()
 
     def apply(self, update: Update) -> None:
         """Take one entry of the change feed."""
         for vehicle_id in update.gone:
-            self._on_run.pop(self._run_of.pop(vehicle_id, ""), None)
+            self._leave_run(vehicle_id)
         for vehicle in update.vehicles:
             self._place(vehicle)
         fixed = {vehicle.vehicle_id: vehicle.fix_ms for vehicle in update.vehicles}
@@ -116,8 +116,7 @@ class Hub:
         moment = self._moment(now_ms)
         if moment.heard != self._heard:
             self._heard = moment.heard
-            for stop in self._open.values():
-                stop.reviewed_s = 0.0
+            self._review_all()
         for stop_id, stop in list(self._open.items()):
             if stop.boards == 0 and wall_s - stop.left_s > LINGER_S:
                 del self._open[stop_id]
@@ -128,10 +127,18 @@ class Hub:
                 if frame is not None:
                     yield frame
 
-    def snapshot(self, stop_id: str, now_ms: int) -> Snapshot:
-        """Return everything that boards of an open stop show."""
+    def snapshots(self, stop_ids: Sequence[str], now_ms: int) -> list[Snapshot]:
+        """Return everything that boards of open stops show.
+
+        Only the last carries a sequence: a board cut off before that must not go on as if it had them all.
+        """
+        return [
+            self._snapshot(stop_id, now_ms, self.sequence if stop_id == stop_ids[-1] else 0) for stop_id in stop_ids
+        ]
+
+    def _snapshot(self, stop_id: str, now_ms: int, sequence: int) -> Snapshot:
         return Snapshot(
-            sequence=self.sequence,
+            sequence=sequence,
             server_ms=now_ms,
             as_of_ms=self.as_of_ms,
             board=self._board(stop_id, self._open[stop_id].lines.values()),
@@ -151,6 +158,10 @@ class Hub:
         if stop is not None:
             return self._board(stop_id, stop.lines.values())
         return self._board(stop_id, self._true_lines(stop_id, now_ms).values())
+
+    def _review_all(self) -> None:
+        for stop in self._open.values():
+            stop.reviewed_s = -math.inf
 
     def _opened(self, stop_id: str, now_ms: int, wall_s: float) -> _OpenStop:
         stop = self._open.get(stop_id)
@@ -181,9 +192,12 @@ class Hub:
         live = self._live(stop_id, stop.board)
         changed: list[Line] = []
         for key in keys:
-            true = stop.board.line(key, live.get(key, ()), moment)
-            shown = stop.lines.get(key)
-            line = calm(shown, true, stop.memories[key], moment.now_ms)
+            shown, memory = stop.lines[key], stop.memories[key]
+            coming = expected(live.get(key, ()), moment)
+            if moment.heard:
+                memory.note(shown, coming, moment.now_ms)
+            true = stop.board.line(key, coming, moment, memory.served_until_ms)
+            line = calm(shown, true, moment.now_ms)
             if line != shown:
                 stop.lines[key] = line
                 changed.append(line)
@@ -218,14 +232,17 @@ class Hub:
             stop.dirty[key] = max(stop.dirty.get(key, 0), fixed.get(arrival.vehicle_id, 0))
 
     def _place(self, vehicle: VehiclePosition) -> None:
-        earlier = self._run_of.get(vehicle.vehicle_id)
-        if earlier is not None and earlier != vehicle.run_key:
-            self._on_run.pop(earlier, None)
+        if self._run_of.get(vehicle.vehicle_id) != vehicle.run_key:
+            self._leave_run(vehicle.vehicle_id)
         if vehicle.run_key:
             self._run_of[vehicle.vehicle_id] = vehicle.run_key
             self._on_run[vehicle.run_key] = vehicle
-        else:
-            self._run_of.pop(vehicle.vehicle_id, None)
+
+    def _leave_run(self, vehicle_id: str) -> None:
+        run_key = self._run_of.pop(vehicle_id, "")
+        holder = self._on_run.get(run_key)
+        if holder is not None and holder.vehicle_id == vehicle_id:  # another may have taken the run over
+            del self._on_run[run_key]
 
     def _moment(self, now_ms: int) -> Moment:
         return Moment(now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run)

@@ -1,7 +1,7 @@
 """The wire between server and boards, as tagged structs: JSON text frames with a ``type``. Times: city time, epoch ms.
 
 A board opens ``/board/ws`` and sends ``subscribe``. The server answers ``hello``, one ``snapshot`` for each stop, then
-``change`` when a line of a stop changes and ``heartbeat`` when nothing was sent for ``heartbeat_s``. Sequence numbers
+``change`` when a line of a stop changes and a ``heartbeat`` every ``heartbeat_s``. Sequence numbers
 grow by frame content, not by connection: every board of a stop gets the same bytes, and a board that comes back says
 the ``session`` and the last ``sequence`` it has, and gets what it missed, or snapshots if that is no longer held.
 A board says ``ack`` when what it got is on the screen, so the delay from fix to pixel is measured where it counts.
@@ -56,7 +56,7 @@ class StopBoard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board that comes back was."""
+    """Where a board that comes back was, with the same stops."""
 
     session: str
     sequence: int
@@ -96,7 +96,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="t
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_field="type"):
-    """Everything of one stop. ``as_of_ms``: up to when tracking has spoken, None if never."""
+    """Everything of one stop. ``as_of_ms``: up to when tracking has spoken, None if never.
+
+    ``sequence`` is 0 in all but the last snapshot of a subscription: a board cut off in between has not got them all.
+    """
 
     sequence: int
     server_ms: int

@@ -69,9 +69,9 @@ class DayCalls:
         starts = [window.start_ms for window in self.windows] + list(self.departure_ms[:1])
         return min(starts, default=None)
 
-    def next_ms(self, now_ms: int) -> int | None:
-        """Return the next departure from ``now_ms`` on: ``now_ms`` itself within a headway window."""
-        at = bisect.bisect_left(self.departure_ms, now_ms)
+    def next_ms(self, now_ms: int, timed_from_ms: int) -> int | None:
+        """Return the next departure: by time from ``timed_from_ms`` on, by headway from ``now_ms`` on."""
+        at = bisect.bisect_left(self.departure_ms, timed_from_ms)
         found = [max(window.start_ms, now_ms) for window in self.windows if window.end_ms > now_ms]
         return min(found + list(self.departure_ms[at : at + 1]), default=None)
 
@@ -126,21 +126,27 @@ class Plan:
             if window.start_ms <= now_ms < window.end_ms
         ]
 
-    def next_ms(self, stop: int, line_key: str, now_ms: int) -> int | None:
-        """Return the next departure of a line within ``AHEAD_DAYS``, None if there is none."""
+    def next_ms(self, stop: int, line_key: str, now_ms: int, timed_from_ms: int) -> int | None:
+        """Return the next departure of a line within ``AHEAD_DAYS``, None if there is none.
+
+        Calls with a time of their own count from ``timed_from_ms`` on: those before are known not to come.
+        """
         today = local_date(now_ms, self.network.time_zone)
         for ahead in range(-1, AHEAD_DAYS + 1):
-            found = self.calls(stop, line_key, today + dt.timedelta(ahead)).next_ms(now_ms)
+            found = self.calls(stop, line_key, today + dt.timedelta(ahead)).next_ms(now_ms, timed_from_ms)
             if found is not None:
                 return found
         return None
 
-    def call_after(self, stop: int, line_key: str, now_ms: int) -> PlannedCall | None:
-        """Return the next call that has a time of its own, today."""
+    def call_after_gap(self, stop: int, line_key: str, now_ms: int, from_ms: int) -> PlannedCall | None:
+        """Return the first call from ``from_ms`` on of a service day that has begun by ``now_ms``."""
         today = local_date(now_ms, self.network.time_zone)
-        calls = self.calls(stop, line_key, today)
-        at = bisect.bisect_left(calls.departure_ms, now_ms)
-        return self._call(today, calls, at) if at < len(calls.departure_ms) else None
+        for date in (today - dt.timedelta(1), today):
+            calls = self.calls(stop, line_key, date)
+            at = bisect.bisect_left(calls.departure_ms, from_ms)
+            if at < len(calls.departure_ms) and calls.departure_ms[0] < now_ms:
+                return self._call(date, calls, at)
+        return None
 
     def _call(self, date: dt.date, calls: DayCalls, at: int) -> PlannedCall:
         day = self._day(date).day

@@ -38,8 +38,11 @@ class StopSearch:
 
     def find(self, query: str, limit: int) -> list[FoundStop]:
         """Return the ``limit`` best stops where every word of ``query`` begins a word; the busiest, if it is empty."""
-        folded = fold(query[:QUERY_MAX])
+        query = query[:QUERY_MAX].strip()
+        folded = fold(query)
         wanted = WORD.findall(folded)
+        if folded and not wanted:
+            return []
         hits = [
             (self._rank(entry, folded, query), -entry.busyness, entry.stop)
             for entry in self._entries
@@ -75,7 +78,7 @@ class StopSearch:
 
 def fold(text: str) -> str:
     """Return ``text`` in lower case without accents, Kazakh letters as their Russian look-alikes."""
-    plain = text.strip().lower().translate(PLAIN)
+    plain = unicodedata.normalize("NFC", text).strip().lower().translate(PLAIN)
     decomposed = unicodedata.normalize("NFD", plain.replace("й", "\0"))
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
     return bare.replace("\0", "й")

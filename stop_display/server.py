@@ -7,6 +7,7 @@ seconds, ages of data are city time.
 
 import asyncio
 import collections
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -41,10 +42,13 @@ SEND_MAX_S: Final = 10.0
 WAITING_MAX: Final = 200  # messages that a board may be behind
 PING_S: Final = 25.0
 PAUSE_S: Final = 1.0
+SNAPSHOT_MAX_S: Final = 15.0
 CAUSES_HELD: Final = 20_000  # sequence numbers of which the causing fix is known
 PAINTED_AHEAD_MAX_MS: Final = 5_000
 FOUND_MAX: Final = 50
 FOUND_DEFAULT: Final = 10
+LIMIT_DIGITS_MAX: Final = 10
+ETAG_DIGITS: Final = 20
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = ("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "rows.js", "board.js")
@@ -128,7 +132,8 @@ class Boards:
     async def _follow(self) -> None:
         while True:
             try:
-                snapshot = await self._state.snapshot()
+                async with asyncio.timeout(SNAPSHOT_MAX_S):
+                    snapshot = await self._state.snapshot()
                 self._hub.replace(snapshot.arrivals, snapshot.vehicles, snapshot.as_of_ms)
                 self._changed.set()
                 async for _, update in self._state.follow(snapshot.stream_id):
@@ -231,8 +236,10 @@ class Boards:
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"subscribe first")
                 return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                board.drop = board.drop or _cause(socket)
                 return  # closed by either side, or more than it may say at once
-            self._heed(board, board.session.hear(message.data, monotonic_s()))
+            if board.drop is None:
+                self._heed(board, board.session.hear(message.data, monotonic_s()))
 
     def _heed(self, board: _Board, heard: Heard) -> None:
         for refusal in heard.refusals:
@@ -264,8 +271,8 @@ class Boards:
         )
         self._hand(board, _text(hello), "hello")
         if missed is None:
-            for stop_id in heard.stops:
-                self._hand(board, _text(self._hub.snapshot(stop_id, now_ms)), "snapshot")
+            for snapshot in self._hub.snapshots(heard.stops, now_ms):
+                self._hand(board, _text(snapshot), "snapshot")
         for frame in missed or ():
             self._hand(board, frame.text, "change")
 
@@ -318,7 +325,7 @@ class Boards:
             return _refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
         now_ms = self._clock.now_ms()
         board = self._hub.board(stop_id, now_ms)
-        asset = asset_of(_encoder.encode(board), "application/json")
+        etag = hashlib.sha256(_encoder.encode(board)).hexdigest()[:ETAG_DIGITS]
         answer = BoardAnswer(
             server_ms=now_ms,
             rate=self._clock.rate,
@@ -327,14 +334,16 @@ class Boards:
             as_of_ms=self._hub.as_of_ms,
             board=board,
         )
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{asset.etag}"', "X-Server-Ms": str(now_ms)}
-        if any(tag.value in {asset.etag, "*"} for tag in request.if_none_match or ()):
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"', "X-Server-Ms": str(now_ms)}
+        if self._hub.as_of_ms is not None:
+            headers["X-As-Of-Ms"] = str(self._hub.as_of_ms)
+        if any(tag.value in {etag, "*"} for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)
 
     async def _answer_stops(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", str(FOUND_DEFAULT))
-        if not (limit.isdecimal() and 1 <= int(limit) <= FOUND_MAX):
+        if not (limit.isdecimal() and len(limit) < LIMIT_DIGITS_MAX and 1 <= int(limit) <= FOUND_MAX):
             return _refused(400, Problem.UNREADABLE, "limit", limit, f"a number from 1 to {FOUND_MAX}")
         found = FoundStops(stops=self._search.find(request.query.get("query", ""), int(limit)))
         return web.Response(
@@ -344,6 +353,13 @@ class Boards:
 
 def _text(message: ToBoard) -> str:
     return _encoder.encode(message).decode()
+
+
+def _cause(socket: web.WebSocketResponse) -> Drop | None:
+    """Return why a connection ended if it was we who ended it."""
+    if socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+        return Drop.BAD_MESSAGES
+    return Drop.SILENT if isinstance(socket.exception(), TimeoutError) else None
 
 
 def _refused(status: int, code: Problem, name: str, value: str, rule: str) -> web.Response:
