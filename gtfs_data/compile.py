@@ -105,7 +105,7 @@ def _compile(tables: Tables, notices: Notices) -> Network | None:
     language = primary((fields.texts(info, "feed_lang") or fields.texts(agency, "agency_lang") or [""])[0])
     trip_service = service[rows.trip_row]
     stop_table = _stops(tables, kept, lat, lon, xy, translations)
-    ids = [fields.texts(trips, "trip_id")[i] for i in rows.trip_row.tolist()]
+    ids = fields.texts(trips.iloc[rows.trip_row], "trip_id")
     frequencies = _frequencies(tables, ids)
     return Network(
         feed_hash=tables.content_hash,
