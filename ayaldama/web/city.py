@@ -51,7 +51,10 @@ def city_of(network: Network) -> City:
 
 
 def _busiest(network: Network) -> list[int]:
-    stops, rows = network.stops, network.rows_of_stop
+    stops = network.stops
+    ends = np.zeros(len(network.pattern_of_row), dtype=np.bool_)
+    ends[network.patterns.first[1:] - 1] = True  # where all get off, a board has nothing to say
+    rows = [served[~ends[served]] for served in network.rows_of_stop]
     by_busyness = sorted(range(len(rows)), key=lambda stop: (-len(rows[stop]), stops.ids[stop]))
     chosen: list[int] = []
     for stop in by_busyness:
