@@ -32,6 +32,7 @@ BOARDING_S: Final = 1.9  # per passenger, paying at the door
 ARRIVALS_PER_S: Final = 1 / 320  # passengers at an average stop, per second since the last bus
 GAP_MAX_S: Final = 1_800.0
 DWELL_MAX_S: Final = 110.0
+FLOW_EVERY_MS: Final = 5_000  # traffic is looked up anew; a bus drives some 40 m meanwhile
 PASSED_BY: Final = 0.35  # chance that nobody wants to get off where nobody waits
 TURN_S: Final = 60.0  # the least time at a terminal
 SHOW_BEFORE_S: Final = 600.0  # how long before its first run a bus comes out
@@ -41,10 +42,11 @@ OFF, WAITING, DRIVING, DWELLING = range(4)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passages:
-    """Buses at stops, as they truly were. ``row`` is the pattern row."""
+    """Buses at stops, as they truly were. ``row`` is the pattern row, ``run`` tells drives apart."""
 
     bus: Index
     row: Index
+    run: Index
     arrival_ms: Index
     departure_ms: Index
 
@@ -81,6 +83,7 @@ class Motion:
         self.now_ms += STEP_MS
         self._come_and_go()
         moving = np.flatnonzero(self.state == DRIVING)
+        self._look_at_traffic(moving)
         self._drive(moving)
         arrived = moving[self.offset_m[moving] >= self._stop_offset(moving) - 0.5]
         self._arrive(arrived)
@@ -101,6 +104,10 @@ class Motion:
         pattern = int(self._pattern[self.run[bus]])
         patterns = self._network.patterns
         return self._network.routes.ids[int(patterns.route[pattern])], int(patterns.direction[pattern])
+
+    def trip_of(self, run: int) -> int:
+        """Return the planned trip behind a run."""
+        return int(self._trip[run])
 
     def _runs(self, duties: Sequence[Duty]) -> None:
         every = [run for duty in duties for run in duty.runs]
@@ -138,6 +145,7 @@ class Motion:
         self._next = np.zeros(count, dtype=np.int64)  # pattern row of the stop ahead or at
         self._until_ms = np.zeros(count, dtype=np.int64)
         self._arrived_ms = np.zeros(count, dtype=np.int64)
+        self._flow = np.ones(count)  # actual over planned speed where the bus is
         self._pace = np.exp(rng.normal(0.0, 0.06, count))
         self._served_ms[:] = now_ms - rng.integers(60_000, 600_000, len(self._served_ms))
         for bus in range(count):
@@ -186,11 +194,17 @@ class Motion:
         self.offset_m[bus] = self._row_offset[first]
         self._until_ms[bus] = self.now_ms
 
+    def _look_at_traffic(self, bus: Index) -> None:
+        turn = self.now_ms // STEP_MS + bus  # each second another part of the buses
+        due = bus[turn % (FLOW_EVERY_MS // STEP_MS) == 0]
+        xy, _ = self.place(due)
+        self._flow[due] = self._traffic.speed_factor(xy, self.now_ms)
+
     def _drive(self, bus: Index) -> None:
-        xy, _ = self.place(bus)
-        factor = self._traffic.speed_factor(xy, self.now_ms)
         cruise = np.clip(
-            CRUISE_OVER_MEAN * self._mean_speed[self._next[bus]] * factor * self._pace[bus], SPEED_MIN, SPEED_MAX
+            CRUISE_OVER_MEAN * self._mean_speed[self._next[bus]] * self._flow[bus] * self._pace[bus],
+            SPEED_MIN,
+            SPEED_MAX,
         )
         left_m = np.maximum(self._stop_offset(bus) - self.offset_m[bus], 0.0)
         braking = np.sqrt(2 * BRAKING * left_m) + 0.6
@@ -222,7 +236,7 @@ class Motion:
         bus = np.flatnonzero((self.state == DWELLING) & (self.now_ms >= self._until_ms))
         row = self._next[bus]
         self._served_ms[row] = self.now_ms
-        left = Passages(bus, row, self._arrived_ms[bus].copy(), np.full(len(bus), self.now_ms))
+        left = Passages(bus, row, self.run[bus].copy(), self._arrived_ms[bus].copy(), np.full(len(bus), self.now_ms))
         ended = row + 1 == self._row_first[self._pattern[self.run[bus]] + 1]
         going = bus[~ended]
         self.state[going] = DRIVING

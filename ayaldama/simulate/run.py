@@ -5,7 +5,6 @@ began and goes on with the same buses at the same places.
 """
 
 import asyncio
-import datetime as dt
 import random
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,27 +18,21 @@ import pyproj
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ayaldama.simulate.duties import duties_of
+from ayaldama.simulate.city import bus_id, motion_at, motion_of, roster_date
 from ayaldama.simulate.motion import OFF, STEP_MS, Motion, Passages
 from ayaldama.simulate.scoring import Place, Scoring
 from ayaldama.simulate.trackers import Fixes, Units
-from ayaldama.simulate.traffic import traffic_of
 from ayaldama.simulate.wire import Fix, OsmAndUnit, WialonUnit
 from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
 from commons.metrics import Metrics
-from gtfs_data.calendar import local_date, utc_offset_s
 from gtfs_data.network import Network
 from stop_display.client import BoardClient
 from stop_display.model import Change, Line, Snapshot
 from transit.keys import Keys
 
 GUEST: Final = "guest"  # a device whose key is shown to everybody who opens the demo
-FIRST_NUMBER: Final = 101
-WARM_UP_MS: Final = 20 * 60_000
-REPLAYED_MAX_MS: Final = 6 * 3_600_000
 TELEPHONES: Final = 3  # every third bus has a telephone instead of a tracker
-TERMINALS: Final = 0.8  # share of buses whose driver's terminal tells the route
 WATCHED: Final = 24  # boards
 FIGURES_S: Final = 2.0
 RATE_S: Final = 10.0
@@ -70,6 +63,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     positions_per_s: float
     mae_s_by_horizon: dict[str, float]
     within_bounds_pct: float | None
+    phantoms_pct: float | None
     judged: int
     fix_to_board_ms: Delay | None
     guest: Guest | None
@@ -91,26 +85,7 @@ class SimulatorSettings:
 
 def vehicle_ids(buses: int) -> list[str]:
     """Return the devices that a demo of ``buses`` needs; each is the vehicle of the same name."""
-    return [*(str(FIRST_NUMBER + i) for i in range(buses)), GUEST]
-
-
-def motion_of(network: Network, *, buses: int, seed: int, start_ms: int) -> Motion:
-    """Return the buses of a city as they are by plan at ``start_ms``, to be moved from there."""
-    rng = np.random.default_rng(seed)
-    date = local_date(start_ms, network.time_zone)
-    duties = duties_of(network, (date, date + dt.timedelta(1)), buses)
-    traffic = traffic_of(network.stops.xy, utc_offset_s(start_ms, network.time_zone), rng)
-    return Motion(network, duties, traffic, start_ms, rng)
-
-
-def _caught_up(network: Network, settings: SimulatorSettings, now_ms: int) -> Motion:
-    start_ms = settings.started_ms - settings.started_ms % STEP_MS - WARM_UP_MS  # trackers tell whole seconds
-    if not 0 <= now_ms - start_ms <= REPLAYED_MAX_MS:
-        start_ms = now_ms - now_ms % STEP_MS - WARM_UP_MS
-    motion = motion_of(network, buses=settings.buses, seed=settings.seed, start_ms=start_ms)
-    while motion.now_ms + STEP_MS <= now_ms:
-        motion.step()
-    return motion
+    return [*(bus_id(bus) for bus in range(buses)), GUEST]
 
 
 async def serve_simulator(
@@ -124,7 +99,14 @@ async def serve_simulator(
     stop: asyncio.Event,
 ) -> None:
     """Drive until ``stop``."""
-    motion = await asyncio.to_thread(_caught_up, network, settings, clock.now_ms())
+    motion = await asyncio.to_thread(
+        motion_at,
+        network,
+        buses=settings.buses,
+        seed=settings.seed,
+        began_ms=settings.started_ms,
+        now_ms=clock.now_ms(),
+    )
     _log.info("buses ready", buses=len(motion), out=len(motion.visible))
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0)
@@ -163,22 +145,21 @@ class _City:
     ) -> None:
         self._settings, self._network, self._motion, self._clock = settings, network, motion, clock
         rng = np.random.default_rng((settings.seed, 1))
-        self._trackers = Units(len(motion), rng)
-        self._has_terminal = rng.random(len(motion)) < TERMINALS
-        self._ids = vehicle_ids(len(motion))[:-1]
+        self._trackers = Units(settings.buses, rng)
+        self._ids = vehicle_ids(settings.buses)[:-1]
         self._to_degrees = pyproj.Transformer.from_crs(network.epsg, 4326, always_xy=True)
         self._held: dict[int, Fix] = {}  # fixes that come one packet late
         self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
         self._scoring = Scoring()
         self._shown: dict[str, dict[str, Line]] = {}  # stop id → line key → line
-        self.units = [self._unit(i, http) for i in range(len(motion))]
+        self.units = [self._unit(i, http) for i in range(settings.buses)]
 
     def _unit(self, number: int, http: aiohttp.ClientSession) -> WialonUnit | OsmAndUnit:
         settings, device_id = self._settings, self._ids[number]
         key = settings.device_keys[device_id]
         if number % TELEPHONES == 0:
             url = f"http://{settings.host}:{settings.osmand_port}/"
-            return OsmAndUnit(device_id, key, url=url, http=http)
+            return OsmAndUnit(device_id, key, url=url, session=http)
         return WialonUnit(
             device_id,
             key,
@@ -190,13 +171,25 @@ class _City:
 
     async def drive(self) -> None:
         """Move the buses as city time passes, and hand their fixes to the units."""
-        motion, clock = self._motion, self._clock
+        clock, zone = self._clock, self._network.time_zone
+        today = roster_date(self._motion.now_ms, zone)
         while True:
-            while motion.now_ms + STEP_MS <= clock.now_ms():
-                self._judge(motion.step())
+            while self._motion.now_ms + STEP_MS <= clock.now_ms():
+                self._judge(self._motion.step())
                 self._report()
                 await asyncio.sleep(0)
-            await clock.sleep((motion.now_ms + STEP_MS - clock.now_ms()) / 1000)
+                if roster_date(self._motion.now_ms, zone) != today:
+                    today = roster_date(self._motion.now_ms, zone)
+                    await self._begin_day()
+            await clock.sleep((self._motion.now_ms + STEP_MS - clock.now_ms()) / 1000)
+
+    async def _begin_day(self) -> None:
+        """Give out the duties of a new day."""
+        settings, start_ms = self._settings, self._motion.now_ms
+        self._motion = await asyncio.to_thread(
+            motion_of, self._network, buses=settings.buses, seed=settings.seed, start_ms=start_ms
+        )
+        _log.info("a new day", buses=len(self._motion))
 
     def _judge(self, passages: Passages) -> None:
         patterns = self._network.patterns
@@ -232,9 +225,9 @@ class _City:
     def _offer(self, fixes: Fixes) -> None:
         lon, lat = self._to_degrees.transform(fixes.xy[:, 0], fixes.xy[:, 1])
         for i, bus in enumerate(fixes.bus.tolist()):
-            route, direction = self._motion.route_of(bus) if self._has_terminal[bus] else ("", -1)
+            route, direction = self._motion.route_of(bus) if self._trackers.tells_line[bus] else ("", -1)
             fix = Fix(
-                fix_ms=fixes.fix_ms,
+                fix_ms=int(fixes.fix_ms[i]),
                 lat=float(lat[i]),
                 lon=float(lon[i]),
                 speed_mps=float(fixes.speed_mps[i]),
@@ -273,7 +266,7 @@ class _City:
             for arrival in (arrival for line in lines.values() for arrival in line.arrivals):
                 if arrival.vehicle:
                     place: Place = (arrival.vehicle, stop_id, int(arrival.key.rsplit("|", 1)[1]))
-                    self._scoring.said(place, now_ms, arrival.arrival_ms)
+                    self._scoring.said(place, arrival.key, now_ms, arrival.arrival_ms)
 
     async def tell(self, redis: Redis, keys: Keys, metrics: Metrics) -> None:
         """Write the figures every two seconds."""
@@ -298,6 +291,7 @@ class _City:
             positions_per_s=round(sent / RATE_S, 1),
             mae_s_by_horizon=self._scoring.mae_s(),
             within_bounds_pct=self._scoring.within_bounds_pct(),
+            phantoms_pct=self._scoring.phantoms_pct(),
             judged=self._scoring.judged,
             fix_to_board_ms=Delay(p50=delay[0], p99=delay[1]) if delay else None,
             guest=Guest(port=self._settings.osmand_port, device_id=GUEST, key=key) if key else None,

@@ -2,7 +2,10 @@
 
 A *sample* is a prediction as a board had it, once a minute per arrival; it is judged when the bus truly arrives at that
 stop. Horizon: from saying it to the time said. Bounds: those by which the MBTA judges its predictions (seconds early,
-seconds late). Samples whose bus never comes are phantoms.
+seconds late; positive: the bus came later than said). Samples whose bus never comes are phantoms.
+
+A bus that comes by twice is expected twice: samples are kept apart by the key of the arrival, and a passage judges
+those arrivals whose time has come, not the ones of the next round.
 """
 
 import bisect
@@ -21,6 +24,7 @@ BINS: Final[Mapping[str, tuple[float, float, float]]] = {  # minutes → up to s
 }
 EVERY_MS: Final = 60_000
 WINDOW_MS: Final = 45 * 60_000
+NEXT_ROUND_MS: Final = 10 * 60_000  # expected so much later than the bus came: another passage is meant
 PHANTOM_MS: Final = 30 * 60_000  # after the time said, nobody waits any more
 SAMPLES_MAX: Final = 200_000
 DELAYS_MAX: Final = 4_000
@@ -45,15 +49,15 @@ class Scoring:
     """Collects samples and truths; memory is bounded by ``WINDOW_MS`` and ``SAMPLES_MAX``."""
 
     def __init__(self) -> None:
-        self._open: defaultdict[Place, list[_Sample]] = defaultdict(list)
+        self._open: defaultdict[Place, dict[str, list[_Sample]]] = defaultdict(dict)
         self._count = 0
         self._scored: deque[_Scored] = deque(maxlen=SAMPLES_MAX)
+        self._phantoms: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)  # given up at, number of samples
         self._delays_ms: deque[float] = deque(maxlen=DELAYS_MAX)
-        self.phantoms = 0
 
-    def said(self, place: Place, made_ms: int, said_ms: int) -> None:
-        """Take what a board shows now; at most one sample a minute is kept of it."""
-        samples = self._open[place]
+    def said(self, place: Place, key: str, made_ms: int, said_ms: int) -> None:
+        """Take what a board shows now of the arrival ``key``; at most one sample a minute is kept of it."""
+        samples = self._open[place].setdefault(key, [])
         if (samples and made_ms - samples[-1].made_ms < EVERY_MS) or said_ms <= made_ms or self._count >= SAMPLES_MAX:
             return
         samples.append(_Sample(made_ms, said_ms))
@@ -61,9 +65,9 @@ class Scoring:
 
     def arrived(self, place: Place, true_ms: int) -> None:
         """Judge all that was said of this arrival."""
-        samples = self._open.pop(place, [])
-        self._count -= len(samples)
-        for sample in samples:
+        expected = self._open.get(place, {})
+        due = [key for key, samples in expected.items() if not samples or samples[-1].said_ms < true_ms + NEXT_ROUND_MS]
+        for sample in (sample for key in due for sample in self._take(place, key)):
             horizon_s = (sample.said_ms - sample.made_ms) / 1000
             at = bisect.bisect_left([limit for limit, _, _ in BINS.values()], horizon_s)
             if at < len(BINS):
@@ -75,13 +79,26 @@ class Scoring:
         self._delays_ms.append(delay_ms)
 
     def forget(self, now_ms: int) -> None:
-        """Drop what is too old; count phantoms."""
+        """Drop what is too old; what was said and did not come becomes a phantom."""
         while self._scored and self._scored[0].at_ms < now_ms - WINDOW_MS:
             self._scored.popleft()
-        for place in [p for p, samples in self._open.items() if samples and samples[-1].said_ms < now_ms - PHANTOM_MS]:
-            samples = self._open.pop(place)
-            self._count -= len(samples)
-            self.phantoms += len(samples)
+        while self._phantoms and self._phantoms[0][0] < now_ms - WINDOW_MS:
+            self._phantoms.popleft()
+        given_up = [
+            (place, key)
+            for place, expected in self._open.items()
+            for key, samples in expected.items()
+            if not samples or samples[-1].said_ms < now_ms - PHANTOM_MS
+        ]
+        for place, key in given_up:
+            self._phantoms.append((now_ms, len(self._take(place, key))))
+
+    def _take(self, place: Place, key: str) -> list[_Sample]:
+        samples = self._open[place].pop(key)
+        if not self._open[place]:
+            del self._open[place]
+        self._count -= len(samples)
+        return samples
 
     def mae_s(self) -> dict[str, float]:
         """Return the mean absolute error in seconds per horizon that has samples."""
@@ -106,3 +123,9 @@ class Scoring:
     def judged(self) -> int:
         """How many samples the figures rest on."""
         return len(self._scored)
+
+    def phantoms_pct(self) -> float | None:
+        """Return the share of samples whose bus never came."""
+        phantoms = sum(number for _, number in self._phantoms)
+        known = phantoms + len(self._scored)
+        return round(100 * phantoms / known, 1) if known else None

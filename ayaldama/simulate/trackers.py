@@ -21,10 +21,17 @@ OUTLIERS: Final = 1 / 1_500  # per fix
 OUTLIER_M: Final = (120.0, 1_500.0)
 FREEZES_PER_S: Final = 1 / 14_400  # the unit repeats its last place
 FREEZE_S: Final = (30.0, 150.0)
+TERMINALS: Final = 0.8  # share of buses whose driver's terminal tells line and direction
 GAPS_PER_S: Final = 1 / 5_400  # no mobile network: fixes are kept and sent later
 GAP_S: Final = (20.0, 150.0)
 REPEATS: Final = 1 / 300  # a packet is sent twice
 LATE: Final = 1 / 400  # a fix comes one packet late
+WRONG_CLOCKS: Final = 1 / 4_000  # per fix: the unit tells a time that is not
+CLOCK_ERRORS_MS: Final = (
+    -1_024 * 7 * 86_400_000,  # GPS counts weeks in ten bits: old receivers fall back 19.6 years
+    -86_400_000,  # the date turned a day late
+    5 * 3_600_000,  # local time told as UTC
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +39,7 @@ class Fixes:
     """Fixes that units made this second. ``repeated`` are sent twice, ``late`` after the unit's next one."""
 
     bus: Index
-    fix_ms: int
+    fix_ms: Index  # as the unit tells it
     xy: Floats  # [n, 2] metres
     speed_mps: Floats
     heading_deg: Floats
@@ -51,6 +58,7 @@ class Units:
         self._quality = rng.choice(np.array([0.7, 1.0, 1.0, 1.6]), count)  # some aerials lie under metal
         self._frozen_until_ms = np.zeros(count, dtype=np.int64)
         self._frozen_xy = np.zeros((count, 2))
+        self.tells_line = rng.random(count) < TERMINALS
         self.offline_until_ms = np.zeros(count, dtype=np.int64)
 
     def take(self, bus: Index, xy: Floats, speed: Floats, heading: Floats, now_ms: int) -> Fixes:
@@ -69,10 +77,11 @@ class Units:
         off = rng.random(n) < OUTLIERS
         angle, far = rng.uniform(0, 2 * np.pi, n), rng.uniform(*OUTLIER_M, n)
         seen[off] += (far[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]))[off]
+        wrong = rng.random(n) < WRONG_CLOCKS
         moving = speed[due] > 1.0
         return Fixes(
             bus=who,
-            fix_ms=now_ms,
+            fix_ms=now_ms + np.where(wrong, rng.choice(np.array(CLOCK_ERRORS_MS), n), 0),
             xy=seen,
             speed_mps=np.where(frozen, 0.0, np.maximum(speed[due] + rng.normal(0.0, 0.4, n), 0.0)),
             heading_deg=np.where(moving, heading[due] + rng.normal(0.0, 5.0, n), rng.uniform(0, 360, n)) % 360,

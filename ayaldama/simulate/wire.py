@@ -6,6 +6,7 @@ mark, there it is only late. Memory is bounded: the oldest fixes are overwritten
 
 import asyncio
 import datetime as dt
+import http
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,12 +120,14 @@ class WialonUnit:
             part = [fixes[i] for i in range(min(len(fixes) - 1, BLACK_BOX_MAX))]
             text = "|".join(_short(fix) for fix in part)
             writer.write(_packet("B", text + ("|" if self._checked else ""), checked=self._checked))
-            await _line(reader)
+            answer, taken = await _line(reader), b"#AB#%d\r\n" % len(part)
         else:
             part = [fixes[0]]
             kind, text = ("D", _long(part[0])) if part[0].route else ("SD", _short(part[0]))
             writer.write(_packet(kind, text + (";" if self._checked else ""), checked=self._checked))
-            await _line(reader)
+            answer, taken = await _line(reader), f"#A{kind}#1\r\n".encode("ascii")
+        if answer != taken:  # said once more it would be refused once more
+            _log.warning("intake refuses a packet", device=self._device_id, answer=answer.decode("ascii", "replace"))
         for fix in part:
             if fixes and fixes[0] is fix:
                 fixes.popleft()
@@ -133,8 +136,8 @@ class WialonUnit:
 class OsmAndUnit:
     """A telephone that asks by HTTP, one fix per request."""
 
-    def __init__(self, device_id: str, key: str, *, url: str, http: aiohttp.ClientSession) -> None:
-        self._device_id, self._key, self._url, self._http = device_id, key, url, http
+    def __init__(self, device_id: str, key: str, *, url: str, session: aiohttp.ClientSession) -> None:
+        self._device_id, self._key, self._url, self._http = device_id, key, url, session
         self.memory = _Memory()
 
     def offer(self, fix: Fix) -> None:
@@ -150,7 +153,10 @@ class OsmAndUnit:
             try:
                 async with self._http.get(self._url, params=self._query(fix)) as answer:
                     await answer.read()
-                    answer.raise_for_status()
+                    if answer.status == http.HTTPStatus.BAD_REQUEST:  # said once more it would be refused once more
+                        _log.warning("intake refuses a fix", device=self._device_id)
+                    else:
+                        answer.raise_for_status()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 _log.debug("telephone sends again", device=self._device_id, error=repr(error))
                 await asyncio.sleep(pause_s)
