@@ -52,7 +52,7 @@ class Session:
         except msgspec.ValidationError as error:
             said, _, where = str(error).partition(" - at ")
             return self._refuse(Problem.UNREADABLE, where.strip("`$."), "", said)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._refuse(Problem.UNREADABLE, "", _quoted(text), f"a message is a JSON object: {error}")
         if isinstance(message, Ack):
             if not self.subscribed:

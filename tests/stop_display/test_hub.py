@@ -1,0 +1,194 @@
+"""What the boards of a stop are told, and when; and how a board goes on after a cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stop_display.hub import HISTORY_MAX, HISTORY_S, LINGER_S, REVIEW_S, Hub
+from stop_display.outcomes import LineState
+from tests.notation.town import at
+from tests.stop_display.hearing import Reader, change_of, heard_by
+from tests.stop_display.scenes import bus, place, run_key, street, update, withdrawn
+from transit.model import Arrival
+
+NOW = at("08:00")
+STOPS = ("S0", "S1", "S2")
+
+
+def opened(*stops: str, arrivals: tuple[Arrival, ...] = (), trips: str = "") -> Hub:
+    hub = Hub(street(trips))
+    hub.apply(update(NOW, *arrivals))
+    for stop in stops:
+        hub.open(stop, NOW, 0.0)
+    assert heard_by(hub, NOW, 0.0) == []
+    return hub
+
+
+def test_a_changed_arrival_is_told_to_the_boards_of_its_stop_only() -> None:
+    hub = opened("S1", "S2")
+    hub.apply(update(NOW + 500, bus("08:05")))
+    (change,) = heard_by(hub, NOW + 1_000, 1.0)
+    assert (change.stop, change.as_of_ms, change.server_ms) == ("S1", NOW + 500, NOW + 1_000)
+    assert [row.arrival_ms for row in change.lines[0].arrivals] == [at("08:05")]
+    assert heard_by(hub, NOW + 1_000, 1.1) == []
+
+
+def test_a_stop_that_nobody_looks_at_costs_nothing() -> None:
+    hub = opened("S1")
+    hub.apply(update(NOW, bus("08:05", stop="S2", sequence=3)))
+    assert heard_by(hub, NOW, 1.0) == []
+
+
+def test_a_change_names_the_newest_fix_behind_it_or_none_if_time_alone_led_to_it() -> None:
+    hub = opened("S1", "S2")
+    hub.apply(update(NOW, place(100.0, fix_ms=NOW - 3_000), bus("08:05", fix_ms=NOW - 3_000)))
+    hub.apply(update(NOW, place(120.0, fix_ms=NOW - 2_000), bus("08:06", fix_ms=NOW - 2_000)))
+    hub.apply(update(NOW, bus("08:07", stop="S2", sequence=3)))
+    assert [(change.stop, change.fix_ms) for change in heard_by(hub, NOW, 1.0)] == [("S1", NOW - 2_000), ("S2", None)]
+
+
+def test_what_was_withdrawn_goes() -> None:
+    arrival = bus("08:05")
+    hub = opened("S1", arrivals=(arrival,))
+    hub.apply(update(NOW, withdrawn(arrival)))
+    assert heard_by(hub, NOW, 1.0)[0].lines[0].arrivals == []
+
+
+def test_time_alone_changes_a_board_within_the_review() -> None:
+    hub = opened("S1", arrivals=(bus("08:00:01"),))
+    assert heard_by(hub, NOW + 7_000, REVIEW_S - 0.1) == []
+    assert heard_by(hub, NOW + 7_000, REVIEW_S)[0].lines[0].arrivals == []
+
+
+def test_when_tracking_falls_silent_live_rows_go_at_once_and_come_back_when_it_speaks() -> None:
+    hub = opened("S1", arrivals=(bus("08:10"),), trips="T1 1/0 08:00")
+    quiet = heard_by(hub, NOW + 91_000, 0.5)
+    assert [line.state for change in quiet for line in change.lines] == [LineState.TIMETABLE]
+    hub.apply(update(NOW + 92_000))
+    spoken = heard_by(hub, NOW + 92_000, 0.6)
+    assert [line.state for change in spoken for line in change.lines] == [LineState.LIVE]
+
+
+def test_a_bus_that_was_due_when_tracking_fell_silent_is_shown_if_it_is_still_to_come() -> None:
+    hub = opened("S1", arrivals=(bus("08:02:30"),))
+    assert heard_by(hub, NOW + 91_000, 0.5)[0].lines[0].arrivals == []
+    hub.apply(update(NOW + 95_000, bus("08:03:30")))
+    assert [row.arrival_ms for row in heard_by(hub, NOW + 95_000, 0.6)[0].lines[0].arrivals] == [at("08:03:30")]
+
+
+def test_a_snapshot_of_tracking_replaces_everything() -> None:
+    hub = opened("S1", arrivals=(bus("08:05"), bus("08:09", run="other", vehicle="102")))
+    hub.replace([bus("08:08")], [], NOW)
+    assert [row.arrival_ms for row in heard_by(hub, NOW, 0.1)[0].lines[0].arrivals] == [at("08:08")]
+
+
+def test_two_buses_that_swap_runs_are_both_known_on_their_new_runs() -> None:
+    trips = "T1 1/0 08:00\nT2 1/0 08:01"
+    first, second = run_key("T1", "08:00"), run_key("T2", "08:01")
+    hub = opened("S1", trips=trips)
+    hub.apply(update(NOW, place(0.0, run=first, vehicle="A"), place(0.0, run=second, vehicle="B")))
+    hub.apply(update(NOW, place(900.0, run=second, vehicle="A"), place(900.0, run=first, vehicle="B")))
+    assert hub.board("S1", NOW).lines[0].state == LineState.TIMETABLE  # an open stop changes in ``frames`` only
+    assert heard_by(hub, NOW, REVIEW_S)[0].lines[0].state == LineState.SERVICE_ENDED
+    hub.apply(update(NOW, gone=("A", "B")))
+    assert heard_by(hub, NOW, 2 * REVIEW_S)[0].lines[0].state == LineState.TIMETABLE
+
+
+def test_the_board_of_a_stop_that_nobody_watches_is_the_same() -> None:
+    hub = opened(arrivals=(bus("08:05"),))
+    closed = hub.board("S1", NOW)
+    hub.open("S1", NOW, 0.0)
+    assert hub.board("S1", NOW) == closed == hub.snapshots(["S1"], NOW)[0].board
+
+
+def test_only_the_last_snapshot_says_up_to_where_a_board_knows_everything() -> None:
+    hub = opened(*STOPS)
+    assert [snapshot.sequence for snapshot in hub.snapshots(STOPS, NOW)] == [0, 0, hub.sequence]
+    assert hub.since(STOPS, 0) is None
+
+
+def test_a_board_that_was_cut_off_gets_what_it_missed_in_order() -> None:
+    hub = opened("S1", "S2")
+    known = hub.sequence
+    for minute in (5, 7, 9):
+        hub.apply(update(NOW, bus(f"08:0{minute}"), bus(f"08:1{minute}", stop="S2", sequence=3)))
+        heard_by(hub, NOW, minute)
+    missed = hub.since(["S1", "S2"], known)
+    assert missed is not None
+    assert [frame.sequence for frame in missed] == list(range(known + 1, known + 7))
+    assert hub.since(["S1"], hub.sequence) == []
+
+
+def test_a_number_from_before_the_stop_was_opened_or_from_the_future_is_no_place_to_go_on_from() -> None:
+    hub = opened("S1")
+    before = hub.sequence
+    hub.open("S2", NOW, 0.0)
+    assert hub.since(["S1"], before) == []
+    assert hub.since(["S1", "S2"], before) is None
+    assert hub.since(["S1"], hub.sequence + 1) is None
+
+
+def test_a_stop_lingers_for_boards_that_come_back_and_is_closed_then() -> None:
+    hub = opened("S1")
+    known = hub.sequence
+    hub.leave("S1", 10.0)
+    heard_by(hub, NOW, 10.0 + LINGER_S)
+    hub.open("S1", NOW, 11.0 + LINGER_S)
+    assert hub.since(["S1"], known) == []
+    hub.leave("S1", 12.0 + LINGER_S)
+    heard_by(hub, NOW, 13.0 + 2 * LINGER_S)
+    hub.open("S1", NOW, 14.0 + 2 * LINGER_S)
+    assert hub.since(["S1"], known) is None
+
+
+@pytest.mark.parametrize("every_s", [0.01, 1.0], ids=["too many", "too old"])
+def test_history_is_bounded(every_s: float) -> None:
+    hub, made = opened("S1"), 0
+    known = hub.sequence
+    while hub.since(["S1"], known) is not None:
+        made += 1
+        hub.apply(update(NOW, bus(at("08:05") + 120_000 * made)))
+        assert len(heard_by(hub, NOW, made * every_s)) == 1
+    assert made == (HISTORY_MAX + 1 if every_s < 1 else HISTORY_S + 2)
+    assert hub.since(["S1"], known + 1) is not None
+
+
+minutes_ahead = st.one_of(st.none(), st.integers(1, 80))
+steps = st.lists(st.tuples(st.sampled_from(STOPS), st.sampled_from("AB"), minutes_ahead), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(steps, st.integers(0, 30), st.integers(0, 30))
+def test_a_board_cut_off_anywhere_shows_the_same_as_one_that_never_was(
+    history: list[tuple[str, str, int | None]], cut_at: int, back_at: int
+) -> None:
+    hub = opened("S1", "S2")
+    steady, cut = Reader(), Reader()
+    for snapshot in hub.snapshots(["S1", "S2"], NOW):
+        steady.take(snapshot)
+        cut.take(snapshot)
+    held: dict[tuple[str, str], Arrival] = {}
+    for step, (stop, vehicle, minutes) in enumerate(history):
+        earlier = held.pop((stop, vehicle), None)
+        if minutes is not None:
+            held[stop, vehicle] = bus(
+                NOW + 60_000 * minutes, stop=stop, sequence=STOPS.index(stop) + 1, run=vehicle, vehicle=vehicle
+            )
+            hub.apply(update(NOW + step, held[stop, vehicle]))
+        elif earlier is not None:
+            hub.apply(update(NOW + step, withdrawn(earlier)))
+        for frame in hub.frames(NOW + step, float(step)):
+            steady.take(change_of(frame))
+            if not cut_at <= step < back_at:
+                cut.take(change_of(frame))
+        if step == back_at:
+            _come_back(cut, hub)
+    _come_back(cut, hub)
+    assert cut.lines == steady.lines
+
+
+def _come_back(board: Reader, hub: Hub) -> None:
+    missed = hub.since(["S1", "S2"], board.sequence)
+    assert missed is not None
+    for frame in missed:
+        board.take(change_of(frame))
