@@ -18,18 +18,21 @@ from transit.outcomes import Rejection
 from transit.tracking.predict import Predictions
 from transit.tracking.tracker import Tracker
 
-COLUMNS: Final = (
-    "made_at",
-    "vehicle_id",
-    "route_id",
-    "direction_id",
-    "trip_id",
-    "stop_id",
-    "stop_sequence",
-    "arrival",
-    "arrival_p10",
-    "arrival_p90",
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("made_at", pa.int64()),
+        pa.field("vehicle_id", pa.string()),
+        pa.field("route_id", pa.string()),
+        pa.field("direction_id", pa.int64()),
+        pa.field("trip_id", pa.string()),
+        pa.field("stop_id", pa.string()),
+        pa.field("stop_sequence", pa.int64()),
+        pa.field("arrival", pa.int64()),
+        pa.field("arrival_p10", pa.int64()),
+        pa.field("arrival_p90", pa.int64()),
+    ]
 )
+COLUMNS: Final = tuple(SCHEMA.names)
 HORIZON_S: Final = 1_800  # predictions are written up to half an hour ahead
 STEP_MS: Final = 60_000  # nothing is read in between: a step is as long as the time between predictions, at most this
 
@@ -111,7 +114,8 @@ def prediction_table(network: Network, tracker: Tracker, made_ms: int) -> tuple[
             "arrival": pa.array(np.rint(predictions.arrival_ms[near] / 1000).astype(np.int64)),
             "arrival_p10": pa.array(np.rint(predictions.p10_ms[near] / 1000).astype(np.int64)),
             "arrival_p90": pa.array(np.rint(predictions.p90_ms[near] / 1000).astype(np.int64)),
-        }
+        },
+        schema=SCHEMA,
     )
     return table, set(vehicle.tolist())
 
@@ -142,7 +146,7 @@ class PredictionsFile:
             csv.writer(self._text).writerows(zip(*columns, strict=True))
             return
         if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self._part, table.schema)
+            self._parquet = pq.ParquetWriter(self._part, SCHEMA)
         self._parquet.write_table(table)
 
     def __exit__(
@@ -151,6 +155,8 @@ class PredictionsFile:
         """Close; a file half written because of an error does not stay."""
         if self._text is not None:
             self._text.close()
+        elif self._parquet is None:  # nothing was predicted: a file without rows says so
+            self._parquet = pq.ParquetWriter(self._part, SCHEMA)
         if self._parquet is not None:
             self._parquet.close()
         if kind is None and self._part.exists():
