@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,20 +18,19 @@ from transit.outcomes import Rejection
 from transit.tracking.predict import Predictions
 from transit.tracking.tracker import Tracker
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("made_at", pa.int64()),
-        pa.field("vehicle_id", pa.string()),
-        pa.field("route_id", pa.string()),
-        pa.field("direction_id", pa.int64()),
-        pa.field("trip_id", pa.string()),
-        pa.field("stop_id", pa.string()),
-        pa.field("stop_sequence", pa.int64()),
-        pa.field("arrival", pa.int64()),
-        pa.field("arrival_p10", pa.int64()),
-        pa.field("arrival_p90", pa.int64()),
-    ]
+_FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
+    ("made_at", pa.int64()),
+    ("vehicle_id", pa.string()),
+    ("route_id", pa.string()),
+    ("direction_id", pa.int64()),
+    ("trip_id", pa.string()),
+    ("stop_id", pa.string()),
+    ("stop_sequence", pa.int64()),
+    ("arrival", pa.int64()),
+    ("arrival_p10", pa.int64()),
+    ("arrival_p90", pa.int64()),
 )
+SCHEMA: Final = pa.schema(_FIELDS)
 COLUMNS: Final = tuple(SCHEMA.names)
 HORIZON_S: Final = 1_800  # predictions are written up to half an hour ahead
 STEP_MS: Final = 60_000  # nothing is read in between: a step is as long as the time between predictions, at most this
