@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from commons.assets import asset_of, asset_route
 from commons.clock import Clock, monotonic_s
@@ -236,7 +236,7 @@ class Boards:
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"subscribe first")
                 return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                board.drop = board.drop or _cause(socket)
+                board.drop = board.drop or _cause(message.data)
                 return  # closed by either side, or more than it may say at once
             if board.drop is None:
                 self._heed(board, board.session.hear(message.data, monotonic_s()))
@@ -355,11 +355,11 @@ def _text(message: ToBoard) -> str:
     return _encoder.encode(message).decode()
 
 
-def _cause(socket: web.WebSocketResponse) -> Drop | None:
-    """Return why a connection ended if it was we who ended it."""
-    if socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+def _cause(error: object) -> Drop | None:
+    """Return why a connection ended if it was we who ended it; ``error`` is what the last message of it carries."""
+    if isinstance(error, WebSocketError):
         return Drop.BAD_MESSAGES
-    return Drop.SILENT if isinstance(socket.exception(), TimeoutError) else None
+    return Drop.SILENT if isinstance(error, TimeoutError) else None
 
 
 def _refused(status: int, code: Problem, name: str, value: str, rule: str) -> web.Response:
