@@ -14,6 +14,7 @@ from ayaldama.health import Readiness
 from ayaldama.web import DemoAnswer
 from ayaldama.web.city import City
 from dispatch.live import VehicleAhead, VehicleList
+from stop_display.model import BoardAnswer, FoundStops
 
 JSON: Final = "application/json"
 DESCRIPTION: Final = (
@@ -45,6 +46,20 @@ OPERATIONS: Final = (
         summary="Lines and stops of the planned network (GeoJSON)",
         answer=None,
         content_type="application/geo+json",
+    ),
+    Operation(
+        path="/api/stops",
+        summary="Stops found by name in any language, code or id; the busiest without a query",
+        answer=FoundStops,
+        parameters=(("query", "What people type"), ("limit", "How many stops, 1 to 50; 10 if not given")),
+        failures=((400, "limit is no number from 1 to 50"),),
+    ),
+    Operation(
+        path="/api/stops/{stop_id}/board",
+        summary="The next buses at a stop, for boards that poll; with If-None-Match, 304 while nothing has changed",
+        answer=BoardAnswer,
+        parameters=(("stop_id", "stop_id of the GTFS feed"),),
+        failures=((304, "Nothing changed; X-Server-Ms and X-As-Of-Ms say the times"), (404, "No such stop")),
     ),
     Operation(path="/api/vehicles", summary="All vehicles on the map now", answer=VehicleList),
     Operation(
