@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 FAR_M: Final = 100.0  # a stop this far from its line is worth a warning (MobilityData's validator says the same)
+WRONG_M: Final = 300.0  # a shape this far from half the stops is another line's
 SCALE_SPREAD_MAX: Final = 0.05  # hints of which the unit is not clear are no hints
 
 
@@ -40,61 +41,78 @@ class _Shape:
     traveled: Floats  # shape_dist_traveled of each vertex, NaN where not given
 
 
+class _Drawn:
+    """Vertices drawn so far: a shape once for all patterns that run on it the same way round."""
+
+    def __init__(self) -> None:
+        self.vertices: list[Floats] = []
+        self._spans: dict[tuple[str, bool], tuple[int, int]] = {}
+        self._total = 0
+
+    def draw(self, line: Floats) -> tuple[int, int]:
+        """Add a line; return its first vertex and one past its last."""
+        span = (self._total, self._total + len(line))
+        self.vertices.append(line)
+        self._total += len(line)
+        return span
+
+    def draw_once(self, shape_id: str, line: Floats, *, backwards: bool) -> tuple[int, int]:
+        """Add the line of a shape unless it is there."""
+        key = (shape_id, backwards)
+        if key not in self._spans:
+            self._spans[key] = self.draw(line[::-1] if backwards else line)
+        return self._spans[key]
+
+
 def place_patterns(
     tables: Tables, rows: TripRows, model: Index, shape_ids: Sequence[str], xy: Floats, epsg: int, notices: Notices
 ) -> Lines:
     """Return the lines of the patterns whose first trips are ``model`` and whose shapes are ``shape_ids``."""
     shapes = _shapes(tables, set(shape_ids) - {""}, epsg, notices)
-    vertices: list[Floats] = []
-    spans: dict[tuple[str, bool], tuple[int, int]] = {}
-    placed_before: dict[tuple[str, bytes], Placed] = {}
+    drawn = _Drawn()
+    placed_before: dict[tuple[str, bytes], Placed | None] = {}
     kept_ids: list[str] = []
-    offsets: list[Floats] = []
-    gaps: list[Floats] = []
-    bounds: list[tuple[int, int]] = []
-    total = 0
+    placed: list[Placed] = []
+    spans: list[tuple[int, int]] = []
     for trip, shape_id in zip(model.tolist(), shape_ids, strict=True):
         span = slice(int(rows.first[trip]), int(rows.first[trip + 1]))
-        stops = xy[rows.stop[span]]
-        shape = shapes.get(shape_id)
-        if shape is None:
+        stops, shape = xy[rows.stop[span]], shapes.get(shape_id)
+        key = (shape_id, rows.stop[span].tobytes())
+        if shape is not None and key not in placed_before:
+            placed_before[key] = _on_shape(shape_id, shape, stops, rows.distance[span], notices)
+        on_line = placed_before.get(key)
+        if shape is not None and on_line is not None:
+            kept_ids.append(shape_id)
+            spans.append(drawn.draw_once(shape_id, shape.xy, backwards=on_line.backwards))
+        else:
             line, on_line = _stop_to_stop(stops)
             kept_ids.append("")
-            bounds.append((total, total + len(line)))
-            vertices.append(line)
-            total += len(line)
-        else:
-            key = (shape_id, rows.stop[span].tobytes())
-            if key not in placed_before:
-                placed_before[key] = place(shape.xy, stops, _hints(shape, rows.distance[span]))
-                if placed_before[key].backwards:
-                    _say(
-                        notices,
-                        Code.SHAPE_RUNS_BACKWARDS,
-                        shape_id,
-                        "runs against the order of its stops; turned round",
-                    )
-            on_line = placed_before[key]
-            if (shape_id, on_line.backwards) not in spans:
-                line = shape.xy[::-1] if on_line.backwards else shape.xy
-                spans[shape_id, on_line.backwards] = (total, total + len(line))
-                vertices.append(line)
-                total += len(line)
-            kept_ids.append(shape_id)
-            bounds.append(spans[shape_id, on_line.backwards])
-        offsets.append(on_line.offset_m)
-        gaps.append(on_line.gap_m)
-    _say_far(tables, rows, model, kept_ids, gaps, notices)
+            spans.append(drawn.draw(line))
+        placed.append(on_line)
+    _say_far(tables, rows, model, kept_ids, [on_line.gap_m for on_line in placed], notices)
     return Lines(
         shape_ids=tuple(kept_ids),
-        first=np.concatenate([[0], np.cumsum([len(part) for part in offsets])]).astype(np.int64),
-        offset_m=np.concatenate(offsets),
-        gap_m=np.concatenate(gaps),
-        line_first=np.array([bound[0] for bound in bounds], dtype=np.int64),
-        line_last=np.array([bound[1] for bound in bounds], dtype=np.int64),
-        line_xy=np.concatenate(vertices),
-        line_offset_m=np.concatenate([offsets_along(line) for line in vertices]),
+        first=np.concatenate([[0], np.cumsum([len(on_line.offset_m) for on_line in placed])]).astype(np.int64),
+        offset_m=np.concatenate([on_line.offset_m for on_line in placed]),
+        gap_m=np.concatenate([on_line.gap_m for on_line in placed]),
+        line_first=np.array([first for first, _ in spans], dtype=np.int64),
+        line_last=np.array([last for _, last in spans], dtype=np.int64),
+        line_xy=np.concatenate(drawn.vertices),
+        line_offset_m=np.concatenate([offsets_along(line) for line in drawn.vertices]),
     )
+
+
+def _on_shape(shape_id: str, shape: _Shape, stops: Floats, traveled: Floats, notices: Notices) -> Placed | None:
+    """Return the stops of a pattern on its shape, None if the shape is another line's."""
+    on_line = place(shape.xy, stops, _hints(shape, traveled))
+    off_m = float(np.median(on_line.gap_m))
+    if off_m > WRONG_M:
+        rule = f"half the stops of a pattern are more than {off_m:.0f} m away; its line is drawn from stop to stop"
+        _say(notices, Code.UNUSABLE_SHAPE, shape_id, rule)
+        return None
+    if on_line.backwards:
+        _say(notices, Code.SHAPE_RUNS_BACKWARDS, shape_id, "runs against the order of its stops; turned round")
+    return on_line
 
 
 def _shapes(tables: Tables, wanted: set[str], epsg: int, notices: Notices) -> dict[str, _Shape]:

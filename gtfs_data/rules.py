@@ -31,8 +31,17 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "frequencies": ("trip_id", "start_time", "end_time", "headway_secs"),
 }
 REQUIRED_FILES: Final = ("agency", "stops", "routes", "trips", "stop_times")
-RECOMMENDED: Final[Mapping[str, tuple[str, ...]]] = {"agency": ("agency_name", "agency_url"), "stops": ("stop_name",), "calendar_dates": ()}
-KEYS: Final[Mapping[str, str]] = {"stops": "stop_id", "routes": "route_id", "trips": "trip_id", "calendar": "service_id"}
+RECOMMENDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "agency": ("agency_name", "agency_url"),
+    "stops": ("stop_name",),
+    "calendar_dates": (),
+}
+KEYS: Final[Mapping[str, str]] = {
+    "stops": "stop_id",
+    "routes": "route_id",
+    "trips": "trip_id",
+    "calendar": "service_id",
+}
 REFERENCES: Final = (
     ("trips", "route_id", "routes", "route_id"),
     ("stop_times", "trip_id", "trips", "trip_id"),

@@ -84,7 +84,11 @@ def _place(line: Floats, stops: Floats, hints: Floats) -> tuple[float, Placed]:
 
 
 def _candidates(line: Floats, along: Floats, stops: Floats) -> tuple[list[Floats], list[Floats]]:
-    """Return, per stop, the gaps and offsets of the passes of the line: local minima of the distance."""
+    """Return, per stop, the gaps and offsets of the passes of the line: local minima of the distance.
+
+    A foot inside a segment is a minimum whatever the neighbours say: after a turn on the spot two neighbours pass the
+    stop on one street, and both passes count.
+    """
     start, step = line[:-1], np.diff(line, axis=0)
     length2 = np.maximum((step**2).sum(axis=1), 1e-9)
     gaps, offsets = [], []
@@ -93,7 +97,7 @@ def _candidates(line: Floats, along: Floats, stops: Floats) -> tuple[list[Floats
         gap = np.hypot(*(start + share[:, None] * step - stop).T)
         offset = along[:-1] + share * np.sqrt(length2)
         before, after = np.append(np.inf, gap[:-1]), np.append(gap[1:], np.inf)
-        lowest = np.flatnonzero((gap <= before) & (gap <= after))
+        lowest = np.flatnonzero(((share > 0) & (share < 1)) | ((gap <= before) & (gap <= after)))
         lowest = lowest[gap[lowest] <= max(NEAR_M, float(gap.min()) + 1.0)]
         # neighbouring segments meet in one vertex: one pass, not two
         lowest = lowest[np.append(True, np.diff(offset[lowest]) > 5.0)]
