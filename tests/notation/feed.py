@@ -1,6 +1,6 @@
 """GTFS feeds written as text: tables as ``name.txt``, a header and rows, columns separated by blanks.
 
-A dash is an empty field, an underscore a blank inside one. Places are metres in a small town, so that shapes can be
+A dash is an empty field, a tilde a blank inside one. Places are metres in a small town, so that shapes can be
 drawn by hand: columns ``x`` and ``y`` become latitude and longitude. Tables not given are those of ``SMALL``.
 """
 
@@ -35,7 +35,7 @@ S3       Station    3000  0
 
 routes
 route_id  agency_id  route_short_name  route_long_name  route_type
-R1        A          1                 Depot_-_Station  3
+R1        A          1                 Depot~-~Station  3
 
 trips
 route_id  service_id  trip_id  direction_id  shape_id
@@ -64,9 +64,7 @@ def tables(text: str) -> dict[str, list[list[str]]]:
     found: dict[str, list[list[str]]] = {}
     for paragraph in text.strip().split("\n\n"):
         name, *rows = [line.split() for line in paragraph.splitlines() if line.strip()]
-        found[name[0]] = [["" if cell == "-" else cell.replace("_", " ") for cell in row] for row in rows]
-        header = found[name[0]][0] if rows else []
-        header[:] = [column.replace(" ", "_") for column in header]
+        found[name[0]] = [["" if cell == "-" else cell.replace("~", " ") for cell in row] for row in rows]
     return found
 
 
