@@ -6,7 +6,6 @@ and timetabled trips left out, evenly, until it fits.
 """
 
 import datetime as dt
-import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from gtfs_data.network import Network
 
 LAYOVER_S: Final = 240  # between two runs, so that delays of the first rarely reach the second
 NEAR_M: Final = 400.0  # from a last stop to the first stop of the next run
-LOST_S: Final = 600.0  # what real traffic may cost on top of the planned time of a run
 FIT_ROUNDS: Final = 8
 
 
@@ -43,13 +41,16 @@ class Duty:
 def duties_of(network: Network, dates: Sequence[dt.date], buses: int) -> list[Duty]:
     """Return at most ``buses`` duties that drive the services of ``dates``."""
     stretch, share = 1.0, 1.0
+    busiest: list[Duty] = []
     for _ in range(FIT_ROUNDS):
         duties = _chain(network, _runs(network, dates, stretch, share))
         if len(duties) <= buses:
             return duties
+        fullest = sorted(duties, key=lambda duty: -len(duty.runs))[:buses]
+        busiest = max(busiest, fullest, key=lambda some: sum(len(duty.runs) for duty in some))
         stretch *= max(len(duties) / buses, 1.02)
         share *= min(buses / len(duties), 0.98)
-    return sorted(duties, key=lambda duty: -len(duty.runs))[:buses]
+    return busiest  # fewer buses than lines: some lines have none
 
 
 def _runs(network: Network, dates: Sequence[dt.date], stretch: float, share: float) -> list[Run]:
@@ -76,31 +77,33 @@ def _run(network: Network, trip: int, departure_ms: int) -> Run:
 
 
 def _chain(network: Network, runs: Sequence[Run]) -> list[Duty]:
-    """Give each run to the bus of its route that waits near its first stop for the longest, else to a new bus."""
+    """Give each run to a bus of its route that is ready near its first stop, else to a new bus.
+
+    The bus that came last goes first: layovers stay short, and whoever is not needed after the rush rests for long,
+    as crews do, instead of everybody standing a little longer.
+    """
     patterns = network.patterns
     starts = network.stops.xy[patterns.stop[patterns.first[:-1]]]
     ends = network.stops.xy[patterns.stop[patterns.first[1:] - 1]]
     chained: list[list[Run]] = []
-    waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)  # by route: free at, bus
+    of_route: defaultdict[int, list[int]] = defaultdict(list)  # buses by route
     for run in runs:
         route = int(patterns.route[run.pattern])
-        bus = _nearest(waiting[route], chained, ends, starts[run.pattern], run.departure_ms)
-        if bus is None:
+        ready = [
+            bus
+            for bus in of_route[route]
+            if _ready_ms(chained[bus][-1]) <= run.departure_ms
+            and float(np.hypot(*(ends[chained[bus][-1].pattern] - starts[run.pattern]))) <= NEAR_M
+        ]
+        if ready:
+            bus = max(ready, key=lambda bus: (_ready_ms(chained[bus][-1]), -bus))
+        else:
             bus = len(chained)
             chained.append([])
+            of_route[route].append(bus)
         chained[bus].append(run)
-        free_ms = run.departure_ms + 1000 * (run.planned_s + LAYOVER_S)
-        heapq.heappush(waiting[route], (free_ms, bus))
     return [Duty(tuple(each)) for each in chained]
 
 
-def _nearest(
-    waiting: list[tuple[float, int]], chained: list[list[Run]], ends: np.ndarray, start: np.ndarray, at_ms: int
-) -> int | None:
-    free = sorted(entry for entry in waiting if entry[0] <= at_ms)
-    for entry in free:
-        if float(np.hypot(*(ends[chained[entry[1]][-1].pattern] - start))) <= NEAR_M:
-            waiting.remove(entry)
-            heapq.heapify(waiting)
-            return entry[1]
-    return None
+def _ready_ms(run: Run) -> float:
+    return run.departure_ms + 1000 * (run.planned_s + LAYOVER_S)

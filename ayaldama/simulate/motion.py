@@ -35,7 +35,10 @@ DWELL_MAX_S: Final = 110.0
 FLOW_EVERY_MS: Final = 5_000  # traffic is looked up anew; a bus drives some 40 m meanwhile
 PASSED_BY: Final = 0.35  # chance that nobody wants to get off where nobody waits
 TURN_S: Final = 60.0  # the least time at a terminal
-SHOW_BEFORE_S: Final = 600.0  # how long before its first run a bus comes out
+SHOW_BEFORE_S: Final = 600.0  # how long before its first run, or the first after a rest, a bus comes out
+REST_S: Final = 1_800.0  # with so long until its next run a bus drives off to rest
+
+NEVER_MS: Final = np.iinfo(np.int64).max
 
 OFF, WAITING, DRIVING, DWELLING = range(4)
 
@@ -162,11 +165,9 @@ class Motion:
                 self.offset_m[bus] = part * self._row_offset[last - 1]
                 ahead = np.searchsorted(self._row_offset[first:last], self.offset_m[bus], side="right")
                 self._next[bus] = min(first + int(ahead), last - 1)
-            elif run < self._last[bus]:
-                self._wait(np.array([bus]), np.array([run + 1]))
             else:
-                self.run[bus] = run + 1 if run < self._last[bus] else run
-                self._until_ms[bus] = np.iinfo(np.int64).max  # the day's work is done
+                self.run[bus] = run
+                self._end_run(np.array([bus]))
 
     def _come_and_go(self) -> None:
         off = np.flatnonzero((self.state == OFF) & (self._until_ms == 0))
@@ -241,13 +242,22 @@ class Motion:
         going = bus[~ended]
         self.state[going] = DRIVING
         self._next[going] += 1
-        done = bus[ended]
-        more = done[self.run[done] < self._last[done]]
-        self._wait(more, self.run[more] + 1)
-        home = done[self.run[done] == self._last[done]]
-        self.state[home] = OFF
-        self._until_ms[home] = np.iinfo(np.int64).max
+        self._end_run(bus[ended])
         return left
+
+    def _end_run(self, bus: Index) -> None:
+        """Let buses wait for their next run, rest until then, or go home."""
+        last = self.run[bus] == self._last[bus]
+        home = bus[last]
+        self.state[home] = OFF
+        self._until_ms[home] = NEVER_MS
+        more = bus[~last]
+        rests = self._departure_ms[self.run[more] + 1] - self.now_ms > 1000 * REST_S
+        self._wait(more[~rests], self.run[more[~rests]] + 1)
+        resting = more[rests]
+        self.run[resting] += 1
+        self.state[resting] = OFF
+        self._until_ms[resting] = 0
 
     def _at(self, pattern: Index, offset_m: Floats) -> tuple[Floats, Floats]:
         last = np.searchsorted(self._sorted, pattern * self._apart + offset_m, side="right")
