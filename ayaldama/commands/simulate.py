@@ -43,8 +43,24 @@ class _ClockTime(click.ParamType[int]):
     help="GTFS feed: zip or folder.",
 )
 @click.option("--date", required=True, type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Service date.")
-@click.option("--from", "begin_s", type=_ClockTime(), default="07:00", show_default=True, metavar="HH:MM")
-@click.option("--to", "end_s", type=_ClockTime(), default="09:00", show_default=True, metavar="HH:MM")
+@click.option(
+    "--from",
+    "begin_s",
+    type=_ClockTime(),
+    default="07:00",
+    show_default=True,
+    metavar="HH:MM",
+    help="Local time at which the recording begins.",
+)
+@click.option(
+    "--to",
+    "end_s",
+    type=_ClockTime(),
+    default="09:00",
+    show_default=True,
+    metavar="HH:MM",
+    help="Local time at which it ends.",
+)
 @click.option(
     "--buses",
     type=click.IntRange(1, BUSES_MAX),
@@ -53,7 +69,9 @@ class _ClockTime(click.ParamType[int]):
     metavar="N",
     help="At most so many; with fewer than the day needs, headways grow.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Same seed, same file."
+)
 @click.option(
     "-o",
     "--output",

@@ -1,4 +1,4 @@
-"""What units report is the truth with the faults that GPS and mobile networks have, in the measure that is documented."""
+"""What units report is the truth with the faults of GPS and mobile networks, in the measure that is documented."""
 
 import functools
 

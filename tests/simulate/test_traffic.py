@@ -30,7 +30,7 @@ def test_the_rush_is_slower_than_noon_and_the_night() -> None:
 def test_nearby_places_flow_alike_and_far_ones_do_not() -> None:
     now_ms = at("11:00")
     here = traffic().speed_factor(CITY, now_ms)
-    near = traffic().speed_factor(CITY + [60.0, 0.0], now_ms)
+    near = traffic().speed_factor(np.add(CITY, (60.0, 0.0)), now_ms)
     assert np.corrcoef(here, near)[0, 1] > 0.9
     assert abs(np.corrcoef(here, np.roll(here, 57))[0, 1]) < 0.3
 
