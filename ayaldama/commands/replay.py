@@ -83,6 +83,13 @@ class _Speed(click.ParamType[float | None]):
     metavar="SECONDS",
     help="Write predictions once in so many recorded seconds.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    metavar="DATE[THH:MM]",
+    help="Leave out what was recorded before, in the feed's local time.",
+)
 @click.option("--port", type=int, metavar="PORT", help="Port of the pages (with --speed N; default 8080).")
 @click.pass_obj
 def replay(
@@ -92,6 +99,7 @@ def replay(
     speed: float | None,
     predictions_out: Path | None,
     every: int,
+    start: dt.datetime | None,
     port: int | None,
 ) -> None:
     """Replay recorded positions of a day over the GTFS feed of that day.
@@ -101,7 +109,7 @@ def replay(
 
     \b
     ayaldama replay --gtfs gtfs.zip --avl day.csv.gz --predictions-out predictions.parquet
-    ayaldama replay --gtfs gtfs.zip --avl day.csv.gz --speed 10
+    ayaldama replay --gtfs gtfs.zip --avl day.csv.gz --speed 10 --from 2018-11-06T07:00
     """  # noqa: D301 - \\b is click's mark for lines that stay as they are
     settings = chosen.read({"web.port": port}).settings
     if speed is not None and predictions_out is not None:
@@ -112,6 +120,9 @@ def replay(
             network = load_network(feed, cache=settings.network_cache)
         with steps.step(f"recording {avl.name}"):
             recording = read_recording(avl)
+            if start is not None:
+                local = start.replace(tzinfo=ZoneInfo(network.time_zone))
+                recording = recording.since(round(local.timestamp() * 1_000))
         out = PredictionsFile(predictions_out) if predictions_out else None
     except ValueError as error:  # of a feed, a recording or a file name: each says which and why
         fail(str(error))

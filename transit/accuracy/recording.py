@@ -59,6 +59,17 @@ class Recording:
             direction_id=batch.direction_id[start:end],
         )
 
+    def since(self, start_ms: int) -> "Recording":
+        """Return the part from ``start_ms`` on.
+
+        Raises:
+            RecordingError: if nothing was recorded then.
+        """
+        first = int(np.searchsorted(self.batch.fix_ms, start_ms, side="left"))
+        if first == len(self.batch):
+            raise RecordingError("nothing was recorded from then on")
+        return Recording(self.between(first, len(self.batch)))
+
     def steps(self, every_ms: int) -> Iterator[tuple[int, PositionBatch]]:
         """Yield ``(until_ms, reports)`` for each ``every_ms`` of recorded time, empty stretches included.
 

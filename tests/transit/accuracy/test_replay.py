@@ -110,6 +110,15 @@ def test_a_recording_that_cannot_be_read_says_why(tmp_path: Path, content: str, 
         read_recording(tmp_path / "day.csv")
 
 
+def test_a_recording_can_be_taken_from_a_moment_on(network: Network, tmp_path: Path) -> None:
+    day = read_recording(written(drive("a", EAST, at("08:00"), trip="t1"), tmp_path / "day.csv"))
+    later = day.since(at("08:02"))
+    assert later.first_ms == at("08:02")
+    assert later.last_ms == day.last_ms
+    with pytest.raises(RecordingError, match="nothing was recorded"):
+        day.since(at("23:00"))
+
+
 def test_other_endings_than_csv_and_parquet_are_refused() -> None:
     with pytest.raises(ValueError, match=r"out\.xlsx: predictions are written as"):
         PredictionsFile(Path("out.xlsx"))
