@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gtfs_data import fields
-from gtfs_data.notices import Code, Notice, Notices, Severity
+from gtfs_data.notices import KEPT_PER_CODE, Code, Notice, Notices, Severity
 from gtfs_data.read import Tables
 
 Ints = npt.NDArray[np.int64]
@@ -61,8 +62,15 @@ def trip_rows(tables: Tables, stop_usable: Bools, trip_usable: Bools, notices: N
     arrival_s, departure_s = arrival_s[order], departure_s[order]
     again = np.flatnonzero((np.diff(key) == 0) & ~bad_trip[trip[1:]])
     bad_trip[trip[again]] = True
-    _tell(notices, Code.DUPLICATE_KEY, "stop_sequence", "each stop_sequence may stand once in a trip", order[again + 1])
-    bad_trip |= _wrong_times(notices, trip, arrival_s, departure_s, order, bad_trip, len(trips))
+    _tell(
+        table,
+        notices,
+        Code.DUPLICATE_KEY,
+        "stop_sequence",
+        "each stop_sequence may stand once in a trip",
+        order[again + 1],
+    )
+    bad_trip |= _wrong_times(table, notices, trip, arrival_s, departure_s, order, bad_trip, len(trips))
     sizes = np.bincount(trip, minlength=len(trips))
     _tell_trips(tables, notices, sizes, bad_trip, trip_usable)
     bad_trip |= sizes < 2
@@ -126,7 +134,14 @@ def fill_times(rows: TripRows, offset_m: Floats) -> tuple[Ints, Ints, Bools]:
 
 
 def _wrong_times(
-    notices: Notices, trip: Ints, arrival_s: Floats, departure_s: Floats, row: Ints, bad_trip: Bools, count: int
+    table: pd.DataFrame,
+    notices: Notices,
+    trip: Ints,
+    arrival_s: Floats,
+    departure_s: Floats,
+    row: Ints,
+    bad_trip: Bools,
+    count: int,
 ) -> Bools:
     """Return which trips have no time at an end, or go back in time."""
     wrong = np.zeros(count, dtype=np.bool_)
@@ -136,7 +151,7 @@ def _wrong_times(
     edge = np.flatnonzero((head | tail) & np.isnan(arrival_s) & ~bad_trip[trip])
     wrong[trip[edge]] = True
     rule = "the first and last stop of a trip need a time"
-    _tell(notices, Code.MISSING_TRIP_EDGE_TIME, "arrival_time", rule, row[edge])
+    _tell(table, notices, Code.MISSING_TRIP_EDGE_TIME, "arrival_time", rule, row[edge])
     given = np.flatnonzero(~np.isnan(arrival_s))
     same = trip[given][1:] == trip[given][:-1]
     back = np.flatnonzero(same & (arrival_s[given][1:] < departure_s[given][:-1]) & ~bad_trip[trip[given][1:]])
@@ -144,15 +159,24 @@ def _wrong_times(
     decreasing = np.union1d(given[back + 1], inside[~bad_trip[trip[inside]]])
     wrong[trip[decreasing]] = True
     rule = "must not be before the time of the stop before"
-    _tell(notices, Code.DECREASING_TIME, "arrival_time", rule, row[decreasing])
+    _tell(table, notices, Code.DECREASING_TIME, "arrival_time", rule, row[decreasing])
     return wrong
 
 
-def _tell(notices: Notices, code: Code, field: str, rule: str, rows: Ints) -> None:
+def _tell(table: pd.DataFrame, notices: Notices, code: Code, field: str, rule: str, rows: Ints) -> None:
     if len(rows):
+        values = fields.texts(table.iloc[rows[:KEPT_PER_CODE]], field)
         first = [
-            Notice(severity=Severity.ERROR, code=code, file="stop_times.txt", row=int(r) + 2, field=field, rule=rule)
-            for r in rows[:20].tolist()
+            Notice(
+                severity=Severity.ERROR,
+                code=code,
+                file="stop_times.txt",
+                row=int(r) + 2,
+                field=field,
+                value=value,
+                rule=rule,
+            )
+            for r, value in zip(rows.tolist(), values, strict=False)
         ]
         notices.add_many(Severity.ERROR, code, first, len(rows))
 
@@ -175,7 +199,7 @@ def _tell_trips(tables: Tables, notices: Notices, sizes: Ints, bad_trip: Bools, 
                 value=ids[int(r)],
                 rule=rule,
             )
-            for r in rows[:20].tolist()
+            for r in rows[:KEPT_PER_CODE].tolist()
         ]
         if len(rows):
             notices.add_many(Severity.WARNING, Code.UNUSABLE_TRIP, first, len(rows))

@@ -5,7 +5,9 @@ of them; what cannot be read at all is a ``Notice`` too.
 """
 
 import hashlib
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ TABLES: Final = (
     *("shapes", "frequencies", "translations", "feed_info"),
 )
 BYTES_MAX: Final = 4 << 30  # unpacked: no city has more, and a zip bomb has
+# what zipfile raises of members that are damaged, encrypted or packed in a way it does not know
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 
 
 class FeedUnreadableError(ValueError):
@@ -73,7 +77,7 @@ def read_tables(path: Path) -> Tables:
     notices: list[Notice] = []
     try:
         feed = gtfs_kit.read_feed(_folder(path) if path.is_dir() else path, dist_units="m")
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError, OSError, pd.errors.ParserError):
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError, pd.errors.ParserError, *DAMAGED):
         feed = None  # one bad value refuses a whole feed: each table is read apart, as text
     for name in TABLES:
         table = getattr(feed, name, None) if feed is not None else None
@@ -127,6 +131,8 @@ def _as_text(path: Path, member: str) -> tuple[pd.DataFrame | None, list[Notice]
             table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=["", " "], encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         return None, [_unreadable(name, f"byte {error.start}", "the file must be UTF-8")]
+    except (*DAMAGED, OSError) as error:
+        return None, [_unreadable(name, str(error), "the file must be whole and not encrypted")]
     except pd.errors.EmptyDataError:
         return None, []
     except (pd.errors.ParserError, ValueError) as error:
