@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gtfs_data import fields
 from gtfs_data.lines import Lines, place_patterns
 from gtfs_data.model import RouteId, StopId, TripId
 from gtfs_data.network import Frequencies, Network, Patterns, Routes, Services, Stops, Trips
+from gtfs_data.network_rules import say_expired, say_fast, say_unused
 from gtfs_data.notices import CheckReport, Code, FeedError, Notice, Notices, Severity
 from gtfs_data.patterns import TripRows, fill_times, group, trip_rows
 from gtfs_data.read import Tables, content_hash, read_tables
@@ -54,8 +56,8 @@ def load_network(path: Path, *, cache: Path | None) -> Network:
     return compiled.network
 
 
-def compile_feed(path: Path) -> Compiled:
-    """Return the network and the report of the feed at ``path``.
+def compile_feed(path: Path, *, on: dt.date | None = None) -> Compiled:
+    """Return the network and the report of the feed at ``path``; it says if the feed is over by the day ``on``.
 
     Raises:
         FeedUnreadableError: if there is no feed at ``path``.
@@ -66,6 +68,9 @@ def compile_feed(path: Path) -> Compiled:
     if notices.report().unusable:
         return Compiled(None, notices.report())
     network = _compile(tables, notices)
+    if network is not None:
+        say_fast(network, notices)
+        say_expired(network, on, notices)
     return Compiled(network, notices.report())
 
 
@@ -98,7 +103,7 @@ def _compile(tables: Tables, notices: Notices) -> Network | None:
     place = np.arange(len(rows.stop)) - np.repeat(rows.first[:-1], size)
     offset_m = lines.offset_m[np.repeat(lines.first[pattern], size) + place]
     arrival_s, departure_s, given = fill_times(rows, offset_m)
-    _say_unused(tables, rows, placed, notices)
+    say_unused(tables, rows, placed, notices)
     kept, new_stop = _kept_stops(stops, rows, placed)
     translations = Translations.of(tables)
     info, agency = tables.get("feed_info"), tables.get("agency")
@@ -123,9 +128,9 @@ def _compile(tables: Tables, notices: Notices) -> Network | None:
     )
 
 
-def _kept_stops(stops: object, rows: TripRows, placed: npt.NDArray[np.bool_]) -> tuple[Index, Index]:
+def _kept_stops(stops: pd.DataFrame, rows: TripRows, placed: npt.NDArray[np.bool_]) -> tuple[Index, Index]:
     """Return the rows of stops.txt that are boarding places with a place, and the new index of each row."""
-    kind = fields.numbers(stops, "location_type").values  # type: ignore[arg-type]
+    kind = fields.numbers(stops, "location_type").values
     boarding = placed & (np.isnan(kind) | (kind == 0) | (kind == 4))
     boarding[rows.stop] = True
     kept = np.flatnonzero(boarding)
@@ -172,8 +177,8 @@ def _routes(tables: Tables, translations: Translations) -> Routes:
     )
 
 
-def _colors(table: object, name: str) -> tuple[str, ...]:
-    text = fields.column(table, name)  # type: ignore[arg-type]
+def _colors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
+    text = fields.column(table, name)
     return tuple(str(c).upper() for c in text.where(text.str.fullmatch(r"[0-9A-Fa-f]{6}"), "").tolist())
 
 
@@ -310,26 +315,3 @@ def _services(tables: Tables, notices: Notices) -> Services:
         if service and not np.isnan(day) and exception in (1, 2):
             runs[row[service], int(day) - first] = exception == 1
     return Services(ids=tuple(ids), first_date=dt.date.fromordinal(first), runs=runs)
-
-
-def _say_unused(tables: Tables, rows: TripRows, placed: npt.NDArray[np.bool_], notices: Notices) -> None:
-    used = np.zeros(len(placed), dtype=np.bool_)
-    used[rows.stop] = True
-    stops = tables.get("stops")
-    kind = np.nan_to_num(fields.numbers(stops, "location_type").values)
-    idle = np.flatnonzero(~used & placed & (kind == 0))
-    ids = fields.texts(stops.iloc[idle[:20]], "stop_id")
-    first = [
-        Notice(
-            severity=Severity.WARNING,
-            code=Code.UNUSED_STOP,
-            file="stops.txt",
-            row=int(r) + 2,
-            field="stop_id",
-            value=stop_id,
-            rule="no usable trip stops here",
-        )
-        for r, stop_id in zip(idle[:20].tolist(), ids, strict=True)
-    ]
-    if len(idle):
-        notices.add_many(Severity.WARNING, Code.UNUSED_STOP, first, len(idle))

@@ -15,6 +15,7 @@ from commons.clock import wall_ms
 from gtfs_data.build import BuildError, BuildReport, FolderUnreadableError, build_feed
 from gtfs_data.check import CheckReport, FeedUnreadableError, Severity
 from gtfs_data.compile import compile_feed
+from gtfs_data.summary import Summary, summarize
 
 SHOWN_PER_CODE: Final = 3
 COLOURS: Final = ((Severity.ERROR, "red"), (Severity.WARNING, "yellow"), (Severity.INFO, "dim"))
@@ -28,21 +29,26 @@ def gtfs() -> None:
 @gtfs.command("check")
 @click.argument("feed", type=click.Path(path_type=Path))
 @click.option("--all", "show_all", is_flag=True, help="Show up to 20 notices of each kind instead of 3.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: notices and their counts.")
-def check(feed: Path, show_all: bool, as_json: bool) -> None:
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="Say if the feed is over on this day.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: notices, their counts, and the figures.")
+def check(feed: Path, show_all: bool, on: dt.datetime | None, as_json: bool) -> None:
     """Show what is wrong with FEED (a zip file or a folder) and what is in it.
 
     Exit status 1 if there are errors; warnings alone are 0.
     """
     try:
         if as_json:
-            compiled = compile_feed(feed)
-            click.echo(msgspec.json.format(msgspec.json.encode(compiled.report), indent=2))
+            compiled = compile_feed(feed, on=on.date() if on else None)
+            summary = summarize(compiled.network) if compiled.network else None
+            answer = {"report": compiled.report, "summary": summary}
+            click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
         else:
             steps = Steps(console())
             with steps.step(f"reading {feed.name}"):
-                compiled = compile_feed(feed)
+                compiled = compile_feed(feed, on=on.date() if on else None)
             _print_notices(compiled.report, steps, per_code=None if show_all else SHOWN_PER_CODE)
+            if compiled.network is not None:
+                _print_summary(summarize(compiled.network), steps)
     except FeedUnreadableError as error:
         fail(str(error))
     if compiled.report.errors:
@@ -116,6 +122,27 @@ def _print_build(report: BuildReport, steps: Steps) -> None:
         counts = [*day.vehicles, *[0] * (hours - len(day.vehicles))]
         vehicles.add_row(day.day_type, *(str(count) for count in counts[first:]))
     steps.console.print(vehicles)
+
+
+def _print_summary(summary: Summary, steps: Steps) -> None:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.routes.items()))
+    figures = Table(box=None, pad_edge=False, show_edge=False, show_header=False)
+    for name, value in (
+        ("agency", f"{summary.agency} ({summary.time_zone})"),
+        ("languages", ", ".join(summary.languages) or "not said"),
+        ("version", summary.version or "not said"),
+        ("runs", f"{summary.first_date} to {summary.last_date}" if summary.first_date else "never"),
+        ("busiest day", f"{summary.busiest_date}: {summary.busiest_trips:,} trips" if summary.busiest_date else "none"),
+        ("routes", kinds),
+        ("patterns", f"{summary.patterns:,}, {summary.line_km:,.0f} km, {summary.shaped_share:.0%} with a shape"),
+        ("stops", f"{summary.stops_used:,} of {summary.stops:,} used, at most {summary.gap_max_m:.0f} m off the line"),
+        ("trips", f"{summary.trips:,}, {summary.frequency_trips:,} of them templates of a headway"),
+        ("stop times", f"{summary.stop_times:,}, {summary.timed_share:.0%} with a time of their own"),
+        ("services", f"{summary.services:,}"),
+        ("blocks", f"{summary.blocks:,}"),
+    ):
+        figures.add_row(name, escape(value))
+    steps.console.print(figures)
 
 
 def _print_notices(report: CheckReport, steps: Steps, *, per_code: int | None) -> None:

@@ -103,6 +103,27 @@ def test_a_stop_without_a_place_on_earth_is_named(tmp_path: Path, lat: str, code
     assert notices_of(made.report, code) == [("stops.txt", 3, "stop_lat", value)]
 
 
+def test_a_speed_no_bus_drives_is_said(tmp_path: Path) -> None:
+    made = compiled(tmp_path, TIMES.replace("08:15:00", "08:10:00").replace("08:10:00", "08:05:05"))
+    assert made.report.notices == ()  # 1 km in 5 s: times may be rounded to the minute
+    far = """
+stops
+stop_id  stop_name  x      y
+S0       Depot      0      0
+S1       Bazaar     1000   0
+S2       School     2000   0
+S3       Station    30000  0
+
+shapes
+shape_id  shape_pt_sequence  x      y
+line      1                  0      0
+line      2                  30000  0
+"""
+    made = compiled(tmp_path, far)
+    assert notices_of(made.report, "fast_travel") == [("stop_times.txt", None, "trip_id", "T1")]
+    assert made.network is not None
+
+
 def test_a_trip_named_twice_is_said_and_the_first_stands(tmp_path: Path) -> None:
     made = compiled(
         tmp_path,
