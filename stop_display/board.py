@@ -68,32 +68,28 @@ class LineBoard:
         ``live`` are tracking's arrivals of this line, ``served`` the calls (``call_of``) that are not shown any more.
         """
         planned = self.lines[key]
-        arrivals = self._live(expected(live, moment), planned, moment, served)
-        arrivals += self._timetable(planned, {served_as(arrival) for arrival in arrivals}, moment, served)
+        coming = {call_of(one.run_key, one.stop_sequence): one for one in expected(live, moment)}
+        soonest = sorted((coming[call] for call in coming if call not in served), key=_when)[:ROWS_MAX]
+        arrivals = [self._followed(arrival, planned, moment) for arrival in soonest]
+        arrivals += self._timetable(planned, coming, moment, served)
         arrivals.sort(key=lambda arrival: (arrival.arrival_ms, arrival.key))
         arrivals = arrivals[:ROWS_MAX]
         headway_s = self._headway_s(planned, moment.now_ms)
         state, first_ms = self._state(planned, arrivals, headway_s, moment)
         return self._named(planned, state, arrivals, first_ms, headway_s)
 
-    def _live(
-        self, live: Iterable[Arrival], line: PlannedLine, moment: Moment, served: Container[str]
-    ) -> list[BoardArrival]:
-        return [
-            BoardArrival(
-                key=arrival.key,
-                state=arrival.state,
-                arrival_ms=arrival.arrival_ms,
-                p10_ms=arrival.arrival_p10_ms,
-                p90_ms=arrival.arrival_p90_ms,
-                scheduled_ms=arrival.scheduled_ms,
-                vehicle=arrival.vehicle_id,
-                fix_ms=arrival.fix_ms,
-                stops_away=self._stops_away(arrival, line, moment),
-            )
-            for arrival in live
-            if call_of(arrival.run_key, arrival.stop_sequence) not in served
-        ]
+    def _followed(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> BoardArrival:
+        return BoardArrival(
+            key=arrival.key,
+            state=arrival.state,
+            arrival_ms=arrival.arrival_ms,
+            p10_ms=arrival.arrival_p10_ms,
+            p90_ms=arrival.arrival_p90_ms,
+            scheduled_ms=arrival.scheduled_ms,
+            vehicle=arrival.vehicle_id,
+            fix_ms=arrival.fix_ms,
+            stops_away=self._stops_away(arrival, line, moment),
+        )
 
     def _stops_away(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> int | None:
         """Return how many stops the vehicle makes before this one; None while it is not yet on this run."""
@@ -110,7 +106,7 @@ class LineBoard:
         return None
 
     def _timetable(
-        self, line: PlannedLine, live: Container[str], moment: Moment, served: Container[str]
+        self, line: PlannedLine, live: Mapping[str, Arrival], moment: Moment, served: Container[str]
     ) -> list[BoardArrival]:
         now_ms = moment.now_ms
         shown: list[BoardArrival] = []
@@ -227,6 +223,10 @@ def natural(name: str) -> tuple[int, str]:
     """Return a key that sorts route 2 before route 10."""
     digits = "".join(character for character in name if character.isdigit())
     return (int(digits[:9]) if digits else 1_000_000_000, name)
+
+
+def _when(arrival: Arrival) -> tuple[int, str]:
+    return arrival.arrival_ms, arrival.key
 
 
 def _first_ms(line: Line) -> int:

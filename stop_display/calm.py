@@ -20,6 +20,7 @@ MINUTE_MS: Final = 60_000
 DUE_MS: Final = 90_000  # a row that goes with so little left has been served
 REVIVAL_MS: Final = 180_000  # and is not shown again for so long
 SWAP_MS: Final = 20_000
+HELD_MAX_MS: Final = 2 * MINUTE_MS  # what is shown is never so much earlier than the truth
 LIVE: Final = frozenset({ArrivalState.LIVE.value, ArrivalState.LIVE_TERMINAL.value})
 
 
@@ -41,10 +42,13 @@ class Memory:
         """
         for call in [call for call, until_ms in self.served_until_ms.items() if until_ms <= now_ms]:
             del self.served_until_ms[call]
+        due = [row for row in shown.arrivals if row.state in LIVE and row.arrival_ms - now_ms <= DUE_MS]
+        if not due:
+            return
         still = {call_of(arrival.run_key, arrival.stop_sequence) for arrival in coming}
-        for row in shown.arrivals:
+        for row in due:
             call = served_as(row)
-            if row.state in LIVE and row.arrival_ms - now_ms <= DUE_MS and call not in still:
+            if call not in still:
                 planned_ms = row.scheduled_ms or 0  # an early bus is gone before its time
                 self.served_until_ms[call] = max(now_ms, planned_ms) + REVIVAL_MS
 

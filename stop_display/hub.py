@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from gtfs_data.network import Network
-from stop_display.board import LineBoard, Moment, expected, in_order
-from stop_display.calm import Memory, calm
+from stop_display.board import ROWS_MAX, LineBoard, Moment, expected, in_order
+from stop_display.calm import HELD_MAX_MS, Memory, calm
 from stop_display.model import Change, Line, Snapshot, StopBoard
 from stop_display.plan import Plan
 from stop_display.search import name_of
@@ -47,6 +47,8 @@ class _OpenStop:
 
     index: int
     board: LineBoard
+    live: defaultdict[str, dict[str, Arrival]] = field(default_factory=lambda: defaultdict(dict))  # line → key →
+    line_of: dict[str, str] = field(default_factory=dict)  # arrival key → line
     lines: dict[str, Line] = field(default_factory=dict)
     memories: defaultdict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
     dirty: dict[str, int] = field(default_factory=dict)  # line → newest fix
@@ -55,6 +57,36 @@ class _OpenStop:
     boards: int = 0
     reviewed_s: float = 0.0
     left_s: float = 0.0
+
+    def take(self, arrival: Arrival, fix_ms: int) -> None:
+        """Take an arrival of this stop, and the fix behind it; 0 if time alone changed it."""
+        key = self.board.key_of(arrival)
+        if key != self.line_of.get(arrival.key):
+            self.drop(arrival.key, fix_ms)
+        if key is not None:
+            self.line_of[arrival.key] = key
+            self.live[key][arrival.key] = arrival
+            if not self._far_behind(key, arrival):
+                self._touch(key, fix_ms)
+
+    def drop(self, arrival_key: str, fix_ms: int) -> None:
+        """Forget an arrival, if it was known."""
+        key = self.line_of.pop(arrival_key, None)
+        if key is not None:
+            del self.live[key][arrival_key]
+            self._touch(key, fix_ms)
+
+    def _far_behind(self, key: str, arrival: Arrival) -> bool:
+        """Return whether a line's rows are full of buses well before this one, so that it changes nothing."""
+        rows = self.lines[key].arrivals if key in self.lines else []
+        return (
+            len(rows) == ROWS_MAX
+            and arrival.arrival_ms > rows[-1].arrival_ms + HELD_MAX_MS
+            and all(row.key != arrival.key for row in rows)
+        )
+
+    def _touch(self, key: str, fix_ms: int) -> None:
+        self.dirty[key] = max(self.dirty.get(key, 0), fix_ms)
 
 
 class Hub:
@@ -78,6 +110,9 @@ class Hub:
     def replace(self, arrivals: Iterable[Arrival], vehicles: Iterable[VehiclePosition], as_of_ms: int | None) -> None:
         """Take a snapshot as all there is."""
         self._arrivals.clear()
+        for stop in self._open.values():
+            stop.live.clear()
+            stop.line_of.clear()
         self._run_of.clear()
         self._on_run.clear()
         update = Update(as_of_ms=as_of_ms or 0, vehicles=list(vehicles), arrivals=list(arrivals), withdrawn=[])
@@ -93,12 +128,15 @@ class Hub:
             self._place(vehicle)
         fixed = {vehicle.vehicle_id: vehicle.fix_ms for vehicle in update.vehicles}
         for key in update.withdrawn:
-            arrival = self._arrivals.get(key.stop_id, {}).pop(key.key, None)
-            if arrival is not None:
-                self._touch(arrival, fixed)
+            gone = self._arrivals.get(key.stop_id, {}).pop(key.key, None)
+            stop = self._open.get(key.stop_id)
+            if gone is not None and stop is not None:
+                stop.drop(key.key, fixed.get(gone.vehicle_id, 0))
         for arrival in update.arrivals:
             self._arrivals.setdefault(arrival.stop_id, {})[arrival.key] = arrival
-            self._touch(arrival, fixed)
+            stop = self._open.get(arrival.stop_id)
+            if stop is not None:
+                stop.take(arrival, fixed.get(arrival.vehicle_id, 0))
         self.as_of_ms = update.as_of_ms
 
     def open(self, stop_id: str, now_ms: int, wall_s: float) -> None:
@@ -169,6 +207,9 @@ class Hub:
             index = self.network.stop_by_id[stop_id]
             self.sequence += 1  # what was shown here before is not known: nobody can go on from an earlier number
             stop = _OpenStop(index=index, board=LineBoard(self.plan, index), since=self.sequence, reviewed_s=wall_s)
+            for arrival in self._arrivals.get(stop_id, {}).values():
+                stop.take(arrival, 0)
+            stop.dirty.clear()
             stop.lines = dict(self._true_lines(stop_id, now_ms))
             self._open[stop_id] = stop
         return stop
@@ -189,11 +230,10 @@ class Hub:
     def _renew(self, stop_id: str, stop: _OpenStop, keys: Sequence[str], moment: Moment, wall_s: float) -> Frame | None:
         if len(keys) == len(stop.board.lines):
             stop.reviewed_s = wall_s
-        live = self._live(stop_id, stop.board)
         changed: list[Line] = []
         for key in keys:
             shown, memory = stop.lines[key], stop.memories[key]
-            coming = expected(live.get(key, ()), moment)
+            coming = expected(stop.live[key].values(), moment)
             if moment.heard:
                 memory.note(shown, coming, moment.now_ms)
             true = stop.board.line(key, coming, moment, memory.served_until_ms)
@@ -223,13 +263,6 @@ class Hub:
         )
         _keep(stop, frame)
         return frame
-
-    def _touch(self, arrival: Arrival, fixed: Mapping[str, int]) -> None:
-        """Note that a line changed, and the fix behind it; without one in this update, time changed the prediction."""
-        stop = self._open.get(arrival.stop_id)
-        key = stop.board.key_of(arrival) if stop else None
-        if stop is not None and key is not None:
-            stop.dirty[key] = max(stop.dirty.get(key, 0), fixed.get(arrival.vehicle_id, 0))
 
     def _place(self, vehicle: VehiclePosition) -> None:
         if self._run_of.get(vehicle.vehicle_id) != vehicle.run_key:

@@ -307,8 +307,10 @@ class Boards:
                     await socket.send_str(text)
             stopping = board.drop is Drop.STOPPING
             await socket.close(code=WSCloseCode.SERVICE_RESTART if stopping else WSCloseCode.POLICY_VIOLATION)
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             board.drop = board.drop or Drop.SLOW
+            board.transport.abort()
+        except ConnectionError:  # it went away by itself
             board.transport.abort()
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:

@@ -47,6 +47,17 @@ def test_a_change_names_the_newest_fix_behind_it_or_none_if_time_alone_led_to_it
     assert [(change.stop, change.fix_ms) for change in heard_by(hub, NOW, 1.0)] == [("S1", NOW - 2_000), ("S2", None)]
 
 
+def test_a_bus_behind_three_others_is_shown_when_one_of_them_has_gone_or_it_overtakes_them() -> None:
+    first = [bus(f"08:0{minute}", run=f"{minute}", vehicle=f"{minute}") for minute in (3, 4, 5)]
+    hub = opened("S1", arrivals=tuple(first))
+    hub.apply(update(NOW, bus("08:20", run="late", vehicle="late")))
+    assert heard_by(hub, NOW, 1.0) == []
+    hub.apply(update(NOW, withdrawn(first[0])))
+    assert [row.vehicle for row in heard_by(hub, NOW, 1.1)[0].lines[0].arrivals] == ["4", "5", "late"]
+    hub.apply(update(NOW, bus("08:30", run="later", vehicle="later"), bus("08:02", run="later", vehicle="later")))
+    assert [row.vehicle for row in heard_by(hub, NOW, 1.2)[0].lines[0].arrivals] == ["later", "4", "5"]
+
+
 def test_what_was_withdrawn_goes() -> None:
     arrival = bus("08:05")
     hub = opened("S1", arrivals=(arrival,))

@@ -1,0 +1,332 @@
+"""1,000 boards on one server: messages per second, delay from publish to received, processor and memory.
+
+    python bench/boards.py [--boards 1000] [--vehicles 1000] [--arrivals 3] [--seconds 15] [--feed FEED]
+
+The board server, tracking's place (a ``StateWriter`` on a real Valkey) and the boards are processes of their own. Every
+vehicle reports once a second, ten batches a second as tracking makes them, and each report changes the vehicle's
+position and ``--arrivals`` of its arrivals; runs and stops are those of a network, the sample city if none is named.
+The delay is from publish to the moment when a board has the message.
+
+Floor beside it, in the same run: aiohttp that sends ready texts of the same size to as many connections as often.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import psutil
+import uvloop
+from aiohttp import web
+from redis.asyncio import Redis
+from websocket_libraries import connect_all
+
+from ayaldama import demo
+from ayaldama.embedded import open_home, start_valkey
+from commons.clock import SystemClock
+from commons.metrics import Metrics
+from gtfs_data.compile import load_network
+from gtfs_data.network import Network
+from stop_display.model import Subscribe
+from stop_display.server import Boards, BoardSettings
+from transit.keys import Keys
+from transit.model import Arrival, Update, VehiclePosition
+from transit.store.redis_state import StateReader, StateWriter
+
+KEYS: Final = Keys("bench")
+BATCHES_PER_S: Final = 10
+AHEAD: Final = 12  # arrivals that a vehicle has
+WARM_UP_S: Final = 5.0
+SETTLE_S: Final = 3.0
+ROLE: Final = "bench-boards"
+
+
+class Caused(msgspec.Struct):
+    """What is read of a message."""
+
+    type: str
+    fix_ms: int | None = None
+
+
+class Vehicle:
+    """One bus on one pattern, whose arrivals move a little with each report."""
+
+    def __init__(self, network: Network, number: int, rng: random.Random, now_ms: int) -> None:
+        patterns = network.patterns
+        self.id = f"bus-{number}"
+        self.pattern = rng.randrange(len(patterns))
+        rows = list(range(int(patterns.first[self.pattern]), int(patterns.first[self.pattern + 1])))
+        begin = rng.randrange(max(len(rows) - AHEAD, 1))
+        self.rows = rows[begin : begin + AHEAD]
+        self.last = rows[-1]
+        self.run_key = f"20260302:{number}@0"
+        self.route_id = network.routes.ids[int(patterns.route[self.pattern])]
+        self.arrival_ms = [now_ms + 3_600_000 + 90_000 * place for place in range(len(self.rows))]
+        self._network = network
+        self._rng = rng
+
+    def position(self, fix_ms: int) -> VehiclePosition:
+        """Return where the bus is."""
+        return VehiclePosition(
+            vehicle_id=self.id,
+            fix_ms=fix_ms,
+            lat=44.85,
+            lon=65.5,
+            heading_deg=90.0,
+            speed_mps=8.0,
+            phase="in_service",
+            route_id=self.route_id,
+            direction_id=0,
+            trip_id="",
+            run_key=self.run_key,
+            offset_m=float(self._network.patterns.offset_m[self.rows[0]]),
+            next_stop_id="",
+            deviation_s=None,
+            pattern=self.pattern,
+        )
+
+    def arrivals(self, fix_ms: int, count: int) -> list[Arrival]:
+        """Return ``count`` of its arrivals, each expected some seconds earlier or later than before."""
+        found = []
+        patterns, stops = self._network.patterns, self._network.stops
+        for place in self._rng.sample(range(len(self.rows)), min(count, len(self.rows))):
+            row = self.rows[place]
+            self.arrival_ms[place] += self._rng.randint(-9, 9) * 1_000
+            arrival_ms, sequence = self.arrival_ms[place], int(patterns.stop_sequence[row])
+            found.append(
+                Arrival(
+                    key=f"{self.id}|{self.run_key}|{sequence}",
+                    stop_id=stops.ids[int(patterns.stop[row])],
+                    vehicle_id=self.id,
+                    route_id=self.route_id,
+                    direction_id=int(patterns.direction[self.pattern]),
+                    trip_id="",
+                    run_key=self.run_key,
+                    stop_sequence=sequence,
+                    arrival_ms=arrival_ms,
+                    arrival_p10_ms=arrival_ms - 30_000,
+                    arrival_p90_ms=arrival_ms + 60_000,
+                    state="live",
+                    fix_ms=fix_ms,
+                    scheduled_ms=arrival_ms - 20_000,
+                    headsign=patterns.headsigns[self.pattern],
+                    last_stop=row == self.last,
+                )
+            )
+        return found
+
+
+def publisher_process(redis_url: str, feed: Path, cache: Path, vehicles: int, count: int, said: Any) -> None:
+    """Publish until killed; say when the first state is there."""
+
+    async def publish() -> None:
+        network, clock, rng = load_network(feed, cache=cache), SystemClock(), random.Random(7)  # noqa: S311
+        fleet = [Vehicle(network, number, rng, clock.now_ms()) for number in range(vehicles)]
+        writer = StateWriter(Redis.from_url(redis_url), KEYS)
+        await writer.replace(update(clock.now_ms(), fleet, AHEAD))
+        said.put("ready")
+        began_s, batch = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(max(0.0, began_s + batch / BATCHES_PER_S - time.monotonic()))
+            await writer.publish(update(clock.now_ms(), fleet[batch % BATCHES_PER_S :: BATCHES_PER_S], count))
+            batch += 1
+
+    def update(now_ms: int, fleet: list[Vehicle], arrivals: int) -> Update:
+        return Update(
+            as_of_ms=now_ms,
+            vehicles=[vehicle.position(now_ms) for vehicle in fleet],
+            arrivals=[arrival for vehicle in fleet for arrival in vehicle.arrivals(now_ms, arrivals)],
+            withdrawn=[],
+        )
+
+    uvloop.run(publish())
+
+
+def server_process(redis_url: str, feed: Path, cache: Path, profile: str, said: Any) -> None:
+    """Serve boards until killed; with a file named by ``profile``, write there where its time goes."""
+    import cProfile  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    async def serve() -> None:
+        boards = Boards(
+            load_network(feed, cache=cache),
+            state=StateReader(Redis.from_url(redis_url), KEYS),
+            clock=SystemClock(),
+            metrics=Metrics(),
+            settings=BoardSettings(),
+        )
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await _served(boards.routes(), said)
+        await boards.run(stop)
+
+    if not profile:
+        uvloop.run(serve())
+        return
+    with cProfile.Profile() as profiled:
+        uvloop.run(serve())
+    profiled.dump_stats(profile)
+
+
+def floor_process(per_s: float, size: int, said: Any) -> None:
+    """Send ready texts of ``size`` bytes to all connections in turn, ``per_s`` in all, until killed."""
+    sockets: list[web.WebSocketResponse] = []
+
+    async def speak(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        await socket.receive()
+        sockets.append(socket)
+        await socket.receive()
+        return socket
+
+    async def serve() -> None:
+        await _served([web.get("/board/ws", speak)], said)
+        began_s, sent = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(1 / BATCHES_PER_S / 2)
+            due = int((time.monotonic() - began_s) * per_s)
+            text = json.dumps({"type": "change", "fix_ms": time.time_ns() // 1_000_000}).ljust(size)
+            while sent < due:
+                socket = sockets[sent % len(sockets)] if sockets else None
+                if socket is not None and not socket.closed:
+                    with contextlib.suppress(ConnectionError):  # the boards are going away
+                        await socket.send_str(text)
+                sent += 1
+
+    uvloop.run(serve())
+
+
+async def _served(routes: list[web.RouteDef], said: Any) -> None:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024).start()
+    said.put(runner.addresses[0][1])
+
+
+def boards_process(port: int, stop_ids: list[str], seconds: float, result: Any) -> None:
+    """Be the boards: say when all are connected and when counting begins, then give delays and bytes."""
+    decoder, delays, read = msgspec.json.Decoder(Caused), [], [0, 0]
+    counting = False
+
+    def heard(message: bytes) -> None:
+        if not counting:
+            return
+        caused = decoder.decode(message)
+        read[0] += 1
+        read[1] += len(message)
+        if caused.type == "change" and caused.fix_ms is not None:
+            delays.append(time.time_ns() // 1_000_000 - caused.fix_ms)
+
+    async def listen() -> None:
+        nonlocal counting
+        firsts = [msgspec.json.encode(Subscribe(stops=[stop_id])) for stop_id in stop_ids]
+        transports = await connect_all(port, firsts, heard)
+        result.put("connected")
+        await asyncio.sleep(WARM_UP_S)
+        counting = True
+        result.put("counting")
+        await asyncio.sleep(seconds)
+        counting = False
+        result.put((read, delays, sum(transport.is_closing() for transport in transports)))
+
+    uvloop.run(listen())
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of one server."""
+
+    messages_per_s: float
+    size: float
+    p50_ms: float
+    p99_ms: float
+    share: float  # of one core
+    kb_per_board: float
+    dropped: int
+
+
+def measure(server: Any, said: Any, stop_ids: list[str], seconds: float) -> Figures:
+    """Return what boards of ``stop_ids`` get from ``server``, which says its port."""
+    spawn = multiprocessing.get_context("spawn")
+    result = spawn.Queue()
+    server.start()
+    port = said.get(timeout=60)
+    time.sleep(SETTLE_S)
+    used = psutil.Process(server.pid)
+    before = used.memory_info().rss
+    boards = spawn.Process(target=boards_process, args=(port, stop_ids, seconds, result), daemon=True)
+    boards.start()
+    result.get(timeout=60), result.get(timeout=60)
+    memory, cpu = used.memory_info().rss - before, sum(used.cpu_times()[:2])
+    (count, size), delays, dropped = result.get(timeout=60 + seconds)
+    share = (sum(used.cpu_times()[:2]) - cpu) / seconds
+    boards.join()
+    server.terminate()
+    server.join(10)
+    p50_ms, p99_ms = np.percentile(delays, [50, 99])
+    return Figures(count / seconds, size / count, p50_ms, p99_ms, share, memory / 1024 / len(stop_ids), dropped)
+
+
+def main() -> int:
+    """Print the figures of our server and of the floor."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--boards", type=int, default=1_000)
+    parser.add_argument("--vehicles", type=int, default=1_000)
+    parser.add_argument("--arrivals", type=int, default=3, help="that each report of a vehicle changes")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--feed", type=Path, help="GTFS zip, else the sample city")
+    parser.add_argument("--profile", default="", help="file to write a cProfile of the server to (slows it down)")
+    options = parser.parse_args()
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix=ROLE) as folder:
+        feed, cache = options.feed or demo.build_sample_feed(Path(folder)), Path(folder) / "cache"
+        network = load_network(feed, cache=cache)
+        stops = [stop for stop, rows in zip(network.stops.ids, network.rows_of_stop, strict=True) if len(rows)]
+        stop_ids = [stops[number % len(stops)] for number in range(options.boards)]
+        valkey = start_valkey(open_home(Path(folder)))
+        try:
+            said = spawn.Queue()
+            publisher = spawn.Process(
+                target=publisher_process,
+                args=(valkey.url, feed, cache, options.vehicles, options.arrivals, said),
+                daemon=True,
+            )
+            publisher.start()
+            said.get(timeout=60)
+            server = spawn.Process(
+                target=server_process, args=(valkey.url, feed, cache, options.profile, said), daemon=True
+            )
+            ours = measure(server, said, stop_ids, options.seconds)
+            publisher.kill()
+            floor = spawn.Process(target=floor_process, args=(ours.messages_per_s, round(ours.size), said), daemon=True)
+            least = measure(floor, said, stop_ids, options.seconds)
+        finally:
+            valkey.stop()
+    print(
+        f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, one report a second each,"
+    )
+    print(f"{options.arrivals} arrivals changed by each report; messages of {ours.size:.0f} bytes on average")
+    print(f"  {'':<8}{'messages/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'core':>8}{'kB/board':>10}{'dropped':>9}")
+    for name, one in (("boards", ours), ("floor", least)):
+        print(
+            f"  {name:<8}{one.messages_per_s:>12,.0f}{one.p50_ms:>9.0f}{one.p99_ms:>9.0f}"
+            f"{one.share:>8.0%}{one.kb_per_board:>10.1f}{one.dropped:>9}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
