@@ -36,6 +36,7 @@ TELEPHONES: Final = 3  # every third bus has a telephone instead of a tracker
 WATCHED: Final = 24  # boards
 FIGURES_S: Final = 2.0
 RATE_S: Final = 10.0
+HELD_UP_MAX: Final = 5_000  # seconds remembered in which a fix was held up
 
 _log = get_logger(__name__)
 
@@ -149,6 +150,7 @@ class _City:
         self._ids = vehicle_ids(settings.buses)[:-1]
         self._to_degrees = pyproj.Transformer.from_crs(network.epsg, 4326, always_xy=True)
         self._held: dict[int, Fix] = {}  # fixes that come one packet late
+        self._held_up: dict[int, None] = {}  # seconds in which some fix was made that we sent late on purpose
         self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
         self._scoring = Scoring()
         self._shown: dict[str, dict[str, Line]] = {}  # stop id → line key → line
@@ -235,6 +237,8 @@ class _City:
                 route=route,
                 direction=direction,
             )
+            if fixes.late[i] or self._trackers.offline_until_ms[bus] > self._motion.now_ms:
+                self._remember_held_up(fix.fix_ms)
             unit, held = self.units[bus], self._held.pop(bus, None)
             if fixes.late[i] and held is None:
                 self._held[bus] = fix
@@ -244,6 +248,11 @@ class _City:
                 unit.offer(fix)
             if held is not None:
                 unit.offer(held)
+
+    def _remember_held_up(self, fix_ms: int) -> None:
+        self._held_up[fix_ms] = None
+        if len(self._held_up) > HELD_UP_MAX:
+            del self._held_up[next(iter(self._held_up))]
 
     async def watch(self, stop_id: str) -> None:
         """Be the board of a stop."""
@@ -256,7 +265,8 @@ class _City:
                 self._shown[stop_id] = {line.key: line for line in message.board.lines}
             elif isinstance(message, Change):
                 self._shown[stop_id].update({line.key: line for line in message.lines})
-                if message.fix_ms is not None:
+                # What a simulated network held up tells nothing of the system; a server that is away does.
+                if message.fix_ms is not None and message.fix_ms not in self._held_up:
                     self._scoring.received((now_ms - message.fix_ms) / self._clock.rate)
                 client.ack(message.sequence, now_ms)
 
