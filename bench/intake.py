@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from ayaldama.embedded import open_home, start_valkey
 from commons.clock import SystemClock
+from commons.logs import configure_logs
 from commons.metrics import Metrics
 from transit.codec import encode_reports
 from transit.intake.devices import DeviceRow, Devices, new_key, with_key
@@ -41,6 +42,7 @@ QUERY = "lat=44.8488&lon=65.4823&timestamp=1789970730&speed=15&bearing=90"
 
 def intake_process(redis_url: str, trackers: int, key: str, ports: "multiprocessing.Queue[Any]") -> None:
     """Serve until killed."""
+    configure_logs("bench", level="WARNING")
 
     async def serve() -> None:
         rows = [DeviceRow(device_id=f"{number}", vehicle_id=f"bus-{number}") for number in range(trackers)]
@@ -170,6 +172,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of the six measurements")
     parser.add_argument("--trackers", type=int, default=400)
     options = parser.parse_args()
+    configure_logs("bench", level="WARNING")
     seconds, trackers, key = options.seconds, options.trackers, new_key()
     figures: dict[str, Figure] = {}
 
