@@ -89,18 +89,28 @@ def _candidates(line: Floats, along: Floats, stops: Floats) -> tuple[list[Floats
     A foot inside a segment is a minimum whatever the neighbours say: after a turn on the spot two neighbours pass the
     stop on one street, and both passes count.
     """
-    start, step = line[:-1], np.diff(line, axis=0)
-    length2 = np.maximum((step**2).sum(axis=1), 1e-9)
+    x, y = np.ascontiguousarray(line[:-1, 0]), np.ascontiguousarray(line[:-1, 1])
+    step_x, step_y = np.diff(line[:, 0]), np.diff(line[:, 1])
+    length2 = np.maximum(step_x**2 + step_y**2, 1e-9)
+    along, length = along[:-1], np.sqrt(length2)
     gaps, offsets = [], []
-    for stop in stops:
-        share = np.clip(((stop - start) * step).sum(axis=1) / length2, 0.0, 1.0)
-        gap = np.hypot(*(start + share[:, None] * step - stop).T)
-        offset = along[:-1] + share * np.sqrt(length2)
-        before, after = np.append(np.inf, gap[:-1]), np.append(gap[1:], np.inf)
-        lowest = np.flatnonzero(((share > 0) & (share < 1)) | ((gap <= before) & (gap <= after)))
+    for stop_x, stop_y in stops.tolist():
+        east, north = stop_x - x, stop_y - y
+        foot = (east * step_x + north * step_y) / length2
+        share = np.minimum(np.maximum(foot, 0.0), 1.0)
+        gap = np.hypot(share * step_x - east, share * step_y - north)
+        offset = along + share * length
+        falls = np.ones(len(gap) + 1, dtype=np.bool_)  # whether the distance does not rise into segment i
+        rises = np.ones(len(gap) + 1, dtype=np.bool_)
+        np.less_equal(gap[1:], gap[:-1], out=falls[1:-1])
+        np.less_equal(gap[:-1], gap[1:], out=rises[1:-1])
+        lowest = np.flatnonzero(((foot > 0.0) & (foot < 1.0)) | (falls[:-1] & rises[1:]))
         lowest = lowest[gap[lowest] <= max(NEAR_M, float(gap.min()) + 1.0)]
-        # neighbouring segments meet in one vertex: one pass, not two
-        lowest = lowest[np.append(True, np.diff(offset[lowest]) > 5.0)]
+        apart = np.diff(offset[lowest]) > 5.0
+        if not apart.all():  # neighbouring segments meet in one vertex: one pass, the nearest, not two
+            passing = np.concatenate([[0], np.cumsum(apart)])
+            nearest = np.lexsort((gap[lowest], passing))
+            lowest = lowest[nearest[np.diff(passing, prepend=-1) > 0]]
         lowest = np.sort(lowest[np.argsort(gap[lowest], kind="stable")[:CANDIDATES_MAX]])
         gaps.append(gap[lowest])
         offsets.append(offset[lowest])

@@ -64,6 +64,11 @@ def test_a_stop_nearer_to_the_way_back_is_still_served_on_the_way_out() -> None:
     assert offsets(there_and_back, stops) == [0, 500, 1500, 2005, 2510, 3510, 4010]
 
 
+def test_of_passes_within_a_few_metres_the_nearest_counts() -> None:
+    placed = place(np.array([[0.0, 0], [1000, 0], [1000, 4], [2000, 4]]), np.array([[0.0, 0], [1001, 3.9], [2000, 4]]))
+    assert placed.gap_m[1] == pytest.approx(0.1, abs=0.01)
+
+
 def test_a_turn_on_the_spot_makes_two_passes_of_one_street() -> None:
     assert offsets([(0, 0), (700, 0), (1400, 0), (700, 0)], [(708, 1), (1383, 1), (742, 1)])[::2] == [708, 2058]
 
