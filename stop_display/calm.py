@@ -70,7 +70,7 @@ def _held(before: BoardArrival | None, now: BoardArrival, now_ms: int) -> BoardA
         return now
     if minutes(now.arrival_ms, now_ms) - minutes(before.arrival_ms, now_ms) != 1:
         return now
-    return msgspec.structs.replace(now, arrival_ms=before.arrival_ms)
+    return msgspec.structs.replace(now, arrival_ms=before.arrival_ms, p10_ms=before.p10_ms, p90_ms=before.p90_ms)
 
 
 def _steady(arrivals: list[BoardArrival], order: Sequence[str]) -> list[BoardArrival]:

@@ -22,9 +22,11 @@ from stop_display.plan import Plan
 from stop_display.search import name_of
 from transit.model import Arrival, Update, VehiclePosition
 
-REVIEW_S: Final = 4.0  # of wall time: how late a line may notice that time alone changed it
+REVIEW_S: Final = 3.0  # of wall time: how late a line may notice that time alone changed it, and a little more:
+REVIEWS_PART: Final = 10  # at most one in so many stops is reviewed at a time, so that changes do not wait for all
+REVIEWS_MIN: Final = 8
 LINGER_S: Final = 120.0  # of wall time: how long a stop that nobody looks at stays open
-HISTORY_MAX: Final = 600  # frames kept for boards that come back, per stop
+HISTORY_MAX: Final = 60  # frames kept for boards that come back, per stop: after more, a snapshot is less to send
 HISTORY_S: Final = 120.0
 
 _encoder: Final = msgspec.json.Encoder()
@@ -155,11 +157,13 @@ class Hub:
         if moment.heard != self._heard:
             self._heard = moment.heard
             self._review_all()
+        reviews = max(REVIEWS_MIN, len(self._open) // REVIEWS_PART)
         for stop_id, stop in list(self._open.items()):
             if stop.boards == 0 and wall_s - stop.left_s > LINGER_S:
                 del self._open[stop_id]
                 continue
-            due = wall_s - stop.reviewed_s >= REVIEW_S
+            due = wall_s - stop.reviewed_s >= REVIEW_S and (reviews > 0 or stop.reviewed_s == -math.inf)
+            reviews -= due
             if due or stop.dirty:
                 frame = self._renew(stop_id, stop, list(stop.board.lines) if due else list(stop.dirty), moment, wall_s)
                 if frame is not None:

@@ -34,6 +34,7 @@ from transit.store.redis_state import FeedGapError, StateSnapshot
 
 GATHER_S: Final = 0.05  # changes that come so close together are one message
 LOOK_S: Final = 0.25
+FRAMES_AT_ONCE: Final = 16
 HEARTBEAT_S: Final = 10.0
 STALE_AFTER_S: Final = 60.0
 DROP_AFTER_S: Final = 90.0
@@ -155,8 +156,10 @@ class Boards:
                 pass  # time alone changes boards, too
             self._changed.clear()
             try:
-                for frame in self._hub.frames(self._clock.now_ms(), monotonic_s()):
+                for made, frame in enumerate(self._hub.frames(self._clock.now_ms(), monotonic_s()), start=1):
                     self._send_frame(frame)
+                    if made % FRAMES_AT_ONCE == 0:
+                        await asyncio.sleep(0)  # the first need not wait for the last
             except Exception as error:  # noqa: BLE001 - one bad line must not stop all boards
                 self._metrics.count("role_errors_total", role="boards", where="tell")
                 _log.exception("a board could not be made", error=str(error))

@@ -1,5 +1,6 @@
 """A board that jumps about is not believed."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,15 @@ def test_what_is_shown_first_is_the_truth() -> None:
 
 def test_a_countdown_does_not_go_up_by_one_minute() -> None:
     assert calm(line(("A", 170)), line(("A", 185)), NOW) == line(("A", 170))
+
+
+def test_a_held_countdown_keeps_its_span() -> None:
+    shown, true = line(("A", 170)), line(("A", 185))
+    for one, in_ms in ((shown, 170_000), (true, 185_000)):
+        one.arrivals[0] = msgspec.structs.replace(
+            one.arrivals[0], p10_ms=NOW + in_ms - 9_000, p90_ms=NOW + in_ms + 9_000
+        )
+    assert calm(shown, true, NOW) == shown
 
 
 def test_a_bus_that_is_two_minutes_later_is_said_to_be() -> None:
