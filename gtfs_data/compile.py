@@ -77,13 +77,13 @@ def compile_feed(path: Path, *, on: dt.date | None = None) -> Compiled:
 def _compile(tables: Tables, notices: Notices) -> Network | None:
     stops, trips = tables.get("stops"), tables.get("trips")
     lat, lon = fields.numbers(stops, "stop_lat").values, fields.numbers(stops, "stop_lon").values
-    placed = (np.abs(lat) <= 90) & (np.abs(lon) <= 180)
+    placed = (np.abs(lat) <= 90) & (np.abs(lon) <= 180) & _named(stops, "stop_id")
     services = _services(tables, notices)
-    route = fields.find(fields.texts(tables.get("routes"), "route_id"), fields.column(trips, "route_id"))
+    kept_routes = np.flatnonzero(_named(tables.get("routes"), "route_id"))
+    routes = tables.get("routes").iloc[kept_routes]
+    route = fields.find(fields.texts(routes, "route_id"), fields.column(trips, "route_id"))
     service = fields.find(list(services.ids), fields.column(trips, "service_id"))
-    trip_id = fields.column(trips, "trip_id")
-    named = ((trip_id != "") & ~trip_id.duplicated()).to_numpy(dtype=np.bool_)
-    rows = trip_rows(tables, placed, (route >= 0) & (service >= 0) & named, notices)
+    rows = trip_rows(tables, placed, (route >= 0) & (service >= 0) & _named(trips, "trip_id"), notices)
     if not len(rows.trip_row):
         rule = "not one trip has a route, a service and two stops with times"
         notices.add([Notice(severity=Severity.ERROR, code=Code.NO_USABLE_TRIPS, file="trips.txt", rule=rule)])
@@ -120,12 +120,18 @@ def _compile(tables: Tables, notices: Notices) -> Network | None:
         language=language,
         epsg=epsg,
         stops=stop_table,
-        routes=_routes(tables, translations),
+        routes=_routes(routes, translations),
         patterns=_patterns(tables, rows, model, pattern, route, direction, lines, new_stop, stop_table, translations),
         trips=_trips(tables, rows, pattern, trip_service, ids, arrival_s, departure_s, given, frequencies),
         frequencies=frequencies,
         services=services,
     )
+
+
+def _named(table: pd.DataFrame, key: str) -> npt.NDArray[np.bool_]:
+    """Return which rows have an id that no row before them has."""
+    ids = fields.column(table, key)
+    return np.asarray(((ids != "") & ~ids.duplicated()).to_numpy(dtype=np.bool_))
 
 
 def _kept_stops(stops: pd.DataFrame, rows: TripRows, placed: npt.NDArray[np.bool_]) -> tuple[Index, Index]:
@@ -162,8 +168,7 @@ def _stops(
     )
 
 
-def _routes(tables: Tables, translations: Translations) -> Routes:
-    table = tables.get("routes")
+def _routes(table: pd.DataFrame, translations: Translations) -> Routes:
     ids, long = fields.texts(table, "route_id"), fields.texts(table, "route_long_name")
     short = fields.texts(table, "route_short_name")
     return Routes(

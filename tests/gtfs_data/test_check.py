@@ -139,6 +139,39 @@ R1        daily       T1
     assert made.network.trips.ids == ("T1",)
 
 
+def test_of_stops_and_routes_with_one_id_the_first_stands_and_those_without_are_none(tmp_path: Path) -> None:
+    made = compiled(
+        tmp_path,
+        """
+stops
+stop_id  stop_name  x     y
+S0       Depot      0     0
+S0       Other      9000  9000
+-        Nameless   100   0
+S1       Bazaar     1000  0
+S2       School     2000  0
+S3       Station    3000  0
+
+routes
+route_id  route_short_name  route_type
+R1        1                 3
+R1        2                 3
+-         3                 3
+""",
+    )
+    assert notices_of(made.report, "duplicate_key") == [
+        ("stops.txt", 3, "stop_id", "S0"),
+        ("routes.txt", 3, "route_id", "R1"),
+    ]
+    assert notices_of(made.report, "missing_required_value") == [
+        ("stops.txt", 4, "stop_id", ""),
+        ("routes.txt", 4, "route_id", ""),
+    ]
+    assert made.network is not None
+    assert made.network.stops.names == ("Depot", "Bazaar", "School", "Station")
+    assert made.network.routes.short_names == ("1",)
+
+
 @pytest.mark.parametrize("name", ["agency", "stops", "routes", "trips", "stop_times", "calendar"])
 def test_a_missing_file_refuses_the_feed(tmp_path: Path, name: str) -> None:
     made = compiled(tmp_path, without=(name,))
