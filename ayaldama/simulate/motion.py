@@ -33,6 +33,7 @@ ARRIVALS_PER_S: Final = 1 / 320  # passengers at an average stop, per second sin
 GAP_MAX_S: Final = 1_800.0
 DWELL_MAX_S: Final = 110.0
 FLOW_EVERY_MS: Final = 5_000  # traffic is looked up anew; a bus drives some 40 m meanwhile
+UNLOADING_S: Final = (15.0, 45.0)  # at the last stop everybody gets off
 PASSED_BY: Final = 0.35  # chance that nobody wants to get off where nobody waits
 TURN_S: Final = 60.0  # the least time at a terminal
 SHOW_BEFORE_S: Final = 600.0  # how long before its first run, or the first after a rest, a bus comes out
@@ -228,6 +229,9 @@ class Motion:
         boarding = self._rng.poisson(gap_s * self._demand[self._stop_of_row[row]])
         pass_by = (boarding == 0) & (self._rng.random(len(bus)) < PASSED_BY)
         dwell_s = np.minimum(DOORS_S + BOARDING_S * boarding + self._rng.exponential(3.0, len(bus)), DWELL_MAX_S)
+        ends = self._ends(bus)
+        dwell_s[ends] = self._rng.uniform(*UNLOADING_S, int(ends.sum()))
+        pass_by &= ~ends
         dwell_s[pass_by] = 0.0
         self.state[bus] = DWELLING
         self.speed[bus] = np.where(pass_by, self.speed[bus], 0.0)
@@ -238,12 +242,16 @@ class Motion:
         row = self._next[bus]
         self._served_ms[row] = self.now_ms
         left = Passages(bus, row, self.run[bus].copy(), self._arrived_ms[bus].copy(), np.full(len(bus), self.now_ms))
-        ended = row + 1 == self._row_first[self._pattern[self.run[bus]] + 1]
+        ended = self._ends(bus)
         going = bus[~ended]
         self.state[going] = DRIVING
         self._next[going] += 1
         self._end_run(bus[ended])
         return left
+
+    def _ends(self, bus: Index) -> npt.NDArray[np.bool_]:
+        """Say which buses have the last stop of their run ahead."""
+        return np.asarray(self._next[bus] + 1 == self._row_first[self._pattern[self.run[bus]] + 1])
 
     def _end_run(self, bus: Index) -> None:
         """Let buses wait for their next run, rest until then, or go home."""

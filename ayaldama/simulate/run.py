@@ -30,12 +30,14 @@ from gtfs_data.network import Network
 from stop_display.client import BoardClient
 from stop_display.model import Change, Line, Snapshot
 from transit.keys import Keys
+from transit.tracking.parameters import Parameters
 
 GUEST: Final = "guest"  # a device whose key is shown to everybody who opens the demo
 TELEPHONES: Final = 3  # every third bus has a telephone instead of a tracker
 WATCHED: Final = 24  # boards
 FIGURES_S: Final = 2.0
 RATE_S: Final = 10.0
+SILENT_MS: Final = round(1_000 * Parameters().stale_s)
 HELD_UP_MAX: Final = 5_000  # seconds remembered in which a fix was held up
 
 _log = get_logger(__name__)
@@ -265,10 +267,17 @@ class _City:
                 self._shown[stop_id] = {line.key: line for line in message.board.lines}
             elif isinstance(message, Change):
                 self._shown[stop_id].update({line.key: line for line in message.lines})
-                # What a simulated network held up tells nothing of the system; a server that is away does.
-                if message.fix_ms is not None and message.fix_ms not in self._held_up:
+                if message.fix_ms is not None and self._tells_delay(message.fix_ms, now_ms):
                     self._scoring.received((now_ms - message.fix_ms) / self._clock.rate)
                 client.ack(message.sequence, now_ms)
+
+    def _tells_delay(self, fix_ms: int, now_ms: int) -> bool:
+        """Say whether a change tells how long the system took.
+
+        It does not when the simulated mobile network held up a fix of that second, nor when the fix is so old that its
+        bus was taken off the board for silence; a server that is away counts.
+        """
+        return fix_ms not in self._held_up and now_ms - fix_ms < SILENT_MS
 
     def _sample(self, now_ms: int) -> None:
         """Note what all watched boards show now."""
