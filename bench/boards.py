@@ -8,6 +8,14 @@ position and ``--arrivals`` of its arrivals; runs and stops are those of a netwo
 The delay is from publish to the moment when a board has the message.
 
 Floor beside it, in the same run: aiohttp that sends ready texts of the same size to as many connections as often.
+
+23 November 2026, two cores shared with other work (load 4), the sample city, defaults, 10 s:
+
+              messages/s   p50 ms   p99 ms    core  kB/board
+    boards         1,832       48      223     30%      41.2
+    floor          1,834        2        7      3%      12.6
+
+Changes are gathered for 50 ms on purpose. The memory of boards includes that of their 357 open stops.
 """
 
 import argparse

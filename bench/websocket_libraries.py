@@ -7,6 +7,13 @@ start of each message. First every connection is sent messages as fast as it tak
 delay from send to received is counted. Both servers run without compression, on uvloop, as ours does.
 
 Floor beside them: the same frames written to plain asyncio streams, without any library.
+
+23 November 2026, two cores, one of them for the listeners, 3 s each:
+
+                messages/s    p50 ms    p99 ms   kB/connection
+    streams         42,667      16.8      53.6             5.3
+    aiohttp         39,000      19.6      68.6            13.4
+    websockets      21,667      28.6     115.2            14.3
 """
 
 import argparse
