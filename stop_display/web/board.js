@@ -68,6 +68,7 @@ class BoardPage {
     const title = stop.known ? words.say("title", { stop: words.name(stop.name) }) : "Ayaldama";
     if (document.title !== title) document.title = title;
     const time = clock.known ? clock.time(clock.now()) : "";
+    mark(element("clock"), "data-known", time ? "yes" : "no");
     write(this.clockParts[0], time.slice(0, 2));
     write(this.clockParts[1], time.slice(3));
     const lines = teller.inOrder(Array.from(stop.lines.values()));
