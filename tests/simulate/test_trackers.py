@@ -9,18 +9,18 @@ from ayaldama.simulate import trackers as parameters
 from ayaldama.simulate.trackers import CLOCK_ERRORS_MS, INTERVALS_S, Fixes, Units
 from tests.notation.town import CENTRE, at
 
-COUNT = 60
+COUNT = 150
 STANDING = np.tile(np.array(CENTRE), (COUNT, 1))
 EVERYONE = np.arange(COUNT)
-HOUR = 3_600
+LONG = 1_500  # seconds
 
 
 @functools.cache
-def an_hour(seed: int = 1, speed_mps: float = 8.0) -> tuple[Units, list[Fixes]]:
+def a_while(seed: int = 1, speed_mps: float = 8.0) -> tuple[Units, list[Fixes]]:
     units = Units(COUNT, np.random.default_rng(seed))
     speed, heading = np.full(COUNT, speed_mps), np.full(COUNT, 90.0)
     return units, [
-        units.take(EVERYONE, STANDING, speed, heading, at("09:00") + 1_000 * second) for second in range(HOUR)
+        units.take(EVERYONE, STANDING, speed, heading, at("09:00") + 1_000 * second) for second in range(LONG)
     ]
 
 
@@ -29,25 +29,29 @@ def errors_m(fixes: list[Fixes]) -> np.ndarray:
 
 
 def test_each_unit_keeps_to_its_interval() -> None:
-    _, fixes = an_hour()
-    for unit in range(COUNT):
+    _, fixes = a_while()
+    for unit in range(0, COUNT, 3):
         seconds = [second for second, one in enumerate(fixes) if unit in one.bus]
         assert len(set(np.diff(seconds).tolist())) == 1
         assert int(np.diff(seconds)[0]) in INTERVALS_S
 
 
 def test_most_fixes_are_5_to_15_m_off_and_few_are_far_away() -> None:
-    error_m = errors_m(an_hour()[1])
+    error_m = errors_m(a_while()[1])
     assert 3.0 < np.median(error_m) < 12.0
     assert np.quantile(error_m, 0.95) < 30.0
     assert 0.0 < np.mean(error_m > 100.0) < 0.005
 
 
 def test_errors_drift_and_do_not_dance() -> None:
-    _, fixes = an_hour()
-    east_m = np.array([float(one.xy[one.bus == 7][0, 0]) - CENTRE[0] for one in fixes if 7 in one.bus])
-    drift = east_m[np.abs(east_m) < 50.0]
-    assert np.corrcoef(drift[:-1], drift[1:])[0, 1] > 0.4
+    """The error of a fix tells much of the next one's: averaged over all units, outliers aside."""
+    _, fixes = a_while()
+    found = []
+    for unit in range(0, COUNT, 3):
+        east_m = np.array([float(one.xy[one.bus == unit][0, 0]) - CENTRE[0] for one in fixes if unit in one.bus])
+        drift = east_m[np.abs(east_m) < 50.0]
+        found.append(np.corrcoef(drift[:-1], drift[1:])[0, 1])
+    assert 0.3 < np.mean(found) < 0.9
 
 
 def test_a_frozen_unit_repeats_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,35 +74,35 @@ def test_a_frozen_unit_repeats_its_place(monkeypatch: pytest.MonkeyPatch) -> Non
     [("repeated", 0.5 / 300, 2 / 300), ("late", 0.5 / 400, 2 / 400)],
 )
 def test_faults_come_as_often_as_documented(field: str, least: float, most: float) -> None:
-    fixes = [one for seed in (1, 2) for one in an_hour(seed)[1]]
+    fixes = [one for seed in (1, 2) for one in a_while(seed)[1]]
     share = np.mean(np.concatenate([getattr(one, field) for one in fixes]))
     assert least < share < most
 
 
 def test_a_wrong_clock_is_rare_and_wrong_as_real_ones_are() -> None:
     told = np.concatenate(
-        [one.fix_ms - (at("09:00") + 1_000 * second) for seed in (1, 2) for second, one in enumerate(an_hour(seed)[1])]
+        [one.fix_ms - (at("09:00") + 1_000 * second) for seed in (1, 2) for second, one in enumerate(a_while(seed)[1])]
     )
     assert set(told.tolist()) <= {0, *CLOCK_ERRORS_MS}
     assert 0 < np.count_nonzero(told) < 0.001 * len(told)
 
 
 def test_the_network_is_lost_at_times_and_comes_back() -> None:
-    units, _ = an_hour()
+    units, _ = a_while()
     lost = units.offline_until_ms > 0
     assert 0 < lost.sum() < COUNT
     assert (units.offline_until_ms <= at("10:00") + 150_000).all()
 
 
 def test_speed_and_heading_are_noisy_but_right_and_heading_is_nothing_when_standing() -> None:
-    _, moving = an_hour()
+    _, moving = a_while()
     assert np.mean(np.concatenate([one.speed_mps for one in moving])) == pytest.approx(8.0, abs=0.1)
     assert np.median(np.concatenate([one.heading_deg for one in moving])) == pytest.approx(90.0, abs=1.0)
-    _, standing = an_hour(speed_mps=0.0)
+    _, standing = a_while(speed_mps=0.0)
     assert np.std(np.concatenate([one.heading_deg for one in standing])) > 90.0
     assert min(float(one.speed_mps.min(initial=0.0)) for one in standing) >= 0.0
 
 
 def test_the_same_seed_reports_the_same() -> None:
-    first, again = an_hour()[1], an_hour.__wrapped__()[1]
+    first, again = a_while()[1], a_while.__wrapped__()[1]
     assert all(np.array_equal(a.xy, b.xy) and np.array_equal(a.bus, b.bus) for a, b in zip(first, again, strict=True))
