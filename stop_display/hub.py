@@ -102,6 +102,7 @@ class Hub:
         self._arrivals: dict[str, dict[str, Arrival]] = {}  # stop id → key → arrival
         self._run_of: dict[str, str] = {}  # vehicle id → run key
         self._on_run: dict[str, VehiclePosition] = {}  # run key → vehicle
+        self._fix_of: dict[str, int] = {}  # vehicle id → time of its last fix
         self._open: dict[str, _OpenStop] = {}
         self._heard = False
 
@@ -117,6 +118,7 @@ class Hub:
             stop.line_of.clear()
         self._run_of.clear()
         self._on_run.clear()
+        self._fix_of.clear()
         update = Update(as_of_ms=as_of_ms or 0, vehicles=list(vehicles), arrivals=list(arrivals), withdrawn=[])
         self.apply(update)
         self.as_of_ms = as_of_ms
@@ -126,9 +128,10 @@ class Hub:
         """Take one entry of the change feed."""
         for vehicle_id in update.gone:
             self._leave_run(vehicle_id)
+            self._fix_of.pop(vehicle_id, None)
+        fixed = self._new_fixes(update.vehicles)
         for vehicle in update.vehicles:
             self._place(vehicle)
-        fixed = {vehicle.vehicle_id: vehicle.fix_ms for vehicle in update.vehicles}
         for key in update.withdrawn:
             gone = self._arrivals.get(key.stop_id, {}).pop(key.key, None)
             stop = self._open.get(key.stop_id)
@@ -267,6 +270,16 @@ class Hub:
         )
         _keep(stop, frame)
         return frame
+
+    def _new_fixes(self, vehicles: Iterable[VehiclePosition]) -> Mapping[str, int]:
+        """Return the fixes that came with an update; a vehicle that falls silent changes without one."""
+        fixed = {
+            vehicle.vehicle_id: vehicle.fix_ms
+            for vehicle in vehicles
+            if vehicle.fix_ms > self._fix_of.get(vehicle.vehicle_id, 0)
+        }
+        self._fix_of.update(fixed)
+        return fixed
 
     def _place(self, vehicle: VehiclePosition) -> None:
         if self._run_of.get(vehicle.vehicle_id) != vehicle.run_key:

@@ -18,6 +18,7 @@ from transit.model import UNKNOWN_DIRECTION, PositionBatch
 
 NEEDED: Final = ("event_timestamp", "vehicle_id", "latitude", "longitude")
 WORDS: Final = ("route_id", "trip_id_performed", "direction_id", "block_id")
+EMPTY_MAX_MS: Final = 3_600_000
 NUMBERS: Final = ("heading", "speed")
 
 
@@ -71,9 +72,10 @@ class Recording:
         return Recording(self.between(first, len(self.batch)))
 
     def steps(self, every_ms: int) -> Iterator[tuple[int, PositionBatch]]:
-        """Yield ``(until_ms, reports)`` for each ``every_ms`` of recorded time, empty stretches included.
+        """Yield ``(until_ms, reports)`` for each ``every_ms`` of recorded time, empty stretches up to an hour included.
 
-        A step holds the reports up to and including ``until_ms``, a multiple of ``every_ms``.
+        A step holds the reports up to and including ``until_ms``, a multiple of ``every_ms``. A longer stretch
+        without any report is left out: a night, or the years to a report whose clock was wrong.
         """
         fix_ms = self.batch.fix_ms
         until_ms = -(-self.first_ms // every_ms) * every_ms
@@ -82,6 +84,8 @@ class Recording:
             end = int(np.searchsorted(fix_ms, until_ms, side="right"))
             yield until_ms, self.between(start, end)
             start, until_ms = end, until_ms + every_ms
+            if start < len(fix_ms) and int(fix_ms[start]) - until_ms > EMPTY_MAX_MS:
+                until_ms = -(-int(fix_ms[start]) // every_ms) * every_ms
 
 
 def read_recording(path: Path) -> Recording:

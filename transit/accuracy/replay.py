@@ -82,7 +82,7 @@ def replay(
         for reason, count in changes.rejected.items():
             rejected[reason] = rejected.get(reason, 0) + count
         if until_ms >= next_ms:
-            next_ms += 1000 * every_s
+            next_ms = (until_ms // (1000 * every_s) + 1) * 1000 * every_s
             table, vehicles = prediction_table(network, tracker, until_ms)
             predicted.update(vehicles)
             written += table.num_rows

@@ -61,8 +61,11 @@ def sow(fleet: Fleet, geometry: Geometry, lines: Lines, network: Network, step: 
     candidates = _candidates(fleet, geometry, lines, network, row, place, parameters)
     course = (step.course_x[who][candidates.point], step.course_y[who][candidates.point])
     along = geometry.along(candidates.pattern, candidates.offset_m, course)
+    first_m = geometry.offset_m[geometry.first[candidates.pattern]]
     last_m = geometry.offset_m[geometry.first[candidates.pattern + 1] - 1]
-    useful = (last_m - candidates.offset_m > 2.5 * parameters.finished_m) & ~(along < -0.3)
+    told = fleet.hint_direction[row[candidates.point]] >= 0
+    turning = told & (candidates.offset_m <= first_m + parameters.departed_m)  # it came the other way and turns here
+    useful = (last_m - candidates.offset_m > 2.5 * parameters.finished_m) & (turning | ~(along < -0.3))
     _plant(fleet, lines, row, candidates, useful)
 
 

@@ -60,6 +60,8 @@ class Duty:
         for i in np.flatnonzero(changed).tolist():
             row = int(vehicle[i])
             if not self._agrees(fleet, row):
+                if self._at_the_end(fleet, row):
+                    fleet.phase[row] = LAYOVER  # the driver was quicker than the last metres
                 forget(fleet, vehicle[i : i + 1])
 
     def begin(self, fleet: Fleet, vehicle: Index, slot: Index) -> None:
@@ -117,6 +119,14 @@ class Duty:
             return True
         direction = int(fleet.hint_direction[row])
         return int(self._lines.route[pattern]) == route and direction in (-1, int(self._lines.direction[pattern]))
+
+    def _at_the_end(self, fleet: Fleet, row: int) -> bool:
+        """Return whether a vehicle on a run is so near the last stop that it may already be told its next run."""
+        if fleet.slot[row] < 0 or not fleet.departed[row]:
+            return False
+        last = int(self._geometry.first[int(fleet.pattern[row]) + 1]) - 1
+        remaining_m = float(self._geometry.offset_m[last]) - float(fleet.offset_m[row])
+        return remaining_m <= self._parameters.terminal_m
 
     def _trip_of_block(self, fleet: Fleet, row: int, block: int, now_ms: int) -> int:
         """Return the trip of ``block`` that the vehicle is on or does next, -1 when its day is over."""

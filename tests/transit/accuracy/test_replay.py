@@ -119,6 +119,14 @@ def test_a_recording_can_be_taken_from_a_moment_on(network: Network, tmp_path: P
         day.since(at("23:00"))
 
 
+def test_a_report_with_a_clock_of_another_decade_costs_one_step(network: Network, tmp_path: Path) -> None:
+    day = drive("a", EAST, at("08:00"), trip="t1")
+    old = drive("b", EAST, at("08:00") - 1_024 * 7 * 86_400_000, until_m=10)
+    recording = read_recording(written([*old, *day], tmp_path / "day.csv"))
+    assert len(list(recording.steps(60_000))) < 20
+    assert replay(network, recording).vehicles_predicted == 1
+
+
 def test_other_endings_than_csv_and_parquet_are_refused() -> None:
     with pytest.raises(ValueError, match=r"out\.xlsx: predictions are written as"):
         PredictionsFile(Path("out.xlsx"))

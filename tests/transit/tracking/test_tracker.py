@@ -159,6 +159,15 @@ def test_off_the_line_predictions_are_withdrawn_and_come_back_with_the_bus() -> 
     assert [a.stop_id for a in seen.ahead()] == ["S6", "S7", "S8"]
 
 
+def test_a_bus_that_is_told_its_next_run_before_the_last_metres_waits_and_is_not_off_route() -> None:
+    seen = watch(street()).each(drive("bus", EAST, at("08:00"), until_m=3_900, route="1", direction=0))
+    last_ms = at("08:00") + 490_000
+    for step in range(6):
+        seen.feed([fix("bus", (3_930.0, -25.0), last_ms + 10_000 * step, route="1", direction=1)])
+        assert seen.phase() == Phase.LAYOVER
+    assert [a.stop_id for a in seen.ahead()][:2] == ["S8", "S7"]
+
+
 def test_a_silent_bus_does_not_look_like_a_coming_bus() -> None:
     reports = drive("bus", EAST, at("08:00"), until_m=1500, trip="t1")
     seen = watch(street()).each(reports)
