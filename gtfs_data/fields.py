@@ -77,11 +77,14 @@ def numbers(table: pd.DataFrame, name: str) -> Parsed:
 def find(ids: list[str], wanted: "pd.Series[str]") -> npt.NDArray[np.int64]:
     """Return the place of each wanted id in ``ids`` (the first, if there are several), -1 where there is none."""
     index = pd.Index(ids, dtype="string")
-    sought = pd.Index(wanted)
+    codes, unique = pd.factorize(wanted)  # millions of rows name few ids
+    sought = pd.Index(unique)
     if not index.is_unique:
         keep = ~index.duplicated()
-        return np.append(np.flatnonzero(keep), -1)[index[keep].get_indexer(sought)].astype(np.int64)
-    return index.get_indexer(sought).astype(np.int64)
+        found = np.append(np.flatnonzero(keep), -1)[index[keep].get_indexer(sought)]
+    else:
+        found = index.get_indexer(sought)
+    return found.astype(np.int64)[codes]
 
 
 def _factorized(table: pd.DataFrame, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:

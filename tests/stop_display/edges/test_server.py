@@ -332,7 +332,7 @@ async def test_boards_live_through_the_loss_of_redis(tmp_path: Any) -> None:
 async def test_how_long_a_fix_took_to_a_screen_is_measured(redis: Redis, writer: StateWriter) -> None:
     async with running(redis) as city, city.opened(ALAN.id) as socket:
         await listening(socket)
-        await writer.publish(update(position("101", fix_ms=NOON_MS), arrival(ALAN.id, in_s=700)))
+        await writer.publish(update(position("101", fix_ms=NOON_MS + 1), arrival(ALAN.id, in_s=700)))
         change = await hear_change(socket, NOON_MS + 700_000)
         for painted_ms in (NOON_MS + 3_600_000, NOON_MS - 1, change.server_ms):  # wrong clocks, then a right one
             await socket.send(json.dumps({"type": "ack", "sequence": change.sequence, "painted_ms": painted_ms}))
