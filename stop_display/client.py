@@ -35,7 +35,7 @@ class BoardClient:
         self._acks: asyncio.Queue[Ack] = asyncio.Queue(1_000)
 
     def ack(self, sequence: int, painted_ms: int) -> None:
-        """Tell the server that all up to ``sequence`` is shown. Dropped while there is no connection."""
+        """Tell the server, with its next message, that all up to ``sequence`` is shown; forgotten if it is cut off."""
         if not self._acks.full():
             self._acks.put_nowait(Ack(sequence=sequence, painted_ms=painted_ms))
 
@@ -54,6 +54,7 @@ class BoardClient:
 
     async def _conversation(self) -> AsyncIterator[ToBoard]:
         async with connect(self._url, open_timeout=OPEN_MAX_S, compression=None, max_queue=256) as socket:
+            self._acks = asyncio.Queue(self._acks.maxsize)  # those of before are of another connection, or session
             resume = Resume(session=self._session, sequence=self._sequence) if self._session else None
             subscribe = Subscribe(stops=self._stop_ids, resume=resume, board=self._board)
             await socket.send(_encoder.encode(subscribe).decode())

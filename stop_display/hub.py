@@ -8,7 +8,7 @@ once for all boards of the stop.
 import itertools
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -78,6 +78,20 @@ class _OpenStop:
             del self.live[key][arrival_key]
             self._touch(key, fix_ms)
 
+    def review(self, wall_s: float) -> None:
+        """Have every line looked at again, as time alone may have changed it."""
+        self.reviewed_s = wall_s
+        for key in self.board.lines:
+            self._touch(key, 0)
+
+    def renewed(self, key: str, moment: Moment) -> Line:
+        """Return a line as it is to be shown now."""
+        shown, memory = self.lines[key], self.memories[key]
+        coming = expected(self.live[key].values(), moment)
+        if moment.heard:
+            memory.note(shown, coming, moment.now_ms)
+        return calm(shown, self.board.line(key, coming, moment, memory.served_until_ms), moment.now_ms)
+
     def _far_behind(self, key: str, arrival: Arrival) -> bool:
         """Return whether a line's rows are full of buses well before this one, so that it changes nothing."""
         rows = self.lines[key].arrivals if key in self.lines else []
@@ -144,9 +158,10 @@ class Hub:
                 stop.take(arrival, fixed.get(arrival.vehicle_id, 0))
         self.as_of_ms = update.as_of_ms
 
-    def open(self, stop_id: str, now_ms: int, wall_s: float) -> None:
-        """Keep a stop up to date for one more board."""
-        self._opened(stop_id, now_ms, wall_s).boards += 1
+    def open(self, stop_ids: Iterable[str], now_ms: int, wall_s: float) -> None:
+        """Keep stops up to date for one more board: all of them, or none if one cannot be made."""
+        for stop in [self._opened(stop_id, now_ms, wall_s) for stop_id in stop_ids]:
+            stop.boards += 1
 
     def leave(self, stop_id: str, wall_s: float) -> None:
         """Note that a board no longer looks at a stop."""
@@ -154,23 +169,53 @@ class Hub:
         stop.boards -= 1
         stop.left_s = wall_s
 
-    def frames(self, now_ms: int, wall_s: float) -> Iterator[Frame]:
-        """Yield what the boards of open stops must be told now. Stops that nobody needs any more are closed."""
-        moment = self._moment(now_ms)
-        if moment.heard != self._heard:
-            self._heard = moment.heard
+    def due(self, now_ms: int, wall_s: float) -> list[str]:
+        """Return the open stops to ``renew`` now. Stops that nobody needs any more are closed."""
+        heard = self._moment(now_ms).heard
+        if heard != self._heard:
+            self._heard = heard
             self._review_all()
+        found = []
         reviews = max(REVIEWS_MIN, len(self._open) // REVIEWS_PART)
         for stop_id, stop in list(self._open.items()):
             if stop.boards == 0 and wall_s - stop.left_s > LINGER_S:
                 del self._open[stop_id]
                 continue
-            due = wall_s - stop.reviewed_s >= REVIEW_S and (reviews > 0 or stop.reviewed_s == -math.inf)
-            reviews -= due
-            if due or stop.dirty:
-                frame = self._renew(stop_id, stop, list(stop.board.lines) if due else list(stop.dirty), moment, wall_s)
-                if frame is not None:
-                    yield frame
+            if wall_s - stop.reviewed_s >= REVIEW_S and (reviews > 0 or stop.reviewed_s == -math.inf):
+                reviews -= 1
+                stop.review(wall_s)
+            if stop.dirty:
+                found.append(stop_id)
+        return found
+
+    def renew(self, stop_id: str, now_ms: int, wall_s: float) -> Frame | None:
+        """Return what the boards of an open stop must be told now, if anything.
+
+        What changed is looked at once: a stop that cannot be made shows what it did until its next change or review.
+        """
+        stop, moment = self._open[stop_id], self._moment(now_ms)
+        dirty, stop.dirty = stop.dirty, {}
+        if len(dirty) == len(stop.board.lines):
+            stop.reviewed_s = wall_s
+        lines = [(stop.lines[key], stop.renewed(key, moment)) for key in dirty]
+        changed = [line for shown, line in lines if line != shown]
+        if not changed:
+            return None
+        stop.lines.update((line.key, line) for line in changed)
+        self.sequence += 1
+        fix_ms = max(dirty.get(line.key, 0) for line in changed) or None
+        message = Change(
+            sequence=self.sequence,
+            server_ms=now_ms,
+            as_of_ms=moment.as_of_ms,
+            stop=stop_id,
+            lines=changed,
+            fix_ms=fix_ms,
+        )
+        text = _encoder.encode(message).decode()
+        frame = Frame(stop_id=stop_id, sequence=self.sequence, text=text, fix_ms=fix_ms, made_s=wall_s)
+        _keep(stop, frame)
+        return frame
 
     def snapshots(self, stop_ids: Sequence[str], now_ms: int) -> list[Snapshot]:
         """Return everything that boards of open stops show.
@@ -233,43 +278,6 @@ class Hub:
             if key is not None:
                 by_line[key].append(arrival)
         return by_line
-
-    def _renew(self, stop_id: str, stop: _OpenStop, keys: Sequence[str], moment: Moment, wall_s: float) -> Frame | None:
-        if len(keys) == len(stop.board.lines):
-            stop.reviewed_s = wall_s
-        changed: list[Line] = []
-        for key in keys:
-            shown, memory = stop.lines[key], stop.memories[key]
-            coming = expected(stop.live[key].values(), moment)
-            if moment.heard:
-                memory.note(shown, coming, moment.now_ms)
-            true = stop.board.line(key, coming, moment, memory.served_until_ms)
-            line = calm(shown, true, moment.now_ms)
-            if line != shown:
-                stop.lines[key] = line
-                changed.append(line)
-        fix_ms = max((stop.dirty.get(line.key, 0) for line in changed), default=0) or None
-        stop.dirty.clear()
-        if not changed:
-            return None
-        self.sequence += 1
-        message = Change(
-            sequence=self.sequence,
-            server_ms=moment.now_ms,
-            as_of_ms=moment.as_of_ms,
-            stop=stop_id,
-            lines=changed,
-            fix_ms=fix_ms,
-        )
-        frame = Frame(
-            stop_id=stop_id,
-            sequence=self.sequence,
-            text=_encoder.encode(message).decode(),
-            fix_ms=fix_ms,
-            made_s=wall_s,
-        )
-        _keep(stop, frame)
-        return frame
 
     def _new_fixes(self, vehicles: Iterable[VehiclePosition]) -> Mapping[str, int]:
         """Return the fixes that came with an update; a vehicle that falls silent changes without one."""

@@ -34,7 +34,7 @@ from transit.store.redis_state import FeedGapError, StateSnapshot
 
 GATHER_S: Final = 0.05  # changes that come so close together are one message
 LOOK_S: Final = 0.25
-FRAMES_AT_ONCE: Final = 16
+STOPS_AT_ONCE: Final = 8  # renewed before others have their turn: some milliseconds
 HEARTBEAT_S: Final = 10.0
 STALE_AFTER_S: Final = 60.0
 DROP_AFTER_S: Final = 90.0
@@ -155,15 +155,21 @@ class Boards:
             except TimeoutError:
                 pass  # time alone changes boards, too
             self._changed.clear()
-            try:
-                for made, frame in enumerate(self._hub.frames(self._clock.now_ms(), monotonic_s()), start=1):
-                    self._send_frame(frame)
-                    if made % FRAMES_AT_ONCE == 0:
-                        await asyncio.sleep(0)  # the first need not wait for the last
-            except Exception as error:  # noqa: BLE001 - one bad line must not stop all boards
-                self._metrics.count("role_errors_total", role="boards", where="tell")
-                _log.exception("a board could not be made", error=str(error))
+            for looked_at, stop_id in enumerate(self._hub.due(self._clock.now_ms(), monotonic_s()), start=1):
+                self._renew(stop_id)
+                if looked_at % STOPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # neither the first change nor a heartbeat need wait for the last stop
             await asyncio.sleep(GATHER_S)
+
+    def _renew(self, stop_id: str) -> None:
+        try:
+            frame = self._hub.renew(stop_id, self._clock.now_ms(), monotonic_s())
+        except Exception as error:  # noqa: BLE001 - one stop that cannot be made must not keep the others waiting
+            self._metrics.count("role_errors_total", role="boards", where="tell")
+            _log.exception("a board could not be made", stop=stop_id, error=str(error))
+            return
+        if frame is not None:
+            self._send_frame(frame)
 
     async def _beat(self) -> None:
         while True:
@@ -222,9 +228,9 @@ class Boards:
             await self._listen(socket, board)
         finally:
             writing.cancel()
-            self._look_at(board, ())
             self._boards.discard(board)
             self._metrics.set("boards_connected", len(self._boards))
+            self._look_at(board, ())
             if board.drop is not None:
                 self._metrics.count("boards_dropped_total", reason=board.drop)
                 _log.info("board let go", board=board.session.board, reason=board.drop)
@@ -281,10 +287,9 @@ class Boards:
 
     def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
         """Change what a board is told of; new stops are opened before old ones are left."""
-        old, wall_s = board.stops, monotonic_s()
-        board.stops = tuple(stop_ids)
-        for stop_id in board.stops:
-            self._hub.open(stop_id, self._clock.now_ms(), wall_s)
+        old, new, wall_s = board.stops, tuple(stop_ids), monotonic_s()
+        self._hub.open(new, self._clock.now_ms(), wall_s)
+        board.stops = new
         for stop_id in old:
             self._hub.leave(stop_id, wall_s)
             self._looking[stop_id].discard(board)

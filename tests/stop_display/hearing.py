@@ -19,9 +19,15 @@ def change_of(frame: Frame) -> Change:
     return message
 
 
+def frames_of(hub: Hub, now_ms: int, wall_s: float) -> list[Frame]:
+    """Renew what is due, and return what is sent."""
+    renewed = [hub.renew(stop_id, now_ms, wall_s) for stop_id in hub.due(now_ms, wall_s)]
+    return [frame for frame in renewed if frame is not None]
+
+
 def heard_by(hub: Hub, now_ms: int, wall_s: float) -> list[Change]:
     """Return the changes that boards are told at a moment."""
-    return [change_of(frame) for frame in hub.frames(now_ms, wall_s)]
+    return [change_of(frame) for frame in frames_of(hub, now_ms, wall_s)]
 
 
 def shown_at(hub: Hub, stop_id: str, before: Line, now_ms: int, wall_s: float) -> Line:

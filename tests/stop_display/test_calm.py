@@ -158,7 +158,7 @@ def test_a_row_that_went_when_due_does_not_come_back_nor_as_planned_time(
     hub, now_ms, held = Hub(street("A 1/0 08:01\nB 1/0 08:04\nC 1/0 08:06")), NOW, dict[str, Arrival]()
     starts = {"A": "08:01", "B": "08:04", "C": "08:06", "D": "08:20"}
     hub.apply(update(now_ms))
-    hub.open("S1", now_ms, 0.0)
+    hub.open(["S1"], now_ms, 0.0)
     before, served = hub.snapshots(["S1"], now_ms)[0].board.lines[0], dict[str, int]()
     for step, (passed_ms, truth) in enumerate(history):
         now_ms += passed_ms
@@ -182,7 +182,7 @@ def test_a_row_that_went_when_due_does_not_come_back_nor_as_planned_time(
 def test_a_bus_that_is_displaced_by_three_earlier_ones_has_not_been_served() -> None:
     hub = Hub(street(""))
     hub.apply(update("08:00", bus("08:01:20", run="D", vehicle="D")))
-    hub.open("S1", NOW, 0.0)
+    hub.open(["S1"], NOW, 0.0)
     earlier = [bus(f"08:00:{10 * i}", run=f"{i}", vehicle=f"{i}") for i in (1, 2, 3)]
     hub.apply(update("08:00", *earlier))
     assert [row.vehicle for row in heard_by(hub, NOW, 1.0)[0].lines[0].arrivals] == ["1", "2", "3"]

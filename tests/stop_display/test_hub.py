@@ -1,13 +1,17 @@
 """What the boards of a stop are told, and when; and how a board goes on after a cut."""
 
+from collections.abc import Container, Iterable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stop_display.board import LineBoard, Moment
 from stop_display.hub import HISTORY_MAX, HISTORY_S, LINGER_S, REVIEW_S, Hub
+from stop_display.model import Line
 from stop_display.outcomes import LineState
 from tests.notation.town import at
-from tests.stop_display.hearing import Reader, change_of, heard_by
+from tests.stop_display.hearing import Reader, change_of, frames_of, heard_by
 from tests.stop_display.scenes import bus, place, run_key, street, update, withdrawn
 from transit.model import Arrival
 
@@ -19,7 +23,7 @@ def opened(*stops: str, arrivals: tuple[Arrival, ...] = (), trips: str = "") -> 
     hub = Hub(street(trips))
     hub.apply(update(NOW, *arrivals))
     for stop in stops:
-        hub.open(stop, NOW, 0.0)
+        hub.open([stop], NOW, 0.0)
     assert heard_by(hub, NOW, 0.0) == []
     return hub
 
@@ -87,6 +91,40 @@ def test_a_bus_that_was_due_when_tracking_fell_silent_is_shown_if_it_is_still_to
     assert [row.arrival_ms for row in heard_by(hub, NOW + 95_000, 0.6)[0].lines[0].arrivals] == [at("08:03:30")]
 
 
+def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = opened("S1", "S2")
+    before, make = hub.snapshots(["S1"], NOW)[0].board, LineBoard.line
+
+    def broken(
+        board: LineBoard, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()
+    ) -> Line:
+        if any(arrival.stop_id == "S1" for arrival in live):
+            raise ValueError(key)
+        return make(board, key, live, moment, served)
+
+    monkeypatch.setattr(LineBoard, "line", broken)
+    hub.apply(update(NOW, bus("08:05"), bus("08:06", stop="S2", sequence=3)))
+    assert hub.due(NOW, 1.0) == ["S1", "S2"]
+    with pytest.raises(ValueError, match=r"1\|to 1/0"):
+        hub.renew("S1", NOW, 1.0)
+    assert hub.renew("S2", NOW, 1.0) is not None
+    assert hub.due(NOW, 1.1) == []
+    assert hub.snapshots(["S1"], NOW)[0].board == before
+    monkeypatch.setattr(LineBoard, "line", make)
+    assert [change.stop for change in heard_by(hub, NOW, 1.0 + REVIEW_S)] == ["S1"]
+
+
+def test_stops_are_opened_all_or_none() -> None:
+    hub = opened()
+    with pytest.raises(KeyError):
+        hub.open(["S1", "nowhere"], NOW, LINGER_S + 1.0)
+    assert hub.due(NOW, LINGER_S + 1.0) == []
+    hub.apply(update(NOW, bus("08:05")))
+    assert heard_by(hub, NOW, LINGER_S + 1.0) == []
+
+
 def test_a_snapshot_of_tracking_replaces_everything() -> None:
     hub = opened("S1", arrivals=(bus("08:05"), bus("08:09", run="other", vehicle="102")))
     hub.replace([bus("08:08")], [], NOW)
@@ -99,7 +137,7 @@ def test_two_buses_that_swap_runs_are_both_known_on_their_new_runs() -> None:
     hub = opened("S1", trips=trips)
     hub.apply(update(NOW, place(0.0, run=first, vehicle="A"), place(0.0, run=second, vehicle="B")))
     hub.apply(update(NOW, place(900.0, run=second, vehicle="A"), place(900.0, run=first, vehicle="B")))
-    assert hub.board("S1", NOW).lines[0].state == LineState.TIMETABLE  # an open stop changes in ``frames`` only
+    assert hub.board("S1", NOW).lines[0].state == LineState.TIMETABLE  # an open stop changes in ``renew`` only
     assert heard_by(hub, NOW, REVIEW_S)[0].lines[0].state == LineState.SERVICE_ENDED
     hub.apply(update(NOW, gone=("A", "B")))
     assert heard_by(hub, NOW, 2 * REVIEW_S)[0].lines[0].state == LineState.TIMETABLE
@@ -108,7 +146,7 @@ def test_two_buses_that_swap_runs_are_both_known_on_their_new_runs() -> None:
 def test_the_board_of_a_stop_that_nobody_watches_is_the_same() -> None:
     hub = opened(arrivals=(bus("08:05"),))
     closed = hub.board("S1", NOW)
-    hub.open("S1", NOW, 0.0)
+    hub.open(["S1"], NOW, 0.0)
     assert hub.board("S1", NOW) == closed == hub.snapshots(["S1"], NOW)[0].board
 
 
@@ -133,7 +171,7 @@ def test_a_board_that_was_cut_off_gets_what_it_missed_in_order() -> None:
 def test_a_number_from_before_the_stop_was_opened_or_from_the_future_is_no_place_to_go_on_from() -> None:
     hub = opened("S1")
     before = hub.sequence
-    hub.open("S2", NOW, 0.0)
+    hub.open(["S2"], NOW, 0.0)
     assert hub.since(["S1"], before) == []
     assert hub.since(["S1", "S2"], before) is None
     assert hub.since(["S1"], hub.sequence + 1) is None
@@ -144,11 +182,11 @@ def test_a_stop_lingers_for_boards_that_come_back_and_is_closed_then() -> None:
     known = hub.sequence
     hub.leave("S1", 10.0)
     heard_by(hub, NOW, 10.0 + LINGER_S)
-    hub.open("S1", NOW, 11.0 + LINGER_S)
+    hub.open(["S1"], NOW, 11.0 + LINGER_S)
     assert hub.since(["S1"], known) == []
     hub.leave("S1", 12.0 + LINGER_S)
     heard_by(hub, NOW, 13.0 + 2 * LINGER_S)
-    hub.open("S1", NOW, 14.0 + 2 * LINGER_S)
+    hub.open(["S1"], NOW, 14.0 + 2 * LINGER_S)
     assert hub.since(["S1"], known) is None
 
 
@@ -190,7 +228,7 @@ def test_a_board_cut_off_anywhere_shows_the_same_as_one_that_never_was(
             hub.apply(update(NOW + step, held[stop, vehicle]))
         elif earlier is not None:
             hub.apply(update(NOW + step, withdrawn(earlier)))
-        for frame in hub.frames(NOW + step, float(step)):
+        for frame in frames_of(hub, NOW + step, float(step)):
             steady.take(change_of(frame))
             if not cut_at <= step < back_at:
                 cut.take(change_of(frame))

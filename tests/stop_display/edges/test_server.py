@@ -21,6 +21,7 @@ from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from stop_display import server as module
 from stop_display.client import BoardClient
+from stop_display.hub import Frame, Hub
 from stop_display.model import BoardAnswer, Change, Heartbeat, Hello, Snapshot, StopBoard, ToBoard
 from stop_display.server import Boards, BoardSettings
 from tests.dispatch.pages import served
@@ -144,6 +145,25 @@ async def test_a_board_of_several_stops_hears_of_each_and_of_no_other(redis: Red
         await writer.publish(update(arrival(SHUGYLA.id, in_s=800, sequence=3)))
         await writer.publish(update(arrival(BAZAR.id, in_s=700, sequence=2)))
         assert (await hear_change(socket, NOON_MS + 700_000)).stop == BAZAR.id
+
+
+async def test_a_stop_that_cannot_be_made_is_counted_and_keeps_no_other_waiting(
+    redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew = Hub.renew
+
+    def broken(hub: Hub, stop_id: str, now_ms: int, wall_s: float) -> Frame | None:
+        if stop_id == ALAN.id:
+            raise ValueError(stop_id)
+        return renew(hub, stop_id, now_ms, wall_s)
+
+    monkeypatch.setattr(Hub, "renew", broken)
+    async with running(redis) as city, city.opened(ALAN.id, BAZAR.id) as socket:
+        for _ in range(3):  # hello and two snapshots
+            await hear(socket)
+        await writer.publish(update(arrival(ALAN.id, in_s=700), arrival(BAZAR.id, in_s=700, sequence=2)))
+        assert (await hear_change(socket, NOON_MS + 700_000)).stop == BAZAR.id
+        await city.until('role_errors_total{role="boards",where="tell"}')
 
 
 async def test_a_board_may_turn_to_another_stop(redis: Redis, writer: StateWriter) -> None:
