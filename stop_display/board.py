@@ -138,13 +138,12 @@ class LineBoard:
 
     def _headway_s(self, line: PlannedLine, now_ms: int) -> tuple[int, int] | None:
         """Return the shortest and longest headway of now and the near future; patterns together run more often."""
-        found = [
-            _together([window.headway_s for window in windows])
-            for moment_ms in (now_ms, now_ms + HEADWAY_LOOK_MS)
-            if (windows := self._plan.windows(self._stop, line.key, moment_ms))
-        ]
         now = self._plan.windows(self._stop, line.key, now_ms)
-        return (min(found), max(found)) if now else None
+        if not now:
+            return None
+        soon = self._plan.windows(self._stop, line.key, now_ms + HEADWAY_LOOK_MS)
+        found = [_together([window.headway_s for window in windows]) for windows in (now, soon) if windows]
+        return min(found), max(found)
 
     def _state(
         self,

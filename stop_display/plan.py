@@ -6,9 +6,10 @@ A *line* is one route to one destination. Where a run ends nobody boards, so las
 import bisect
 import datetime as dt
 import functools
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from gtfs_data.calendar import ServiceDay, local_date, service_day
 from gtfs_data.network import Network
 
 DAYS_HELD: Final = 12
-CALLS_HELD: Final = 16_384  # (stop, date) pairs
+CALLS_HELD: Final = 32_768  # (stop, date) pairs: a city of 5,000 stops needs four dates of each around midnight
 AHEAD_DAYS: Final = 7  # how far the next departure is looked for
 MS: Final = 1000
 
@@ -84,6 +85,7 @@ class _Day:
     """A service day with its runs grouped by pattern."""
 
     day: ServiceDay
+    date: str  # as run keys have it
     order: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
 
@@ -149,11 +151,11 @@ class Plan:
         return None
 
     def _call(self, date: dt.date, calls: DayCalls, at: int) -> PlannedCall:
-        day = self._day(date).day
-        run = calls.run[at]
+        by_pattern, run = self._day(date), calls.run[at]
+        day = by_pattern.day
         trip_id = self.network.trips.ids[int(day.trip[run])]
         return PlannedCall(
-            run_key=f"{date:%Y%m%d}:{trip_id}@{int(day.start_ms[run]) // MS}",
+            run_key=f"{by_pattern.date}:{trip_id}@{int(day.start_ms[run]) // MS}",
             departure_ms=calls.departure_ms[at],
             row=calls.row[at],
         )
@@ -163,7 +165,7 @@ class Plan:
         pattern = self.network.trips.pattern[day.trip]
         order = np.argsort(pattern, kind="stable").astype(np.int64)
         first = np.searchsorted(pattern[order], np.arange(len(self.network.patterns) + 1)).astype(np.int64)
-        return _Day(day, order, first)
+        return _Day(day, f"{date:%Y%m%d}", order, first)
 
     def _make_lines(self, stop: int) -> Mapping[str, PlannedLine]:
         network, patterns = self.network, self.network.patterns
@@ -209,9 +211,9 @@ class Plan:
         departure_ms, run = np.concatenate(times), np.concatenate(runs)
         order = np.lexsort((run, departure_ms))
         return DayCalls(
-            departure_ms=departure_ms[order].tolist(),
-            run=run[order].tolist(),
-            row=np.concatenate(at_rows)[order].tolist(),
+            departure_ms=_packed("q", departure_ms[order]),
+            run=_packed("i", run[order]),
+            row=_packed("i", np.concatenate(at_rows)[order]),
             windows=sorted(windows, key=lambda window: window.start_ms),
         )
 
@@ -230,6 +232,11 @@ def destination_of(network: Network, pattern: int) -> Text:
     """Return the headsign of a pattern in every language."""
     headsigns = network.patterns.headsigns_by_language
     return {language: headsigns.get(language, network.patterns.headsigns)[pattern] for language in LANGUAGES}
+
+
+def _packed(code: Literal["i", "q"], values: npt.NDArray[np.int64]) -> Sequence[int]:
+    """Return ``values`` as an array of the ``array`` module: a fifth of a list's memory, and quick to bisect."""
+    return array(code, values.astype(code).tobytes())
 
 
 def _window_at(start_ms: int, end_ms: int, headway_s: int, after_ms: int) -> Window:
