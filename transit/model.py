@@ -140,6 +140,7 @@ class StopEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     departure_ms: int | None
     uncertainty_s: float
     scheduled_arrival_ms: int | None
+    trip_stop_sequence: int = 0  # place within the run, the first stop being 1; 0: not noted
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -1,12 +1,14 @@
 """A recorded day through the tracker, causally: a prediction made at a moment knows only what was heard until then."""
 
 import csv
+import datetime as dt
 import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +16,13 @@ import pyarrow.parquet as pq
 
 from gtfs_data.network import Network
 from transit.accuracy.recording import Recording
+from transit.model import StopEvent
 from transit.outcomes import Rejection
+from transit.tracking.learned import TravelTimes
 from transit.tracking.predict import Predictions
 from transit.tracking.tracker import Tracker
+from transit.tracking.training import drives_of
+from transit.tracking.training import learn as learn_times
 
 _FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
     ("made_at", pa.int64()),
@@ -33,6 +39,7 @@ _FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
 SCHEMA: Final = pa.schema(_FIELDS)
 COLUMNS: Final = tuple(SCHEMA.names)
 HORIZON_S: Final = 1_800  # predictions are written up to half an hour ahead
+TRAINING_HOUR: Final = 3  # local: between the last bus and the first
 STEP_MS: Final = 60_000  # nothing is read in between: a step is as long as the time between predictions, at most this
 
 
@@ -61,11 +68,13 @@ def replay(
     recording: Recording,
     *,
     every_s: int = 60,
+    learn: bool = True,
     sink: Sink | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Replayed:
     """Drive ``recording`` through a new tracker; write predictions once every ``every_s`` of recorded time.
 
+    With ``learn`` the tracker is taught each night what the days before were like, as a live one is.
     ``progress`` is told how many reports are done.
     """
     tracker = Tracker(network)
@@ -74,8 +83,13 @@ def replay(
     predicted: set[int] = set()
     reports = accepted = written = events = 0
     step_ms = int(np.gcd(STEP_MS, 1000 * every_s))
+    school = Nights(network) if learn else None
     for until_ms, batch in recording.steps(step_ms):
+        if school is not None:
+            school.teach(tracker, until_ms)
         changes = tracker.advance(batch, until_ms)
+        if school is not None:
+            school.take(changes.stop_events)
         reports += len(batch)
         accepted += changes.accepted
         events += len(changes.stop_events)
@@ -91,6 +105,29 @@ def replay(
         if progress is not None:
             progress(reports)
     return Replayed(reports, accepted, rejected, len(tracker.fleet), len(predicted), written, events)
+
+
+class Nights:
+    """Teaches a tracker in the small hours what the stop events of the days before say."""
+
+    def __init__(self, network: Network) -> None:
+        self._zone = ZoneInfo(network.time_zone)
+        self._events: list[StopEvent] = []
+        self._times: TravelTimes | None = None
+        self._day: dt.date | None = None
+
+    def take(self, events: Sequence[StopEvent]) -> None:
+        """Keep ``events`` for the next night."""
+        self._events += events
+
+    def teach(self, tracker: Tracker, now_ms: int) -> None:
+        """Train when a new day of service has begun since the last call."""
+        day = (dt.datetime.fromtimestamp(now_ms / 1000, self._zone) - dt.timedelta(hours=TRAINING_HOUR)).date()
+        if self._day is not None and day != self._day and self._events:
+            self._times = learn_times(self._times, drives_of(self._events), self._day, self._zone)
+            self._events = []
+            tracker.adopt(self._times)
+        self._day = day
 
 
 def prediction_table(network: Network, tracker: Tracker, made_ms: int) -> tuple[pa.Table, set[int]]:

@@ -274,6 +274,7 @@ class Publisher:
                         departure_ms=departure_ms or None,
                         uncertainty_s=round(uncertainty_s, 1),
                         scheduled_arrival_ms=planned_ms,
+                        trip_stop_sequence=place + 1,
                     )
                 )
         return events

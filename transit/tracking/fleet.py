@@ -37,15 +37,42 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     links: dict[str, _Column]
 
 
-class LinkMemory:
-    """Observed times per link, fading: ``recent_…`` within the hour, ``usual_…`` within weeks."""
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the columns are that do not grow."""
 
-    def __init__(self, count: int) -> None:
-        self.recent_sum_s: Floats = np.zeros(count)
-        self.recent_weight: Floats = np.zeros(count)
-        self.usual_sum_s: Floats = np.zeros(count)
-        self.usual_weight: Floats = np.zeros(count)
-        self.seen_ms: Ints = np.zeros(count, dtype=np.int64)
+    slots: int  # hypotheses per vehicle
+    stops: int  # of the longest pattern
+    links: int
+    routes: int
+    rows: int  # of all patterns
+    starts: int  # places where a route's runs begin
+    late_bins: int
+    stood_bins: int
+
+
+class LinkMemory:
+    """What was observed on the links: pairs of sums [2, n], observed first, and when each was last added to."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.recent, self.recent_ms = _floats(2, sizes.links), _ints(sizes.links)  # observed, expected; fading
+        self.line, self.line_ms = _floats(2, sizes.routes), _ints(sizes.routes)
+        self.city, self.city_ms = _floats(2, 1), _ints(1)
+        self.since, self.since_ms = (
+            _floats(2, sizes.links),
+            _ints(sizes.links),
+        )  # seconds, runs; since the last training
+        self.plan = _floats(2, sizes.routes)  # driven, planned
+        self.dwell = _floats(2, sizes.links)  # seconds, runs
+        self.square = _floats(2, sizes.links)  # squared deviation, runs
+        self.early = _floats(2, sizes.rows)  # runs that came early and waited for their time, all that came early
+        self.recovery = _floats(8)  # sums of a regression: [guessed or told][early or late][xy, xx], flat
+        self.left_late = _floats(sizes.starts, sizes.late_bins)  # departures by lateness, fading
+        self.left_after = _floats(sizes.starts, sizes.stood_bins)  # departures by time stood, fading
+
+    def forget_since(self) -> None:
+        """Forget what the last training has taken in."""
+        for sums in (self.since, self.dwell, self.square):
+            sums.fill(0.0)
 
 
 class Vehicles:
@@ -82,6 +109,10 @@ class Vehicles:
         self.last_route, self.last_pattern = _ints(capacity), _ints(capacity)
         # passages
         self.passed_row, self.passed_ms = _ints(capacity), _ints(capacity)
+        self.passed_left_ms = _ints(capacity)  # departure from ``passed_row``
+        self.pace_s, self.pace_base_s = _floats(capacity), _floats(capacity)  # driven and expected lately, fading
+        self.late_s, self.late_ms = _floats(capacity), _ints(capacity)  # behind the plan, as of some minutes ago …
+        self.later_s, self.later_ms = _floats(capacity), _ints(capacity)  # … and since
         self.entered_ms = _ints(capacity)  # arrival at the stop it stands at, not yet left
         # runs: one column per leg; stop times count from ``run_zero_ms``
         self.run_trip, self.run_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
@@ -101,12 +132,12 @@ class Vehicles:
 class Fleet(Vehicles):
     """All vehicles ever heard, by row, and the links they run on."""
 
-    def __init__(self, *, slots: int, links: int, stops: int) -> None:
-        super().__init__(0, slots=slots, stops=stops)
-        self._slots, self._stops, self._capacity = slots, stops, 0
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(0, slots=sizes.slots, stops=sizes.stops)
+        self._sizes, self._capacity = sizes, 0
         self.vehicle_ids: list[str] = []
         self._row_of: dict[str, int] = {}
-        self.links = LinkMemory(links)
+        self.links = LinkMemory(sizes)
         self.now_ms = 0
 
     def __len__(self) -> int:
@@ -138,7 +169,7 @@ class Fleet(Vehicles):
         return zlib.compress(msgspec.msgpack.encode(saved), 1)
 
     @classmethod
-    def load(cls, data: bytes, *, slots: int, links: int, stops: int) -> "Fleet":
+    def load(cls, data: bytes, sizes: Sizes) -> "Fleet":
         """Return the fleet that ``save`` wrote.
 
         Raises:
@@ -148,15 +179,15 @@ class Fleet(Vehicles):
             saved = msgspec.msgpack.decode(zlib.decompress(data), type=_Saved)
         except (zlib.error, msgspec.MsgspecError) as error:
             raise ValueError(f"checkpoint cannot be read: {error}") from error
-        fleet = cls(slots=slots, links=links, stops=stops)
+        fleet = cls(sizes)
         fleet.rows_for(saved.vehicle_ids)
         fleet.now_ms = saved.now_ms
         _fill(_arrays(fleet), saved.vehicles, len(fleet))
-        _fill(_arrays(fleet.links), saved.links, links)
+        _fill_whole(_arrays(fleet.links), saved.links)
         return fleet
 
     def _grow(self, capacity: int) -> None:
-        larger = Vehicles(capacity, slots=self._slots, stops=self._stops)
+        larger = Vehicles(capacity, slots=self._sizes.slots, stops=self._sizes.stops)
         for name, array in _arrays(self).items():
             wider = _arrays(larger)[name]
             wider[: len(array)] = array
@@ -174,6 +205,14 @@ def _fill(arrays: dict[str, npt.NDArray[np.generic]], columns: dict[str, _Column
         if column is None or column.shape != (count, *array.shape[1:]) or column.dtype != array.dtype.str:
             raise ValueError(f"checkpoint was written for another network or by another tracker: column {name}")
         array[:count] = np.frombuffer(column.data, dtype=array.dtype).reshape(column.shape)
+
+
+def _fill_whole(arrays: dict[str, npt.NDArray[np.generic]], columns: dict[str, _Column]) -> None:
+    for name, array in arrays.items():
+        column = columns.get(name)
+        if column is None or column.shape != array.shape or column.dtype != array.dtype.str:
+            raise ValueError(f"checkpoint was written for another network or by another tracker: column {name}")
+        array[...] = np.frombuffer(column.data, dtype=array.dtype).reshape(column.shape)
 
 
 def _ints(*shape: int) -> Ints:

@@ -53,17 +53,30 @@ class Parameters:
     early_weight: float = 3.0  # earliness is that much less likely than lateness (TransitClock earlyToLateRatio)
 
     # observe
-    stop_zone_m: float = 20.0  # a vehicle within this along the line is at the stop
+    stop_zone_m: float = 20.0  # a vehicle within this beyond the stop has not left it
+    stop_reach_m: float = 2.0  # a vehicle within this before the stop has arrived: further off it may still queue
     passage_gap_max_s: float = 300.0  # fixes further apart say too little about the stops between
 
-    # running times
-    observed_half_life_s: float = 3_600.0  # traffic of an hour ago counts half
+    # running times: how much seen lately it takes to be believed, in seconds of driving
+    city_half_life_s: float = 10_800.0  # weather and holidays hold for hours
+    line_half_life_s: float = 7_200.0
+    link_half_life_s: float = 3_600.0  # traffic of an hour ago counts half
+    city_lean_s: float = 5_000.0
+    line_lean_s: float = 5_000.0
+    link_lean_s: float = 5_000.0  # two recorded cities: less follows the noise of single buses
+    pace_half_life_s: float = 600.0  # a driver's pace: of ten minutes ago counts half …
+    pace_lean_s: float = 2_500.0  # … and about a quarter of it is believed
+    link_outlier: float = 4.0  # times the expected: a breakdown, not traffic
     usual_half_life_s: float = 14 * 86_400.0  # what is usual changes with the seasons
-    usual_weight_max: float = 4.0  # the usual counts as this many of the last hour's runs
+    learned_weight_max: float = 40.0  # runs: today may still move what weeks taught
     timetable_weight: float = 2.0  # the plan counts as this many observed runs …
     template_weight: float = 0.3  # … but without a timetable its times are only a shape
-    link_speed_min_mps: float = 1.0
-    link_speed_max_mps: float = 25.0
+    dwell_share: float = 0.2  # of a link's time, where no dwell was seen …
+    dwell_max_s: float = 20.0  # … and at most this
+    dwell_weight: float = 3.0
+    link_spread_share: float = 0.3  # one sigma of a single run over a link, where none was seen
+    link_spread_s: float = 8.0
+    link_spread_weight: float = 4.0
 
     # predict
     horizon_s: float = 3_600.0
@@ -74,8 +87,22 @@ class Parameters:
     layover_min_s: float = 60.0
     delayed_s: float = 480.0  # standing this long outside a terminal: withdraw rather than repeat a guess
     delayed_move_m: float = 60.0
-    spread_floor_s: float = 20.0  # one sigma of a bus about to arrive
-    spread_share: float = 0.17  # of the time ahead, one sigma
+    wait_early_s: float = 120.0  # a bus this early shows whether the drivers wait there for their time …
+    wait_left_s: float = 90.0  # … having waited, it is no earlier than this
+    wait_timed: float = 0.6  # share of early buses thought to wait at a timing point, before any was seen
+    wait_anywhere: float = 0.3
+    wait_weight: float = 2.0  # runs
+    recovery_early: float = (
+        1 / 3_000
+    )  # share of its earliness that a bus loses each second: drivers wait for their time
+    recovery_late: float = 0.0  # share of its lateness that it makes up: there is little to gain
+    recovery_weight: float = 1e11  # s⁴: about 300 passages that were two or three minutes off
+    recovery_rate_max: float = 1 / 240
+    recovery_apart_s: float = 180.0  # how old a deviation is that explains a new one: errors of one fix are not both
+    recovery_max_s: float = 300.0  # a bus further off its plan is on another one
+    early_max_s: float = 420.0  # no bus runs further ahead of its time than this: it waits somewhere
+    spread_floor_s: float = 15.0  # one sigma of a bus about to arrive
+    spread_share: float = 0.08  # of the time ahead, one sigma: what makes all links ahead slower at once
     spread_terminal_s: float = 90.0  # one sigma of a departure from a terminal
 
     # changes

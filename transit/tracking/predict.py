@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gtfs_data.network import Network
+from transit.tracking.departures import Departures
 from transit.tracking.fleet import LEGS, Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
-from transit.tracking.ragged import expand, running_max, running_sum
-from transit.tracking.travel_times import Links
+from transit.tracking.plan import Plan
+from transit.tracking.ragged import expand, heads, running_max, running_sum
+from transit.tracking.travel_times import Links, Rates
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -41,26 +42,20 @@ class Predictions:
 class Predictor:
     """Predicts for any set of vehicles; holds nothing but the network."""
 
-    def __init__(self, network: Network, geometry: Geometry, links: Links, parameters: Parameters) -> None:
-        self._geometry, self._links, self._parameters = geometry, links, parameters
-        trips = network.trips
-        self._trip_first = trips.first.astype(np.int64)
-        self._arrival_s = trips.arrival_s.astype(np.float64)
-        self._departure_s = trips.departure_s.astype(np.float64)
-        # a feed that times every stop does not say where its buses wait; one that times a few does
-        self._timing_point = trips.given if not trips.given.all() else np.zeros(len(trips.given), dtype=np.bool_)
+    def __init__(
+        self, geometry: Geometry, links: Links, plan: Plan, departures: Departures, parameters: Parameters
+    ) -> None:
+        self._geometry, self._links, self._plan = geometry, links, plan
+        self._departures, self._parameters = departures, parameters
 
-    def predict(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Predictions:
+    def predict(self, fleet: Fleet, rates: Rates, vehicle: Index, now_ms: int) -> Predictions:
         """Return what is expected of ``vehicle``; nothing for those that are not on a run, silent or stuck."""
-        live = self._live(fleet, vehicle, now_ms)
-        first_leg = self._leg(fleet, vehicle[live], 0, np.zeros(int(live.sum())), now_ms)
-        ends_ms = np.zeros(int(live.sum()))
-        if len(first_leg.vehicle):
-            tail = np.flatnonzero(np.append(np.diff(first_leg.vehicle) != 0, True))
-            position = {int(v): i for i, v in enumerate(vehicle[live])}
-            ends_ms[[position[int(v)] for v in first_leg.vehicle[tail]]] = first_leg.arrival_ms[tail]
-        following = (fleet.run_pattern[vehicle[live], 1] >= 0) & (ends_ms > 0)
-        second_leg = self._leg(fleet, vehicle[live][following], 1, ends_ms[following], now_ms)
+        live = vehicle[self._live(fleet, vehicle, now_ms)]
+        first_leg = self._leg(fleet, rates, live, 0, np.zeros(len(live)), now_ms)
+        ends_ms = np.zeros(len(fleet))
+        ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
+        following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
+        second_leg = self._leg(fleet, rates, following, 1, ends_ms[following], now_ms)
         return _within(_join(first_leg, second_leg), now_ms, self._parameters)
 
     def _live(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Bools:
@@ -70,8 +65,8 @@ class Predictor:
         on_line = fleet.bad_fixes[vehicle] < parameters.bad_fixes_off_route
         return np.asarray((fleet.slot[vehicle] >= 0) & heard & ~stuck & on_line, dtype=np.bool_)
 
-    def _leg(self, fleet: Fleet, vehicle: Index, leg: int, after_ms: Floats, now_ms: int) -> Predictions:
-        geometry, parameters = self._geometry, self._parameters
+    def _leg(self, fleet: Fleet, rates: Rates, vehicle: Index, leg: int, after_ms: Floats, now_ms: int) -> Predictions:
+        geometry, parameters, plan = self._geometry, self._parameters, self._plan
         pattern = fleet.run_pattern[vehicle, leg]
         first, last = geometry.first[pattern], geometry.first[pattern + 1]
         waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
@@ -79,66 +74,120 @@ class Predictor:
         behind = np.maximum(geometry.row_at(pattern, offset_m - 0.5 * parameters.stop_zone_m), first)
         ahead = np.where(waiting, first, np.minimum(behind + 1, last))
         owner, row = expand(ahead, np.minimum(last, ahead + parameters.horizon_rows))
-        trip, zero_ms = fleet.run_trip[vehicle, leg], fleet.run_zero_ms[vehicle, leg]
-        scheduled = (fleet.run_scheduled[vehicle, leg] > 0) & (trip >= 0)
-        time_row = np.where(trip >= 0, self._trip_first[np.maximum(trip, 0)], 0)[owner] + row - first[owner]
-        time_row = np.where(trip[owner] >= 0, time_row, 0)
-        planned_ms = zero_ms[owner] + 1000.0 * self._arrival_s[time_row]
-        planned_step = self._arrival_s[time_row] - self._arrival_s[np.maximum(time_row - 1, 0)]
+        who = vehicle[owner]
         inner = row > first[owner]
-        planned_step = np.where((trip[owner] >= 0) & inner & (planned_step > 0), planned_step, np.nan)
-        trust = np.where(scheduled, parameters.timetable_weight, parameters.template_weight)[owner]
-        step_s = np.where(inner, self._links.expect(fleet.links, row, planned_step, trust, now_ms), 0.0)
-        head = row == ahead[owner]
-        left_share = self._share_left(offset_m, ahead, first, leg)
-        step_s = np.where(head & ~waiting[owner], step_s * left_share[owner], step_s)
-        start_ms = self._start(fleet, vehicle, leg, waiting, after_ms, now_ms)
+        trust = plan.trust(fleet, vehicle, leg)[owner]
+        ordinary_s = self._links.base(rates, row, plan.step_s(fleet, who, leg, row), trust)
+        step_s = np.where(inner, ordinary_s * rates.ratio[self._links.of_row[row]], 0.0)
+        step_s *= self._pace(fleet, vehicle, now_ms)[owner]
+        head = (row == ahead[owner]) & inner & ~waiting[owner]
+        at = np.flatnonzero(head)
+        step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
+        start_ms, start_sigma_ms = self._start(fleet, vehicle, leg, waiting, after_ms, now_ms)
         ready = running_sum(owner, step_s) if len(owner) else step_s
-        before = np.maximum(time_row - 1, 0)
-        held = np.where(
-            scheduled[owner] & self._timing_point[before] & inner & ~head,
-            zero_ms[owner] + 1000.0 * (self._departure_s[before] + step_s),
-            -np.inf,
-        )
+        planned_ms = plan.arrival_ms(fleet, who, leg, row)
+        ready = self._recovered(fleet, vehicle, owner, ready, start_ms, planned_ms)
+        held = np.where(inner, planned_ms - self._earliness_ms(fleet, who, leg, row), -np.inf)
+        held = np.where(np.isfinite(held), held, -np.inf)
         slack = running_max(owner, held - start_ms[owner] - 1000.0 * ready) if len(owner) else ready
         arrival = start_ms[owner] + 1000.0 * ready + np.maximum(slack, 0.0)
         arrival = np.maximum(arrival, now_ms)
-        spread_ms = self._spread(arrival, fleet.fix_ms[vehicle][owner], now_ms, waiting[owner])
+        variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)
+        along = running_sum(owner, variance) if len(owner) else variance
+        spread_ms = self._spread(arrival, along, fleet.fix_ms[who], now_ms, start_sigma_ms[owner])
         return Predictions(
-            vehicle[owner],
+            who,
             np.full(len(owner), leg, dtype=np.int64),
             row,
             np.rint(arrival).astype(np.int64),
             np.rint(np.maximum(arrival - P10_SIGMAS * spread_ms, now_ms)).astype(np.int64),
             np.rint(arrival + P90_SIGMAS * spread_ms).astype(np.int64),
-            np.where(scheduled[owner], np.rint(planned_ms), 0).astype(np.int64),
+            np.where(np.isfinite(planned_ms), np.rint(np.nan_to_num(planned_ms)), 0).astype(np.int64),
             waiting[owner],
         )
 
-    def _share_left(self, offset_m: Floats, ahead: Index, first: Index, leg: int) -> Floats:
-        """Return which share of the link to the next stop is still to drive."""
-        if leg > 0:
-            return np.ones(len(offset_m))
+    def _recovered(
+        self, fleet: Fleet, vehicle: Index, owner: Index, ready: Floats, start_ms: Floats, planned_ms: Floats
+    ) -> Floats:
+        """Return ``ready``, seconds from the start, less what a vehicle gives up of its lead or makes up of its delay.
+
+        The deviation from the plan decays exponentially with time, at rates learned from the passages seen.
+        """
+        parameters = self._parameters
+        late_s = (start_ms[owner] - planned_ms) / 1000 + ready
+        timed = np.isfinite(late_s)
+        if not timed.any():
+            return ready
+        head = heads(owner)
+        first_late_s = late_s[np.flatnonzero(head)]
+        sums = fleet.links.recovery.reshape(2, 2, 2)
+        prior = np.array([[0.0, 0.0], [parameters.recovery_early, parameters.recovery_late]])
+        rate = (sums[:, :, 0] + parameters.recovery_weight * prior) / (sums[:, :, 1] + parameters.recovery_weight)
+        told = (fleet.hint_trip[vehicle[owner[head]]] >= 0).astype(np.int64)
+        late = (first_late_s > 0).astype(np.int64)
+        number = np.cumsum(head) - 1
+        pull = np.clip(rate[told, late], 0.0, parameters.recovery_rate_max)[number]
+        grown = np.exp(np.minimum(pull * ready, 50.0))
+        near_s = np.clip(first_late_s, -parameters.recovery_max_s, parameters.recovery_max_s)
+        beyond_s = (first_late_s - near_s)[number]  # what no plan explains is not made up
+        step = np.where(head, near_s[number], late_s - np.roll(late_s, 1))
+        kept_s = running_sum(owner, np.where(timed, step * grown, 0.0)) / grown
+        return np.where(timed, ready + kept_s + beyond_s - late_s, ready)
+
+    def _pace(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Floats:
+        """Return how much slower than others each vehicle drives today, as far as that is believed."""
+        parameters = self._parameters
+        fade = 0.5 ** (np.maximum(now_ms - fleet.passed_ms[vehicle], 0) / (1000 * parameters.pace_half_life_s))
+        lean_s = parameters.pace_lean_s
+        return np.asarray((fleet.pace_s[vehicle] * fade + lean_s) / (fleet.pace_base_s[vehicle] * fade + lean_s))
+
+    def _left_of_link(self, fleet: Fleet, rates: Rates, vehicle: Index, row: Index, seconds: Floats) -> Floats:
+        """Return what is left of ``seconds``, the time of the link to ``row``: dwell while it stands, and the drive."""
         geometry = self._geometry
-        to_m = geometry.offset_m[np.minimum(ahead, len(geometry.offset_m) - 1)]
-        from_m = geometry.offset_m[np.maximum(ahead - 1, first)]
-        return np.asarray(np.clip((to_m - offset_m) / np.maximum(to_m - from_m, 1.0), 0.0, 1.0))
+        dwell_s = self._links.dwell(rates, row, seconds)
+        to_m, from_m = geometry.offset_m[row], geometry.offset_m[row - 1]
+        share = np.clip((to_m - fleet.offset_m[vehicle]) / np.maximum(to_m - from_m, 1.0), 0.0, 1.0)
+        standing = (fleet.entered_ms[vehicle] > 0) & (fleet.passed_row[vehicle] < row - 1)
+        stood_s = np.where(standing, (fleet.fix_ms[vehicle] - fleet.entered_ms[vehicle]) / 1000, dwell_s)
+        return np.asarray(np.maximum(dwell_s - stood_s, 0.0) + (seconds - dwell_s) * share, dtype=np.float64)
 
-    def _start(self, fleet: Fleet, vehicle: Index, leg: int, waiting: Bools, after_ms: Floats, now_ms: int) -> Floats:
-        """Return when the links ahead begin: at the last fix, or at the departure from the first stop."""
+    def _earliness_ms(self, fleet: Fleet, vehicle: Index, leg: int, row: Index) -> Floats:
+        """Return how long before its time a bus may come to ``row``: not at all where early ones are seen to wait.
+
+        A run that nobody told, only guessed, holds no bus back until buses were seen to wait there.
+        """
+        parameters = self._parameters
+        told = fleet.hint_trip[vehicle] >= 0
+        timed = self._plan.timing_point(fleet, vehicle, leg, row - 1)
+        prior = np.where(told, np.where(timed, parameters.wait_timed, parameters.wait_anywhere), 0.0)
+        waited, early = fleet.links.early[0, row], fleet.links.early[1, row]
+        share = (waited + parameters.wait_weight * prior) / (early + parameters.wait_weight)
+        return np.where(share > 0.5, 0.0, np.where(told, 1000.0 * parameters.early_max_s, np.inf))
+
+    def _start(
+        self, fleet: Fleet, vehicle: Index, leg: int, waiting: Bools, after_ms: Floats, now_ms: int
+    ) -> tuple[Floats, Floats]:
+        """Return when the links ahead begin, and one sigma of that: at the last fix, or the departure to come."""
         planned = fleet.run_start_ms[vehicle, leg].astype(np.float64)
+        sigma_ms = np.zeros(len(vehicle))
         if leg > 0:
-            return np.asarray(np.maximum(planned, after_ms + 1000.0 * self._parameters.layover_min_s))
-        return np.where(waiting, np.maximum(planned, now_ms), fleet.fix_ms[vehicle].astype(np.float64))
+            sigma_ms[:] = 1000.0 * self._parameters.spread_terminal_s
+            return np.maximum(planned, after_ms + 1000.0 * self._parameters.layover_min_s), sigma_ms
+        start_ms = fleet.fix_ms[vehicle].astype(np.float64)
+        at = np.flatnonzero(waiting)
+        if len(at):
+            early, start_ms[at], late = self._departures.expect(fleet, vehicle[at], now_ms)
+            sigma_ms[at] = (late - early) / (P10_SIGMAS + P90_SIGMAS)
+        return start_ms, sigma_ms
 
-    def _spread(self, arrival: Floats, fix_ms: Index, now_ms: int, waiting: Bools) -> Floats:
-        """Return one sigma: it grows with the time ahead and with the age of the fix."""
+    def _spread(self, arrival: Floats, variance: Floats, fix_ms: Index, now_ms: int, start_sigma_ms: Floats) -> Floats:
+        """Return one sigma: that of the links ahead, of the traffic they share, of the place, of the departure."""
         parameters = self._parameters
         ahead_s = np.maximum(arrival - now_ms, 0.0) / 1000
         age_s = (now_ms - fix_ms) / 1000
         floor = parameters.spread_floor_s + 0.3 * age_s
-        terminal = np.where(waiting, parameters.spread_terminal_s, 0.0)
-        return np.asarray(1000.0 * np.sqrt(floor**2 + (parameters.spread_share * ahead_s) ** 2 + terminal**2))
+        shared = parameters.spread_share * ahead_s
+        return np.asarray(1000.0 * np.sqrt(floor**2 + variance + shared**2 + (start_sigma_ms / 1000) ** 2))
 
 
 def _join(one: Predictions, two: Predictions) -> Predictions:

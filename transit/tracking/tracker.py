@@ -7,6 +7,7 @@ goes on as if it had never stopped.
 
 import collections
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,18 @@ from transit.outcomes import Phase, Rejection
 from transit.tracking.assign import Lines, choose, sow
 from transit.tracking.changes import PHASES, Publisher
 from transit.tracking.clean import ACCEPTED, REASONS, far_away, refuse_after, refuse_alone
+from transit.tracking.departures import LATE_BINS, STOOD_BINS, Departures
 from transit.tracking.duty import Duty
-from transit.tracking.fleet import Fleet
+from transit.tracking.fleet import Fleet, Sizes
 from transit.tracking.geometry import Geometry
+from transit.tracking.learned import LearnedTimes, TravelTimes, ready
 from transit.tracking.match import Step, follow, merge_twins
 from transit.tracking.observe import Zones, observe
 from transit.tracking.parameters import Parameters
+from transit.tracking.plan import Plan
 from transit.tracking.predict import Predictions, Predictor
 from transit.tracking.runs import RunBook
-from transit.tracking.travel_times import Links
+from transit.tracking.travel_times import Links, Rates
 
 Index = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -42,15 +46,17 @@ class Tracker:
         self._parameters = parameters or Parameters()
         self._geometry = Geometry(network)
         self._lines = Lines.of(network)
+        self._zone = ZoneInfo(network.time_zone)
         self._links = Links(network, self._parameters)
+        self._plan = Plan(network, self._parameters)
+        self._learned: LearnedTimes | None = None
         self._zones = Zones(self._geometry, self._parameters)
         self._runs = RunBook(network, self._parameters)
-        self._predictor = Predictor(network, self._geometry, self._links, self._parameters)
+        self._departures = Departures(network, self._plan, self._parameters)
+        self._predictor = Predictor(self._geometry, self._links, self._plan, self._departures, self._parameters)
         self._publisher = Publisher(network, self._geometry, self._parameters)
         self._duty = Duty(network, self._geometry, self._lines, self._runs, self._parameters)
-        self._fleet = fleet or Fleet(
-            slots=self._parameters.slots, links=self._links.count, stops=_longest_pattern(network)
-        )
+        self._fleet = fleet or Fleet(_sizes(network, self._parameters))
 
     @classmethod
     def restore(cls, network: Network, data: bytes, parameters: Parameters | None = None) -> "Tracker":
@@ -60,8 +66,7 @@ class Tracker:
             ValueError: if ``data`` is broken or belongs to another network or other parameters.
         """
         parameters = parameters or Parameters()
-        links = Links(network, parameters).count
-        fleet = Fleet.load(data, slots=parameters.slots, links=links, stops=_longest_pattern(network))
+        fleet = Fleet.load(data, _sizes(network, parameters))
         return cls(network, parameters, fleet=fleet)
 
     def checkpoint(self) -> bytes:
@@ -74,6 +79,7 @@ class Tracker:
         now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
         fleet.now_ms = now_ms
         self._runs.advance(now_ms)
+        self._rates = self._rates_at(now_ms)
         refused: collections.Counter[Rejection] = collections.Counter()
         events: list[StopEvent] = []
         touched: list[Index] = []
@@ -83,7 +89,7 @@ class Tracker:
         withdrawn, quiet, gone = self._expire(now_ms)
         touched.append(quiet)
         vehicle = np.unique(np.concatenate(touched)) if touched else quiet
-        predictions = self._predictor.predict(fleet, vehicle, now_ms)
+        predictions = self._predictor.predict(fleet, self._rates, vehicle, now_ms)
         arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
         update = Update(
             as_of_ms=now_ms,
@@ -107,7 +113,7 @@ class Tracker:
         fleet = self._fleet
         vehicle = np.flatnonzero(fleet.shown_on_map[: len(fleet)] > 0).astype(np.int64)
         self._runs.advance(fleet.now_ms)
-        predictions = self._predictor.predict(fleet, vehicle, fleet.now_ms)
+        predictions = self._predictor.predict(fleet, self._rates_at(fleet.now_ms), vehicle, fleet.now_ms)
         return Update(
             as_of_ms=fleet.now_ms,
             vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
@@ -118,7 +124,16 @@ class Tracker:
     def predictions(self, now_ms: int) -> Predictions:
         """Return what is expected now of every vehicle, whether published or not (for measuring)."""
         fleet = self._fleet
-        return self._predictor.predict(fleet, np.arange(len(fleet), dtype=np.int64), now_ms)
+        return self._predictor.predict(fleet, self._rates_at(now_ms), np.arange(len(fleet), dtype=np.int64), now_ms)
+
+    def adopt(self, times: TravelTimes) -> None:
+        """Let ``times`` be what past days taught; what was noted since the last training is in them."""
+        self._learned = ready(times, self._links.number, self._links.link_planned_s)
+        self._fleet.links.forget_since()
+
+    def _rates_at(self, now_ms: int) -> Rates:
+        learned_s = None if self._learned is None else self._learned.at(now_ms, self._zone)
+        return self._links.rates(self._fleet.links, learned_s, self._learned, now_ms)
 
     @property
     def fleet(self) -> Fleet:
@@ -177,7 +192,10 @@ class Tracker:
         bad = fleet.guess_gap_m[on_run, slot] > parameters.candidate_m
         fleet.bad_fixes[on_run] = np.where(bad, fleet.bad_fixes[on_run] + 1, 0)
         fleet.offset_m[on_run] = new_m
-        done = observe(fleet, self._geometry, self._zones, self._links, on_run, new_m, step.fix_ms[at], parameters)
+        done = observe(
+            *(fleet, self._geometry, self._zones, self._links, self._rates, self._plan, self._departures),
+            *(on_run, new_m, step.fix_ms[at], parameters),
+        )
         events = self._publisher.stop_events(fleet, [done])
         self._duty.progress(fleet, step, now_ms)
         return events
@@ -251,5 +269,15 @@ def _note(fleet: Fleet, step: Step, hints: PositionHints, parameters: Parameters
     fleet.shown_on_map[vehicle] = 1
 
 
-def _longest_pattern(network: Network) -> int:
-    return int(np.diff(network.patterns.first).max(initial=1))
+def _sizes(network: Network, parameters: Parameters) -> Sizes:
+    links = Links(network, parameters)
+    return Sizes(
+        slots=parameters.slots,
+        stops=int(np.diff(network.patterns.first).max(initial=1)),
+        links=links.count,
+        routes=links.routes,
+        rows=len(links.of_row),
+        starts=Departures(network, Plan(network, parameters), parameters).count,
+        late_bins=LATE_BINS,
+        stood_bins=STOOD_BINS,
+    )

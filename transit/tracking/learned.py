@@ -1,0 +1,118 @@
+"""What past days taught about running times: per link, half-hour of the day and kind of day, smoothed.
+
+A link is an ordered pair of stops. Its time at an hour is drawn from what was observed near that hour, and where that
+is little, from the link's own mean times what that hour does to the whole network, and where that is little too, from
+the timetable (shrinkage towards the parent, as in empirical Bayes: Efron and Morris, 1975).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+SLOTS: Final = 48  # half-hours
+DAY_KINDS: Final = 3  # working day, Saturday, Sunday
+SLOT_S: Final = 86_400 / SLOTS
+KERNEL_H: Final = 0.5  # one sigma of how far an hour's traffic speaks for its neighbours
+SMOOTH_WEIGHT: Final = 6.0  # runs: the hour's own mean counts half at this many
+LINK_WEIGHT: Final = 3.0  # runs: the link's own mean counts half against the plan at this many
+NETWORK_S: Final = 4_000.0  # seconds of driving: an hour's effect on the network counts half at this much
+OTHER_KIND: Final = 0.25  # what a run of another kind of day is worth
+USABLE_WEIGHT: Final = 2.0  # runs a link must have for its past to stand in for the plan
+
+LinkKey = tuple[str, str]  # stop ids: from, to
+
+
+def day_kind(date: dt.date) -> int:
+    """Return 0 for a working day, 1 for Saturday, 2 for Sunday."""
+    return max(date.weekday() - 4, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TravelTimes:
+    """Sums of what was observed, per link: enough to learn from, and small enough to keep. Faded up to ``as_of``."""
+
+    as_of: dt.date
+    links: tuple[LinkKey, ...]
+    seconds: Floats  # [DAY_KINDS, SLOTS, links] sum of weight times arrival-to-arrival seconds
+    weight: Floats  # [DAY_KINDS, SLOTS, links]
+    dwell: Floats  # [2, links] sum of weighted dwell at the first stop, and its weight
+    square: Floats  # [2, links] sum of weighted squared deviation from the mean of the day, and its weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedTimes:
+    """``TravelTimes`` made ready for one network's links; NaN where nothing is known of a link."""
+
+    seconds: Floats  # [DAY_KINDS, SLOTS, links]
+    weight: Floats  # [links] runs it rests on
+    dwell_s: Floats
+    deviation_s: Floats  # one sigma of a single run
+
+    def at(self, now_ms: int, zone: ZoneInfo) -> Floats:
+        """Return the seconds of each link at ``now_ms``, between the half-hours before and after."""
+        local = dt.datetime.fromtimestamp(now_ms / 1000, zone)
+        place = (3_600 * local.hour + 60 * local.minute + local.second) / SLOT_S - 0.5
+        before = int(np.floor(place))
+        share = place - before
+        day = self.seconds[day_kind(local.date())]
+        return np.asarray((1.0 - share) * day[before % SLOTS] + share * day[(before + 1) % SLOTS], dtype=np.float64)
+
+
+def ready(times: TravelTimes, link_of: Mapping[LinkKey, int], planned_s: Floats) -> LearnedTimes:
+    """Return ``times`` for a network whose links are numbered by ``link_of`` and planned to take ``planned_s``."""
+    pairs = [(i, link_of[key]) for i, key in enumerate(times.links) if key in link_of]
+    mine = np.array([i for i, _ in pairs], dtype=np.int64)
+    theirs = np.array([link for _, link in pairs], dtype=np.int64)
+    weight = times.weight[:, :, mine]
+    total = times.seconds[:, :, mine]
+    plan = planned_s[theirs]
+    runs = weight.sum(axis=(0, 1))
+    pace = (total.sum() + NETWORK_S) / (float((weight * plan).sum()) + NETWORK_S)
+    own = (total.sum(axis=(0, 1)) + LINK_WEIGHT * pace * plan) / (runs + LINK_WEIGHT)
+    smooth_total, smooth_weight = _smooth(total), _smooth(weight)
+    others = (
+        OTHER_KIND * (smooth_total.sum(axis=0) - smooth_total),
+        OTHER_KIND * (smooth_weight.sum(axis=0) - smooth_weight),
+    )
+    hour = _hour_factor(smooth_total + others[0], smooth_weight + others[1], own)
+    prior = own * hour[:, :, None]
+    seconds = (smooth_total + others[0] + SMOOTH_WEIGHT * prior) / (smooth_weight + others[1] + SMOOTH_WEIGHT)
+    count = len(planned_s)
+    known = runs >= USABLE_WEIGHT
+    return LearnedTimes(
+        _placed(seconds[:, :, known], theirs[known], count),
+        np.nan_to_num(_placed(runs, theirs, count)),
+        _placed(_mean(times.dwell[:, mine]), theirs, count),
+        _placed(np.sqrt(_mean(times.square[:, mine])), theirs, count),
+    )
+
+
+def _smooth(values: Floats) -> Floats:
+    """Spread each half-hour over its neighbours; a sum over equal slots keeps its weight at the centre."""
+    hour = np.arange(SLOTS) * SLOT_S / 3_600
+    apart = np.abs(hour[:, None] - hour)
+    kernel = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / KERNEL_H) ** 2)
+    return np.asarray(np.einsum("st,ktl->ksl", kernel, values), dtype=np.float64)
+
+
+def _hour_factor(total: Floats, weight: Floats, own: Floats) -> Floats:
+    """Return how much slower each [kind of day, half-hour] is than the mean, over the whole network."""
+    expected = (weight * own).sum(axis=2)
+    return np.asarray((total.sum(axis=2) + NETWORK_S) / (expected + NETWORK_S), dtype=np.float64)
+
+
+def _mean(sums: Floats) -> Floats:
+    return np.where(sums[1] > 0, sums[0] / np.maximum(sums[1], 1e-9), np.nan)
+
+
+def _placed(values: Floats, at: npt.NDArray[np.int64], count: int) -> Floats:
+    wide = np.full((*values.shape[:-1], count), np.nan)
+    wide[..., at] = values
+    return wide

@@ -1,0 +1,143 @@
+"""Stop events into ``TravelTimes``: what ``ayaldama train`` does each night, and a replay between its days.
+
+Pure and incremental: each day's events are added once, older days fade.
+"""
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from transit.model import StopEvent
+from transit.tracking.learned import DAY_KINDS, SLOT_S, SLOTS, LinkKey, TravelTimes, day_kind
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+HALF_LIFE_DAYS: Final = 21.0  # timetables and roads change with the season; three weeks hold enough of each weekday
+UNCERTAINTY_S: Final = 30.0  # a passage known this well counts half
+SECONDS_MAX: Final = 1_800.0  # longer between two neighbouring stops: not a drive
+QUANTILE_LOW: Final = 0.02  # what lies outside is brought to the edge: a run-off clock, a bus that broke down
+QUANTILE_HIGH: Final = 0.96
+FORGOTTEN: Final = 0.05  # runs: a link with less is dropped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drives:
+    """Drives over links, one each: stop ids, when the stop ahead was reached, and how long it took."""
+
+    origin: Sequence[str]
+    target: Sequence[str]
+    arrival_ms: Index
+    seconds: Floats  # arrival to arrival; from the first stop of a run: departure to arrival
+    dwell_s: Floats  # at the first stop, NaN where it was the first of the run
+    weight: Floats
+
+
+def drives_of(events: Iterable[StopEvent]) -> Drives:
+    """Return the drives between consecutive stop events of each run; ``events`` in any order."""
+    ordered = sorted(events, key=lambda event: (event.vehicle_id, event.run_key, event.stop_sequence))
+    rows = []
+    for before, after in itertools.pairwise(ordered):
+        same = before.vehicle_id == after.vehicle_id and before.run_key == after.run_key
+        if not same or after.trip_stop_sequence != before.trip_stop_sequence + 1:
+            continue
+        begins = before.trip_stop_sequence == 1  # what it stood there is layover, not traffic
+        left_ms = before.departure_ms or before.arrival_ms
+        start_ms = left_ms if begins else before.arrival_ms
+        seconds = (after.arrival_ms - start_ms) / 1000
+        if not 0 < seconds <= SECONDS_MAX:
+            continue
+        dwell_s = np.nan if begins else (left_ms - before.arrival_ms) / 1000
+        error_s = max(before.uncertainty_s, after.uncertainty_s)
+        weight = 1.0 / (1.0 + (error_s / UNCERTAINTY_S) ** 2)
+        rows.append((before.stop_id, after.stop_id, after.arrival_ms, seconds, dwell_s, weight))
+    columns = list(zip(*rows, strict=True)) or [()] * 6
+    return Drives(
+        columns[0],
+        columns[1],
+        np.array(columns[2], dtype=np.int64),
+        *(np.array(column, dtype=np.float64) for column in columns[3:]),
+    )
+
+
+def learn(before: TravelTimes | None, drives: Drives, until: dt.date, zone: ZoneInfo) -> TravelTimes:
+    """Return ``before`` faded to ``until``, with ``drives`` added."""
+    kept = _faded(before, until) if before is not None else _nothing(until)
+    number = {key: i for i, key in enumerate(kept.links)}
+    link = np.array(
+        [number.setdefault(key, len(number)) for key in zip(drives.origin, drives.target, strict=True)], dtype=np.int64
+    )
+    count = len(number)
+    seconds, weight = _widen(kept.seconds, count), _widen(kept.weight, count)
+    dwell, square = _widen(kept.dwell, count), _widen(kept.square, count)
+    if len(link):
+        kind, slot = _when(drives.arrival_ms, zone)
+        tame, mean = _tamed(link, drives.seconds, count)
+        np.add.at(seconds, (kind, slot, link), drives.weight * tame)
+        np.add.at(weight, (kind, slot, link), drives.weight)
+        np.add.at(square[0], link, drives.weight * (tame - mean[link]) ** 2)
+        np.add.at(square[1], link, drives.weight)
+        told = np.isfinite(drives.dwell_s)
+        np.add.at(dwell[0], link[told], (drives.weight * np.minimum(drives.dwell_s, drives.seconds))[told])
+        np.add.at(dwell[1], link[told], drives.weight[told])
+    return TravelTimes(until, tuple(number), seconds, weight, dwell, square)
+
+
+def _tamed(link: Index, seconds: Floats, count: int) -> tuple[Floats, Floats]:
+    """Return ``seconds`` brought within each link's quantiles, and the mean of each link."""
+    order = np.lexsort((seconds, link))
+    runs = np.bincount(link, minlength=count)
+    first = np.cumsum(runs) - runs
+    sorted_s = np.append(seconds[order], 0.0)
+    low = sorted_s[np.minimum(first + np.floor(QUANTILE_LOW * runs).astype(np.int64), len(order) - 1)]
+    high = sorted_s[
+        np.minimum(first + np.ceil(QUANTILE_HIGH * np.maximum(runs - 1, 0)).astype(np.int64), len(order) - 1)
+    ]
+    tame = np.clip(seconds, low[link], np.maximum(high, low)[link])
+    mean = np.bincount(link, tame, minlength=count) / np.maximum(runs, 1)
+    return np.asarray(tame, dtype=np.float64), np.asarray(mean, dtype=np.float64)
+
+
+def _when(arrival_ms: Index, zone: ZoneInfo) -> tuple[Index, Index]:
+    """Return kind of day and half-hour; the offset of the zone is looked up once an hour."""
+    hours, of = np.unique(arrival_ms // 3_600_000, return_inverse=True)
+    moments = [dt.datetime.fromtimestamp(int(hour) * 3_600, zone) for hour in hours.tolist()]
+    shift_s = np.array([moment.utcoffset().total_seconds() for moment in moments])  # type: ignore[union-attr]
+    local_s = arrival_ms / 1000 + shift_s[of]
+    days = (local_s // 86_400).astype(np.int64)
+    unique, day_of = np.unique(days, return_inverse=True)
+    epoch = dt.date(1970, 1, 1).toordinal()
+    kinds = np.array([day_kind(dt.date.fromordinal(epoch + int(day))) for day in unique.tolist()], dtype=np.int64)
+    slot = np.minimum((local_s - days * 86_400) // SLOT_S, SLOTS - 1).astype(np.int64)
+    return kinds[day_of], slot
+
+
+def _nothing(until: dt.date) -> TravelTimes:
+    empty = np.zeros((DAY_KINDS, SLOTS, 0))
+    return TravelTimes(until, (), empty, empty, np.zeros((2, 0)), np.zeros((2, 0)))
+
+
+def _faded(times: TravelTimes, until: dt.date) -> TravelTimes:
+    fade = 0.5 ** (max((until - times.as_of).days, 0) / HALF_LIFE_DAYS)
+    keep = np.flatnonzero(times.weight.sum(axis=(0, 1)) * fade >= FORGOTTEN)
+    links: tuple[LinkKey, ...] = tuple(times.links[i] for i in keep.tolist())
+    return TravelTimes(
+        until,
+        links,
+        times.seconds[:, :, keep] * fade,
+        times.weight[:, :, keep] * fade,
+        times.dwell[:, keep] * fade,
+        times.square[:, keep] * fade,
+    )
+
+
+def _widen(values: Floats, count: int) -> Floats:
+    wide = np.zeros((*values.shape[:-1], count))
+    wide[..., : values.shape[-1]] = values
+    return wide
