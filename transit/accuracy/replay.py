@@ -19,7 +19,7 @@ from transit.accuracy.recording import Recording
 from transit.model import StopEvent
 from transit.outcomes import Rejection
 from transit.tracking.learned import TravelTimes
-from transit.tracking.predict import Predictions
+from transit.tracking.predictions import Predictions
 from transit.tracking.tracker import Tracker
 from transit.tracking.training import drives_of
 from transit.tracking.training import learn as learn_times

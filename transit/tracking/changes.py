@@ -14,7 +14,7 @@ from transit.tracking.fleet import LEGS, Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.observe import Passages
 from transit.tracking.parameters import Parameters
-from transit.tracking.predict import Predictions
+from transit.tracking.predictions import Predictions
 from transit.tracking.ragged import expand
 
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtfs_data.network import Network
-from transit.tracking.fleet import Fleet
+from transit.tracking.fleet import Fleet, LinkMemory
 from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
 
@@ -48,12 +48,21 @@ class Departures:
         self._late, self._stood = late / late.sum(), stood / stood.sum()
 
     def note(self, fleet: Fleet, vehicle: Index, row: Index, stood_ms: Index, departure_ms: Index) -> None:
-        """Remember departures from first stops."""
-        start = self.of_pattern[fleet.run_pattern[vehicle, 0]]
-        late_s = (departure_ms - self._plan.departure_ms(fleet, vehicle, 0, row)) / 1000
-        known = np.isfinite(late_s)
-        _remember(fleet.links.left_late, start[known], (late_s[known] - LATE_FROM_S) / BIN_S)
-        _remember(fleet.links.left_after, start, stood_ms / 1000 / BIN_S)
+        """Note departures from first stops, to be learned."""
+        fleet.departures.add(
+            when_ms=departure_ms,
+            vehicle=vehicle,
+            start=self.of_pattern[fleet.run_pattern[vehicle, 0]],
+            late_s=(departure_ms - self._plan.departure_ms(fleet, vehicle, 0, row)) / 1000,
+            stood_s=stood_ms / 1000,
+        )
+
+    def learn(self, memory: LinkMemory, lessons: dict[str, Floats]) -> None:
+        """Take in departures that were noted."""
+        start = lessons["start"].astype(np.int64)
+        late = np.isfinite(lessons["late_s"])
+        _remember(memory.left_late, start[late], (lessons["late_s"][late] - LATE_FROM_S) / BIN_S)
+        _remember(memory.left_after, start, lessons["stood_s"] / BIN_S)
 
     def expect(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Floats:
         """Return ``[3, n]``: p10, median and p90 of when each waiting vehicle leaves, epoch milliseconds."""

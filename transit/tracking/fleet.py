@@ -12,14 +12,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from transit.tracking.lessons import DEPARTURE, OUTCOME, PASSAGE, Lessons
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+RATES: Final = 9  # columns of ``travel_times.Rates``
+LEADS: Final = 6  # times ahead at which predictions are judged
+LEVELS: Final = 2  # p10, p90
 LEGS: Final = 2  # the run under way, and the next one of the block
 NOTHING: Final = frozenset(
     (
         *("hint_trip", "hint_block", "hint_route", "hint_direction", "guess_pattern", "slot", "pattern", "last_route"),
-        *("last_pattern", "run_trip", "run_pattern", "passed_row", "shown_trip", "shown_pattern"),
+        *("last_pattern", "run_trip", "run_pattern", "passed_row", "shown_trip", "shown_pattern", "said_run"),
     )
 )  # columns of indexes: new rows begin as -1
 
@@ -35,6 +40,7 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     now_ms: int
     vehicles: dict[str, _Column]
     links: dict[str, _Column]
+    lessons: list[_Column]
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +72,11 @@ class LinkMemory:
         self.square = _floats(2, sizes.links)  # squared deviation, runs
         self.early = _floats(2, sizes.rows)  # runs that came early and waited for their time, all that came early
         self.recovery = _floats(8)  # sums of a regression: [guessed or told][early or late][xy, xx], flat
+        self.rates, self.rates_ms = _floats(RATES, sizes.links), _ints(1)  # what follows from all this, and as of when
+        self.shifts, self.judged = (
+            _floats(2, LEADS, LEVELS),
+            _floats(2, LEADS),
+        )  # how true predictions proved (``said``)
         self.left_late = _floats(sizes.starts, sizes.late_bins)  # departures by lateness, fading
         self.left_after = _floats(sizes.starts, sizes.stood_bins)  # departures by time stood, fading
 
@@ -125,6 +136,10 @@ class Vehicles:
         self.shown_start_ms, self.shown_day = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_first, self.shown_last = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_ms = _ints(capacity, LEGS, stops)
+        # what was said last of each arrival, and what it will be judged by
+        self.said_run, self.said_at_ms = _ints(capacity, LEGS), _ints(capacity)
+        self.said_ms = _ints(capacity, LEGS, stops)
+        self.asked_ms, self.asked_spread_ms = _ints(capacity, LEADS, stops), _singles(capacity, LEADS, stops)
         for name in NOTHING:
             getattr(self, name).fill(-1)
 
@@ -138,6 +153,8 @@ class Fleet(Vehicles):
         self.vehicle_ids: list[str] = []
         self._row_of: dict[str, int] = {}
         self.links = LinkMemory(sizes)
+        self.passages, self.departures = Lessons(PASSAGE), Lessons(DEPARTURE)
+        self.outcomes = Lessons(OUTCOME)
         self.now_ms = 0
 
     def __len__(self) -> int:
@@ -165,6 +182,7 @@ class Fleet(Vehicles):
             self.now_ms,
             {name: _pack(array[: len(self)]) for name, array in _arrays(self).items()},
             {name: _pack(array) for name, array in _arrays(self.links).items()},
+            [_pack(lessons.waiting) for lessons in self._lessons],
         )
         return zlib.compress(msgspec.msgpack.encode(saved), 1)
 
@@ -184,7 +202,13 @@ class Fleet(Vehicles):
         fleet.now_ms = saved.now_ms
         _fill(_arrays(fleet), saved.vehicles, len(fleet))
         _fill_whole(_arrays(fleet.links), saved.links)
+        for lessons, column in zip(fleet._lessons, saved.lessons, strict=True):
+            lessons.waiting = np.frombuffer(column.data, dtype=np.float64).reshape(column.shape)
         return fleet
+
+    @property
+    def _lessons(self) -> tuple[Lessons, ...]:
+        return (self.passages, self.departures, self.outcomes)
 
     def _grow(self, capacity: int) -> None:
         larger = Vehicles(capacity, slots=self._sizes.slots, stops=self._sizes.stops)
@@ -217,6 +241,10 @@ def _fill_whole(arrays: dict[str, npt.NDArray[np.generic]], columns: dict[str, _
 
 def _ints(*shape: int) -> Ints:
     return np.zeros(shape, dtype=np.int64)
+
+
+def _singles(*shape: int) -> npt.NDArray[np.float32]:
+    return np.zeros(shape, dtype=np.float32)
 
 
 def _floats(*shape: int) -> Floats:

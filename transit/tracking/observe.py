@@ -15,10 +15,13 @@ from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
 from transit.tracking.ragged import expand
-from transit.tracking.travel_times import Links, Rates, add_pairs
+from transit.tracking.said import judge
+from transit.tracking.travel_times import Links, Rates
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+UNCERTAINTY_S = 120.0  # a passage known this well counts half: less would favour fast drives over jams
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +67,7 @@ def observe(
 ) -> Passages:
     """Advance each vehicle's front to ``new_m`` at ``new_ms`` and return the passages completed on the way.
 
-    Also lets the links learn from them.
+    Also notes what they teach.
     """
     pattern = fleet.pattern[vehicle]
     old_m, old_ms = fleet.front_m[vehicle], fleet.front_ms[vehicle]
@@ -97,6 +100,7 @@ def observe(
         *(fleet, done.vehicle[begun], done.row[begun]),
         *(done.departure_ms[begun] - done.arrival_ms[begun], done.departure_ms[begun]),
     )
+    judge(fleet, fleet.outcomes, done.vehicle, done.row - geometry.first[fleet.pattern[done.vehicle]], done.arrival_ms)
     _teach(fleet, links, rates, plan, done, parameters)
     return done
 
@@ -190,101 +194,54 @@ def _teach(fleet: Fleet, links: Links, rates: Rates, plan: Plan, done: Passages,
     seconds = (arrival_ms - start_ms) / 1000
     length_m = links.length_m[row]
     plausible = (seconds > 0) & (seconds >= length_m / parameters.speed_max_mps)
-    known = (same | kept) & plausible
-    vehicle_, row_, seconds_ = vehicle[known], row[known], seconds[known]
-    weight = 1.0 / (1.0 + (uncertainty_s[known] / 30.0) ** 2)
-    planned_s = plan.step_s(fleet, vehicle_, 0, row_)
-    trust = plan.trust(fleet, vehicle_, 0)
-    base_s = links.base(rates, row_, planned_s, trust)
-    waited = _note_waiting(fleet, plan, vehicle_, row_, before_ms[known], arrival_ms[known], parameters)
-    _note_recovery(
-        fleet,
-        plan,
-        vehicle_,
-        row_,
-        seconds_ - base_s * rates.ratio[links.of_row[row_]],
-        base_s,
-        arrival_ms[known],
-        parameters,
+    known = np.flatnonzero((same | kept) & plausible)
+    who, at, when_ms, seconds = vehicle[known], row[known], arrival_ms[known], seconds[known]
+    planned_s = plan.step_s(fleet, who, 0, at)
+    base_s = links.base(rates, at, planned_s, plan.trust(fleet, who, 0))
+    expected_s = base_s * rates.ratio[links.of_row[at]]
+    lead_s = (plan.arrival_ms(fleet, who, 0, at - 1) - before_ms[known]) / 1000
+    late_s = (when_ms - plan.arrival_ms(fleet, who, 0, at)) / 1000
+    early = lead_s >= parameters.wait_early_s
+    waited = early & (late_s >= -parameters.wait_left_s)
+    fleet.passages.add(
+        when_ms=when_ms,
+        vehicle=who,
+        row=at,
+        seconds=seconds,
+        base_s=base_s,
+        expected_s=expected_s,
+        planned_s=np.where(plan.scheduled(fleet, who, 0), planned_s, np.nan),
+        weight=1.0 / (1.0 + (uncertainty_s[known] / UNCERTAINTY_S) ** 2),
+        dwell_s=np.where(begins[known], np.nan, np.clip((before_left_ms - before_ms)[known] / 1000, 0.0, seconds)),
+        off_s=_off_plan(fleet, who, when_ms, late_s, parameters),
+        told=fleet.hint_trip[who] >= 0,
+        early=early,
+        waited=waited,
     )
-    free = ~(waited & (seconds_ > 1.5 * base_s))
-    planned_s = np.where(plan.scheduled(fleet, vehicle_, 0), planned_s, np.nan)
-    links.learn(
-        *(fleet.links, rates, row_[free], seconds_[free], base_s[free], planned_s[free], weight[free]),
-        arrival_ms[known][free],
-    )
-    dwelt = free & ~begins[known]
-    dwell_s = (before_left_ms - before_ms)[known] / 1000
-    links.learn_dwell(fleet.links, row_[dwelt], np.clip(dwell_s[dwelt], 0.0, seconds_[dwelt]), weight[dwelt])
-    _note_pace(
-        fleet,
-        rates,
-        links,
-        vehicle_[free],
-        row_[free],
-        seconds_[free],
-        base_s[free],
-        arrival_ms[known][free],
-        parameters,
-    )
+    free = ~(waited & (seconds > 1.5 * base_s))
+    _note_pace(fleet, who[free], seconds[free], expected_s[free], when_ms[free], parameters)
     fleet.passed_row[vehicle] = row  # in order of row: the last one stays
     fleet.passed_ms[vehicle], fleet.passed_left_ms[vehicle] = arrival_ms, left_ms
 
 
-def _note_waiting(
-    fleet: Fleet, plan: Plan, vehicle: Index, row: Index, before_ms: Index, arrival_ms: Index, parameters: Parameters
-) -> npt.NDArray[np.bool_]:
-    """Return which vehicles came early and waited on the way to ``row`` for their time, and remember where they do."""
-    lead_s = (plan.arrival_ms(fleet, vehicle, 0, row - 1) - before_ms) / 1000
-    left_s = (plan.arrival_ms(fleet, vehicle, 0, row) - arrival_ms) / 1000
-    early = lead_s >= parameters.wait_early_s
-    waited = np.asarray(early & (left_s <= parameters.wait_left_s), dtype=np.bool_)
-    add_pairs(fleet.links.early, row[early], np.stack([waited[early], np.ones(int(early.sum()))]))
-    return waited
-
-
-def _note_recovery(
-    fleet: Fleet,
-    plan: Plan,
-    vehicle: Index,
-    row: Index,
-    surplus_s: Floats,
-    base_s: Floats,
-    arrival_ms: Index,
-    parameters: Parameters,
-) -> None:
-    """Regress what links took beyond the expected on how far the vehicle was off its plan some minutes before."""
-    limit_s = parameters.recovery_max_s
-    off_s = -np.clip(fleet.late_s[vehicle], -limit_s, limit_s)
-    known = (fleet.late_ms[vehicle] > 0) & (arrival_ms - fleet.late_ms[vehicle] < 4_000 * parameters.recovery_apart_s)
-    told = fleet.hint_trip[vehicle] >= 0
-    x = off_s * base_s
-    at = 4 * told + 2 * (off_s < 0)
-    y = np.clip(surplus_s, -0.8 * base_s, np.maximum(np.abs(off_s), base_s))
-    np.add.at(fleet.links.recovery, at[known], (x * y)[known])
-    np.add.at(fleet.links.recovery, at[known] + 1, (x * x)[known])
-    late_s = (arrival_ms - plan.arrival_ms(fleet, vehicle, 0, row)) / 1000
-    moved_on = np.isfinite(late_s) & (arrival_ms - fleet.later_ms[vehicle] >= 1000 * parameters.recovery_apart_s)
-    for column, value in (("late_s", fleet.later_s[vehicle]), ("late_ms", fleet.later_ms[vehicle])):
-        getattr(fleet, column)[vehicle[moved_on]] = value[moved_on]
-    fleet.later_s[vehicle[moved_on]], fleet.later_ms[vehicle[moved_on]] = late_s[moved_on], arrival_ms[moved_on]
+def _off_plan(fleet: Fleet, vehicle: Index, when_ms: Index, late_s: Floats, parameters: Parameters) -> Floats:
+    """Return how early each vehicle was some minutes ago, NaN where unknown, and keep how it is now."""
+    apart_ms = 1000 * parameters.recovery_apart_s
+    known = (fleet.late_ms[vehicle] > 0) & (when_ms - fleet.late_ms[vehicle] < 4 * apart_ms)
+    off_s = np.where(known, -fleet.late_s[vehicle], np.nan)
+    on = np.isfinite(late_s) & (when_ms - fleet.later_ms[vehicle] >= apart_ms)
+    fleet.late_s[vehicle[on]], fleet.late_ms[vehicle[on]] = fleet.later_s[vehicle[on]], fleet.later_ms[vehicle[on]]
+    fleet.later_s[vehicle[on]], fleet.later_ms[vehicle[on]] = late_s[on], when_ms[on]
+    return off_s
 
 
 def _note_pace(
-    fleet: Fleet,
-    rates: Rates,
-    links: Links,
-    vehicle: Index,
-    row: Index,
-    seconds: Floats,
-    base_s: Floats,
-    arrival_ms: Index,
-    parameters: Parameters,
+    fleet: Fleet, vehicle: Index, seconds: Floats, expected_s: Floats, arrival_ms: Index, parameters: Parameters
 ) -> None:
+    """Keep what each vehicle drove lately beside what was expected of it."""
     if not len(vehicle):
         return
-    expected_s = base_s * rates.ratio[links.of_row[row]]
-    tame = np.clip(seconds, 0.4 * expected_s, parameters.link_outlier * expected_s)
+    tame = np.clip(seconds, 0.4 * expected_s, parameters.pace_outlier * expected_s)
     who, last = np.unique(vehicle[::-1], return_index=True)
     now_ms = arrival_ms[::-1][last]
     fade = 0.5 ** (np.maximum(now_ms - fleet.passed_ms[who], 0) / (1000 * parameters.pace_half_life_s))

@@ -58,17 +58,19 @@ class Parameters:
     passage_gap_max_s: float = 300.0  # fixes further apart say too little about the stops between
 
     # running times: how much seen lately it takes to be believed, in seconds of driving
-    city_half_life_s: float = 10_800.0  # weather and holidays hold for hours
+    city_half_life_s: float = 14_400.0  # weather and holidays hold for hours
     line_half_life_s: float = 7_200.0
     link_half_life_s: float = 3_600.0  # traffic of an hour ago counts half
     city_lean_s: float = 5_000.0
     line_lean_s: float = 5_000.0
-    link_lean_s: float = 5_000.0  # two recorded cities: less follows the noise of single buses
-    pace_half_life_s: float = 600.0  # a driver's pace: of ten minutes ago counts half …
+    link_lean_s: float = 10_000.0  # two recorded cities: less follows the noise of single buses
+    pace_half_life_s: float = 1_200.0  # a driver's pace: of twenty minutes ago counts half …
     pace_lean_s: float = 2_500.0  # … and about a quarter of it is believed
+    pace_outlier: float = 2.5  # times the expected: a stop for fuel is not a pace
     link_outlier: float = 4.0  # times the expected: a breakdown, not traffic
     usual_half_life_s: float = 14 * 86_400.0  # what is usual changes with the seasons
-    learned_weight_max: float = 40.0  # runs: today may still move what weeks taught
+    learned_weight_max: float = 40.0  # runs: no past counts more than this
+    since_share: float = 3.0  # runs: a link known by so many keeps half of what today adds
     timetable_weight: float = 2.0  # the plan counts as this many observed runs …
     template_weight: float = 0.3  # … but without a timetable its times are only a shape
     dwell_share: float = 0.2  # of a link's time, where no dwell was seen …
@@ -104,6 +106,12 @@ class Parameters:
     spread_floor_s: float = 15.0  # one sigma of a bus about to arrive
     spread_share: float = 0.08  # of the time ahead, one sigma: what makes all links ahead slower at once
     spread_terminal_s: float = 90.0  # one sigma of a departure from a terminal
+
+    # said
+    calm_share: float = 0.9  # of the time that passes, what is said of an arrival may move later by this …
+    calm_rise_s: float = 55.0  # … and at most by this at once: minutes left never grow by one in a minute
+    calm_max_s: float = 150.0  # an estimate that much later is said at once …
+    calm_max_share: float = 0.3  # … or this share of the time ahead
 
     # changes
     publish_step_s: float = 5.0  # a board shows minutes: less is not seen

@@ -4,8 +4,6 @@ A vehicle's own place and the running times of the links ahead carry its delay f
 it does not leave before its time. Pure arithmetic on ragged rows: one row per (vehicle, leg, stop ahead).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +12,7 @@ from transit.tracking.fleet import LEGS, Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
+from transit.tracking.predictions import Predictions, join
 from transit.tracking.ragged import expand, heads, running_max, running_sum
 from transit.tracking.travel_times import Links, Rates
 
@@ -21,22 +20,7 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-P90_SIGMAS = 1.45  # buses are late further than they are early
-P10_SIGMAS = 1.05
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """One entry per (vehicle, leg, row), in that order; times in epoch milliseconds."""
-
-    vehicle: Index
-    leg: Index
-    row: Index  # of the pattern
-    arrival_ms: Index
-    p10_ms: Index
-    p90_ms: Index
-    planned_ms: Index  # 0 without timetable
-    waiting: Bools  # the vehicle has not left its first stop
+P10_TO_P90_SIGMAS = 2.56
 
 
 class Predictor:
@@ -56,7 +40,7 @@ class Predictor:
         ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
         following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
         second_leg = self._leg(fleet, rates, following, 1, ends_ms[following], now_ms)
-        return _within(_join(first_leg, second_leg), now_ms, self._parameters)
+        return _within(join(first_leg, second_leg), now_ms, self._parameters)
 
     def _live(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Bools:
         parameters = self._parameters
@@ -99,9 +83,9 @@ class Predictor:
             who,
             np.full(len(owner), leg, dtype=np.int64),
             row,
-            np.rint(arrival).astype(np.int64),
-            np.rint(np.maximum(arrival - P10_SIGMAS * spread_ms, now_ms)).astype(np.int64),
-            np.rint(arrival + P90_SIGMAS * spread_ms).astype(np.int64),
+            row - first[owner],
+            *(np.rint(arrival).astype(np.int64),) * 3,
+            spread_ms,
             np.where(np.isfinite(planned_ms), np.rint(np.nan_to_num(planned_ms)), 0).astype(np.int64),
             waiting[owner],
         )
@@ -177,7 +161,7 @@ class Predictor:
         at = np.flatnonzero(waiting)
         if len(at):
             early, start_ms[at], late = self._departures.expect(fleet, vehicle[at], now_ms)
-            sigma_ms[at] = (late - early) / (P10_SIGMAS + P90_SIGMAS)
+            sigma_ms[at] = (late - early) / P10_TO_P90_SIGMAS
         return start_ms, sigma_ms
 
     def _spread(self, arrival: Floats, variance: Floats, fix_ms: Index, now_ms: int, start_sigma_ms: Floats) -> Floats:
@@ -190,22 +174,9 @@ class Predictor:
         return np.asarray(1000.0 * np.sqrt(floor**2 + variance + shared**2 + (start_sigma_ms / 1000) ** 2))
 
 
-def _join(one: Predictions, two: Predictions) -> Predictions:
-    if not len(two.vehicle):
-        return one
-    pairs = [(getattr(one, name), getattr(two, name)) for name in Predictions.__slots__]
-    joined = Predictions(*(np.concatenate(pair) for pair in pairs))
-    order = np.lexsort((joined.row, joined.leg, joined.vehicle))
-    return _pick(joined, order)
-
-
 def _within(predictions: Predictions, now_ms: int, parameters: Parameters) -> Predictions:
     near = predictions.arrival_ms - now_ms <= parameters.horizon_s * 1000
-    return predictions if near.all() else _pick(predictions, np.flatnonzero(near))
-
-
-def _pick(predictions: Predictions, index: Index) -> Predictions:
-    return Predictions(*(getattr(predictions, name)[index] for name in Predictions.__slots__))
+    return predictions if near.all() else predictions.pick(np.flatnonzero(near))
 
 
 assert LEGS == 2, "predict knows the run under way and the next one"  # noqa: S101 - a fact of this file

@@ -23,12 +23,15 @@ from transit.tracking.duty import Duty
 from transit.tracking.fleet import Fleet, Sizes
 from transit.tracking.geometry import Geometry
 from transit.tracking.learned import LearnedTimes, TravelTimes, ready
+from transit.tracking.lessons import EVERY_MS
 from transit.tracking.match import Step, follow, merge_twins
 from transit.tracking.observe import Zones, observe
 from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
-from transit.tracking.predict import Predictions, Predictor
+from transit.tracking.predict import Predictor
+from transit.tracking.predictions import Predictions
 from transit.tracking.runs import RunBook
+from transit.tracking.said import calibrate, remember, settle
 from transit.tracking.travel_times import Links, Rates
 
 Index = npt.NDArray[np.int64]
@@ -50,6 +53,7 @@ class Tracker:
         self._links = Links(network, self._parameters)
         self._plan = Plan(network, self._parameters)
         self._learned: LearnedTimes | None = None
+        self._stale_rates = False
         self._zones = Zones(self._geometry, self._parameters)
         self._runs = RunBook(network, self._parameters)
         self._departures = Departures(network, self._plan, self._parameters)
@@ -79,7 +83,7 @@ class Tracker:
         now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
         fleet.now_ms = now_ms
         self._runs.advance(now_ms)
-        self._rates = self._rates_at(now_ms)
+        self._take_in(now_ms)
         refused: collections.Counter[Rejection] = collections.Counter()
         events: list[StopEvent] = []
         touched: list[Index] = []
@@ -89,7 +93,9 @@ class Tracker:
         withdrawn, quiet, gone = self._expire(now_ms)
         touched.append(quiet)
         vehicle = np.unique(np.concatenate(touched)) if touched else quiet
-        predictions = self._predictor.predict(fleet, self._rates, vehicle, now_ms)
+        raw = self._predictor.predict(fleet, self._rates, vehicle, now_ms)
+        predictions = settle(fleet, raw, now_ms, self._parameters)
+        remember(fleet, vehicle, raw, predictions, now_ms)
         arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
         update = Update(
             as_of_ms=now_ms,
@@ -113,7 +119,8 @@ class Tracker:
         fleet = self._fleet
         vehicle = np.flatnonzero(fleet.shown_on_map[: len(fleet)] > 0).astype(np.int64)
         self._runs.advance(fleet.now_ms)
-        predictions = self._predictor.predict(fleet, self._rates_at(fleet.now_ms), vehicle, fleet.now_ms)
+        raw = self._predictor.predict(fleet, self._rates, vehicle, fleet.now_ms)
+        predictions = settle(fleet, raw, fleet.now_ms, self._parameters)
         return Update(
             as_of_ms=fleet.now_ms,
             vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
@@ -124,16 +131,31 @@ class Tracker:
     def predictions(self, now_ms: int) -> Predictions:
         """Return what is expected now of every vehicle, whether published or not (for measuring)."""
         fleet = self._fleet
-        return self._predictor.predict(fleet, self._rates_at(now_ms), np.arange(len(fleet), dtype=np.int64), now_ms)
+        raw = self._predictor.predict(fleet, self._rates, np.arange(len(fleet), dtype=np.int64), now_ms)
+        return settle(fleet, raw, now_ms, self._parameters)
 
     def adopt(self, times: TravelTimes) -> None:
         """Let ``times`` be what past days taught; what was noted since the last training is in them."""
         self._learned = ready(times, self._links.number, self._links.link_planned_s)
         self._fleet.links.forget_since()
+        self._stale_rates = True
 
-    def _rates_at(self, now_ms: int) -> Rates:
+    def _take_in(self, now_ms: int) -> None:
+        """Learn what was noted and renew the rates, at most once in ``EVERY_MS`` of the city's time."""
+        memory = self._fleet.links
+        if now_ms // EVERY_MS == int(memory.rates_ms[0]) // EVERY_MS and not self._stale_rates:
+            return
+        self._links.learn(memory, self._fleet.passages.take())
+        self._departures.learn(memory, self._fleet.departures.take())
+        calibrate(memory.shifts, memory.judged, self._fleet.outcomes.take())
         learned_s = None if self._learned is None else self._learned.at(now_ms, self._zone)
-        return self._links.rates(self._fleet.links, learned_s, self._learned, now_ms)
+        memory.rates[...] = self._links.rates(memory, learned_s, self._learned, now_ms)
+        memory.rates_ms[0] = now_ms
+        self._stale_rates = False
+
+    @property
+    def _rates(self) -> Rates:
+        return Rates(*self._fleet.links.rates)
 
     @property
     def fleet(self) -> Fleet:

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 HALF_LIFE_DAYS: Final = 21.0  # timetables and roads change with the season; three weeks hold enough of each weekday
-UNCERTAINTY_S: Final = 30.0  # a passage known this well counts half
+UNCERTAINTY_S: Final = 120.0  # a passage known this well counts half: less would favour fast drives over jams
 SECONDS_MAX: Final = 1_800.0  # longer between two neighbouring stops: not a drive
 QUANTILE_LOW: Final = 0.02  # what lies outside is brought to the edge: a run-off clock, a bus that broke down
 QUANTILE_HIGH: Final = 0.96

@@ -63,8 +63,8 @@ class Links:
             (ids[a], ids[b]): i for i, (a, b) in enumerate(unique.tolist()) if a >= 0 and b >= 0
         }
 
-    def rates(self, memory: LinkMemory, learned_s: Floats | None, learned: LearnedTimes | None, now_ms: int) -> Rates:
-        """Return what holds at ``now_ms``; ``learned_s`` are the past's seconds for this hour (``LearnedTimes.at``)."""
+    def rates(self, memory: LinkMemory, learned_s: Floats | None, learned: LearnedTimes | None, now_ms: int) -> Floats:
+        """Return the columns of ``Rates`` at ``now_ms``; ``learned_s``: the past's seconds for this hour."""
         parameters = self._parameters
         city = _pooled(memory.city, memory.city_ms, now_ms, parameters.city_half_life_s, 1.0, parameters.city_lean_s)
         line = _pooled(memory.line, memory.line_ms, now_ms, parameters.line_half_life_s, city, parameters.line_lean_s)
@@ -79,6 +79,9 @@ class Links:
         if learned is not None and learned_s is not None:
             taught = np.isfinite(learned_s)
             weight = np.where(taught, np.minimum(learned.weight, parameters.learned_weight_max), 0.0)
+            # today's runs are of other hours: they count little beside what this hour is known to take
+            little = np.where(taught, parameters.since_share / (weight + parameters.since_share), 1.0)
+            base_s, base_weight = little * base_s, little * base_weight
             base_s += weight * np.nan_to_num(learned_s)
             base_weight += weight
             plan_trust[taught] = 0.0
@@ -92,17 +95,8 @@ class Links:
         everywhere = memory.plan.sum(axis=1)
         pace = (everywhere[0] + parameters.line_lean_s) / (everywhere[1] + parameters.line_lean_s)
         pace = (memory.plan[0] + parameters.line_lean_s * pace) / (memory.plan[1] + parameters.line_lean_s)
-        return Rates(
-            base_s,
-            base_weight,
-            plan_trust,
-            pace[self.route_of_link],
-            link,
-            dwell_s,
-            dwell_weight,
-            square,
-            square_weight,
-        )
+        pace = pace[self.route_of_link]
+        return np.stack([base_s, base_weight, plan_trust, pace, link, dwell_s, dwell_weight, square, square_weight])
 
     def base(self, rates: Rates, row: Index, planned_s: Floats, trust: Floats) -> Floats:
         """Return the seconds of the links that end at ``row`` on an ordinary day.
@@ -135,21 +129,20 @@ class Links:
             dtype=np.float64,
         )
 
-    def learn(
-        self,
-        memory: LinkMemory,
-        rates: Rates,
-        row: Index,
-        seconds: Floats,
-        base_s: Floats,
-        planned_s: Floats,
-        weight: Floats,
-        when_ms: Index,
-    ) -> None:
-        """Take the observed ``seconds`` of the links that end at ``row``, against their ``base_s``."""
+    def learn(self, memory: LinkMemory, lessons: dict[str, Floats]) -> None:
+        """Take in passages that were noted (``lessons.PASSAGE``)."""
         parameters = self._parameters
+        row = lessons["row"].astype(np.int64)
+        early, waited = lessons["early"] > 0, lessons["waited"] > 0
+        add_pairs(memory.early, row[early], np.stack([lessons["waited"][early], lessons["early"][early]]))
+        self._learn_recovery(memory, lessons)
+        # where a bus waits for its time, its drive is not what the link takes
+        free = ~(waited & (lessons["seconds"] > 1.5 * lessons["base_s"]))
+        row, seconds, base_s = row[free], lessons["seconds"][free], lessons["base_s"][free]
+        expected_s, weight = lessons["expected_s"][free], lessons["weight"][free]
+        planned_s, dwell_s = lessons["planned_s"][free], lessons["dwell_s"][free]
+        when_ms = lessons["when_ms"][free].astype(np.int64)
         link, route = self.of_row[row], self.route_of_row[row]
-        expected_s = base_s * rates.ratio[link]
         tame = np.clip(seconds, 0.25 * expected_s, parameters.link_outlier * expected_s + 30.0)
         sums = np.stack([weight * tame, weight * base_s])
         _add(memory.recent, memory.recent_ms, link, sums, when_ms, parameters.link_half_life_s)
@@ -158,15 +151,22 @@ class Links:
         _add(memory.city, memory.city_ms, nothing, sums, when_ms, parameters.city_half_life_s)
         own = np.stack([weight * np.clip(seconds, 0.25 * base_s, 4.0 * base_s + 60.0), weight])
         _add(memory.since, memory.since_ms, link, own, when_ms, parameters.usual_half_life_s)
-        squares = np.stack([weight * (tame - expected_s) ** 2, weight])
-        add_pairs(memory.square, link, squares)
-        planned = np.isfinite(planned_s)
-        plans = np.stack([(weight * tame)[planned], (weight * planned_s)[planned]])
-        add_pairs(memory.plan, route[planned], plans)
+        add_pairs(memory.square, link, np.stack([weight * (tame - expected_s) ** 2, weight]))
+        planned, dwelt = np.isfinite(planned_s), np.isfinite(dwell_s)
+        add_pairs(memory.plan, route[planned], np.stack([weight * tame, weight * planned_s])[:, planned])
+        add_pairs(memory.dwell, link[dwelt], np.stack([weight * dwell_s, weight])[:, dwelt])
 
-    def learn_dwell(self, memory: LinkMemory, row: Index, dwell_s: Floats, weight: Floats) -> None:
-        """Take observed dwells at the first stop of the links that end at ``row``."""
-        add_pairs(memory.dwell, self.of_row[row], np.stack([weight * dwell_s, weight]))
+    def _learn_recovery(self, memory: LinkMemory, lessons: dict[str, Floats]) -> None:
+        """Regress what links took beyond the expected on how far the vehicle was off its plan some minutes before."""
+        limit_s = self._parameters.recovery_max_s
+        known = np.isfinite(lessons["off_s"])
+        off_s = np.clip(lessons["off_s"][known], -limit_s, limit_s)
+        base_s = lessons["base_s"][known]
+        surplus_s = (lessons["seconds"] - lessons["expected_s"])[known]
+        x, y = off_s * base_s, np.clip(surplus_s, -0.8 * base_s, np.maximum(np.abs(off_s), base_s))
+        at = 4 * lessons["told"][known].astype(np.int64) + 2 * (off_s < 0)
+        np.add.at(memory.recovery, at, x * y)
+        np.add.at(memory.recovery, at + 1, x * x)
 
     def _typical_plan(self, network: Network, first: Index) -> Floats:
         """Return the planned time of each row's link by the pattern's first trip, or by distance at 5 m/s."""

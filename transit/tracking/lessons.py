@@ -1,0 +1,54 @@
+"""What passages teach, gathered and taken in at fixed moments.
+
+Between those moments the rates stand still, so that the same reports give the same predictions however they are cut
+into batches. Lessons are taken in by order of time, vehicle and row, not by order of arrival.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+EVERY_MS: Final = 30_000
+
+# columns of each kind of lesson; the first three order them
+PASSAGE: Final = (
+    *("when_ms", "vehicle", "row", "seconds", "base_s", "expected_s", "planned_s", "weight", "dwell_s"),
+    *("off_s", "told", "early", "waited"),
+)
+DEPARTURE: Final = ("when_ms", "vehicle", "start", "late_s", "stood_s")
+OUTCOME: Final = ("when_ms", "vehicle", "lead", "waiting", "score")
+
+
+class Lessons:
+    """Lessons of one kind, waiting to be taken in."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._columns = columns
+        self._parts: list[Floats] = []
+
+    def add(self, **columns: npt.NDArray[np.generic]) -> None:
+        """Note some; every column is given, NaN for unknown."""
+        if len(columns["when_ms"]):
+            self._parts.append(np.stack([columns[name].astype(np.float64) for name in self._columns]))
+
+    def take(self) -> dict[str, Floats]:
+        """Return what waits, in order, and forget it."""
+        table = self.waiting
+        self._parts = []
+        table = table[:, np.lexsort(table[2::-1])]
+        return dict(zip(self._columns, table, strict=True))
+
+    @property
+    def waiting(self) -> Floats:
+        """Return what waits, one row per column; for a checkpoint."""
+        return np.concatenate(self._parts, axis=1) if self._parts else np.zeros((len(self._columns), 0))
+
+    @waiting.setter
+    def waiting(self, table: Floats) -> None:
+        if table.shape[:1] != (len(self._columns),):
+            raise ValueError("checkpoint was written by another tracker: lessons")
+        self._parts = [table]

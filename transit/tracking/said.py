@@ -1,0 +1,127 @@
+"""What was said of each arrival: how it may change, and how true it proved.
+
+Calm: a countdown stands still rather than rises. What is said follows a later estimate at less than the clock's pace,
+so that the minutes left never grow by one in a minute; only what nobody should be kept from is said at once.
+
+Truth: what was said at fixed times ahead is kept and compared with the passage, in units of the spread assumed then.
+Quantiles of these scores are followed for each time ahead, by stochastic approximation (Robbins and Monro, 1951), apart
+for vehicles still at their first stop. They turn the assumed spread into p10 and p90 as they really happened.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from transit.tracking.fleet import LEADS, LEGS, Fleet
+from transit.tracking.lessons import Lessons
+from transit.tracking.parameters import Parameters
+from transit.tracking.predictions import Predictions
+from transit.tracking.ragged import heads, running_max
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+LEADS_S: Final = (60.0, 150.0, 300.0, 540.0, 960.0, 1_500.0)  # how far ahead what was said is judged
+EDGES_S: Final = (20.0, 100.0, 220.0, 400.0, 720.0, 1_200.0, 1_800.0)
+LEVELS: Final = (0.1, 0.9)
+ASSUMED: Final = (-1.05, 1.45)  # buses are late further than they are early
+WORTH: Final = 40.0  # scores: the assumption counts as this many
+STEP_MIN: Final = 0.01  # the last few hundred scores count most
+
+
+def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Parameters) -> Predictions:
+    """Return ``predictions`` as they may be said: calm, and with quantiles as they proved."""
+    if not len(predictions.vehicle):
+        return predictions
+    vehicle, leg, place = predictions.vehicle, predictions.leg, predictions.place
+    owner = np.cumsum(heads(vehicle * LEGS + leg)) - 1
+    p10, p90 = _quantiles(fleet, predictions, now_ms)
+    p50 = predictions.arrival_ms.astype(np.float64)
+    said = np.where(_same_run(fleet, vehicle, leg), fleet.said_ms[vehicle, leg, place], 0)
+    waited_ms = np.clip(now_ms - fleet.said_at_ms[vehicle], 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
+    limit = said + parameters.calm_share * waited_ms
+    beyond = p50 - limit
+    ahead = p50 - now_ms
+    forced = beyond > np.maximum(1000 * parameters.calm_max_s, parameters.calm_max_share * ahead)
+    held = (said > 0) & (beyond > 0) & ~forced
+    calm = np.maximum(np.where(held, limit, p50), now_ms)
+    calm = running_max(owner, calm)
+    return predictions.said(
+        np.rint(calm).astype(np.int64),
+        np.rint(np.clip(p10, now_ms, calm)).astype(np.int64),
+        np.rint(np.maximum(p90, calm)).astype(np.int64),
+    )
+
+
+def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Predictions, now_ms: int) -> None:
+    """Keep what is now said of ``vehicle`` (each once), and what it will be judged by."""
+    for leg in range(LEGS):
+        run = _runs(fleet, vehicle, leg)
+        other = np.flatnonzero(fleet.said_run[vehicle, leg] != run)
+        fleet.said_ms[vehicle[other], leg] = 0
+        if leg == 0:
+            fleet.asked_ms[vehicle[other]] = 0
+        fleet.said_run[vehicle[other], leg] = run[other]
+    fleet.said_ms[settled.vehicle, settled.leg, settled.place] = settled.arrival_ms
+    fleet.said_at_ms[vehicle] = now_ms
+    ahead_s = (raw.arrival_ms - now_ms) / 1000
+    lead = np.searchsorted(EDGES_S, ahead_s) - 1
+    asked = (raw.leg == 0) & (lead >= 0) & (lead < LEADS)
+    at = (raw.vehicle[asked], lead[asked], raw.place[asked])
+    new = fleet.asked_ms[at] == 0
+    at = (at[0][new], at[1][new], at[2][new])
+    fleet.asked_ms[at] = raw.arrival_ms[asked][new]
+    fleet.asked_spread_ms[at] = np.where(raw.waiting[asked], -raw.spread_ms[asked], raw.spread_ms[asked])[new]
+
+
+def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival_ms: Index) -> None:
+    """Note how true proved what was said of passages at stop number ``place`` of the run under way."""
+    asked = fleet.asked_ms[vehicle, :, place]
+    who, lead = np.nonzero(asked)
+    spread = fleet.asked_spread_ms[vehicle[who], lead, place[who]]
+    outcomes.add(
+        when_ms=arrival_ms[who],
+        vehicle=vehicle[who],
+        lead=lead,
+        waiting=spread < 0,
+        score=(arrival_ms[who] - asked[who, lead]) / np.maximum(np.abs(spread), 1.0),
+    )
+    fleet.asked_ms[vehicle, :, place] = 0
+
+
+def calibrate(shifts: Floats, counts: Floats, outcomes: dict[str, Floats]) -> None:
+    """Let ``shifts`` [2, leads, levels] of the assumed quantiles, known by ``counts`` outcomes, follow new ones."""
+    levels, assumed = np.array(LEVELS), np.array(ASSUMED)
+    waiting, lead = (outcomes[name].astype(np.int64).tolist() for name in ("waiting", "lead"))
+    for kind, at, score in zip(waiting, lead, outcomes["score"].tolist(), strict=True):
+        counts[kind, at] += 1
+        step = max(1.0 / (counts[kind, at] + WORTH), STEP_MIN)
+        shifts[kind, at] += step * (levels - (score < assumed + shifts[kind, at]))
+
+
+def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> tuple[Floats, Floats]:
+    ahead_s = (predictions.arrival_ms - now_ms) / 1000
+    place = np.interp(ahead_s, LEADS_S, np.arange(LEADS))
+    low = np.minimum(place.astype(np.int64), LEADS - 2)
+    share = place - low
+    scores = np.array(ASSUMED) + fleet.links.shifts
+    kind = predictions.waiting.astype(np.int64)
+    found = (1 - share)[:, None] * scores[kind, low] + share[:, None] * scores[kind, low + 1]
+    moved = predictions.arrival_ms[:, None] + found * predictions.spread_ms[:, None]
+    return moved[:, 0], moved[:, 1]
+
+
+def _runs(fleet: Fleet, vehicle: Index, leg: int) -> Index:
+    """Return a number that tells the runs of one vehicle apart; -1 for none."""
+    pattern = fleet.run_pattern[vehicle, leg]
+    run = fleet.run_start_ms[vehicle, leg] * 1_000_003 + (fleet.run_trip[vehicle, leg] + 1) * 4_099 + pattern
+    return np.where(pattern >= 0, np.abs(run), -1)
+
+
+def _same_run(fleet: Fleet, vehicle: Index, leg: Index) -> npt.NDArray[np.bool_]:
+    same = np.zeros(len(vehicle), dtype=np.bool_)
+    for number in range(LEGS):
+        at = np.flatnonzero(leg == number)
+        same[at] = fleet.said_run[vehicle[at], number] == _runs(fleet, vehicle[at], number)
+    return same
