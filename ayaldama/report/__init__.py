@@ -1,0 +1,1 @@
+"""Reports for engineers, each one HTML file that opens without a network."""
