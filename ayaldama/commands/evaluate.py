@@ -16,6 +16,7 @@ from ayaldama.commands._base import Chosen, console, fail
 from ayaldama.report.page import report_page
 from ayaldama.terminal import Steps
 from gtfs_data.compile import load_network
+from transit.accuracy.baselines import Baseline
 from transit.accuracy.bins import TRANSIT
 from transit.accuracy.days import date
 from transit.accuracy.evaluation import OURS, Evaluation, chosen_days, judged_systems, own_forecasts, recorded_for
@@ -66,6 +67,8 @@ class _Named(click.ParamType[tuple[str, Path]]):
         name, separator, file = value.partition("=")
         if not (name and separator and Path(file).is_file()):
             self.fail(f"{value!r} must be NAME=FILE, and the file must exist", param, ctx)
+        if name in {OURS, *Baseline}:
+            self.fail(f"{name!r} must be another name: a system of ours is called so", param, ctx)
         return name, Path(file)
 
 
