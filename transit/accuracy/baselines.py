@@ -58,6 +58,8 @@ class Baselines:
         for day in test.tolist():
             passings = self._passings.take(self._passings.day == day)
             ahead = self._ahead(passings)
+            if not len(ahead.made_ms):
+                continue
             if kind in (Baseline.TIMETABLE, Baseline.DELAY):
                 parts.append(self._by_timetable(kind, day, passings, ahead))
             else:

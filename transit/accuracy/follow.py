@@ -85,6 +85,8 @@ def follow(
                     }
                 )
             )
+    if progress is not None:
+        progress(len(recording.batch))  # the shortest stretches were not followed
     if not parts:
         raise InputError(
             "the recording shows no vehicle that passed half of the stops of a line: is it the feed's city?"
@@ -155,9 +157,10 @@ def _possible(track: _Track, network: Network) -> list[int]:
 def _runs_of(track: _Track, pattern: int, network: Network) -> Iterator[_Run]:
     stops = network.patterns.stop[network.patterns.rows(pattern)]
     place, at_ms = _visits(track, network.stops.xy[stops])
-    while True:
+    needed = max(SEEN_MIN * len(stops), STOPS_MIN)
+    while len(np.unique(place)) >= needed:
         chain = _longest(place, at_ms)
-        if len(chain) < max(SEEN_MIN * len(stops), STOPS_MIN):
+        if len(chain) < needed:
             return
         yield _Run(pattern, place[chain], at_ms[chain])
         rest = (at_ms < at_ms[chain[0]]) | (at_ms > at_ms[chain[-1]])

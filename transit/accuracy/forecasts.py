@@ -120,8 +120,9 @@ class Kept:
         self._parts.append(_of_table(table.to_pandas(), self._names))
 
     def forecasts(self) -> Forecasts:
-        """Return everything written."""
-        return joined(self._parts)
+        """Return everything written, and let go of it."""
+        parts, self._parts = self._parts, []
+        return joined(parts)
 
 
 def read_forecasts(path: Path, names: Names) -> Forecasts:

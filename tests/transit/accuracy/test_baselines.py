@@ -105,6 +105,18 @@ def test_without_a_timetable_there_are_only_the_learned_ones() -> None:
     }
 
 
+def test_a_day_on_which_nothing_was_seen_has_nothing_said(network: Network) -> None:
+    day = recording(drive("a", EAST, at("08:00"), trip="t1"))
+    baselines = Baselines(network, follow(day, network, Names(network)).passings, every_ms=60_000)
+    both = np.append(TODAY - 1, TODAY)
+    for kind in Baseline:
+        alone, with_empty = baselines.forecasts(kind, TODAY, NO_DAYS), baselines.forecasts(kind, both, NO_DAYS)
+        assert baselines.forecasts(kind, TODAY - 1, NO_DAYS) is None
+        assert alone is not None
+        assert with_empty is not None
+        assert _rows(alone) == _rows(with_empty)
+
+
 def test_days_are_judged_that_are_not_learned_from() -> None:
     zone = "Asia/Qyzylorda"
     three = recording(*(drive("a", EAST, at("08:00") + day * DAY_MS) for day in range(3)))
