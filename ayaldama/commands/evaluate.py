@@ -173,10 +173,12 @@ def _evaluated(
     with _progress(steps, "replay", total) as tell:
         ours = own_forecasts(network, recording, names, every_s=every_s, progress=tell)
     systems: list[Figures] = []
-    with _progress(steps, "judging", len(others) + 5) as tell:
+    of_judging = 1 + len(Baseline) + len(others)
+    with _progress(steps, "judging", of_judging) as tell:
         for figures in judged_systems(network, whole, observed, names, days, every_s=every_s, ours=ours, others=others):
             systems.append(figures)
             tell(len(systems))
+        tell(of_judging)
     return Evaluation(
         agency=network.agency_name,
         time_zone=network.time_zone,
