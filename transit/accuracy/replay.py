@@ -21,7 +21,7 @@ from transit.outcomes import Rejection
 from transit.tracking.learned import TravelTimes
 from transit.tracking.predictions import Predictions
 from transit.tracking.tracker import Tracker
-from transit.tracking.training import drives_of
+from transit.tracking.training import drives_of, leavings_of
 from transit.tracking.training import learn as learn_times
 
 _FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
@@ -124,7 +124,9 @@ class Nights:
         """Train when a new day of service has begun since the last call."""
         day = (dt.datetime.fromtimestamp(now_ms / 1000, self._zone) - dt.timedelta(hours=TRAINING_HOUR)).date()
         if self._day is not None and day != self._day and self._events:
-            self._times = learn_times(self._times, drives_of(self._events), self._day, self._zone)
+            self._times = learn_times(
+                *(self._times, drives_of(self._events), leavings_of(self._events), self._day, self._zone)
+            )
             self._events = []
             tracker.adopt(self._times)
         self._day = day

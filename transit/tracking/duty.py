@@ -213,7 +213,7 @@ class Duty:
         fleet.phase[row] = LAYOVER
         place = (fleet.x[row : row + 1], fleet.y[row : row + 1])
         if following is None:
-            following = self._turn(fleet, row, route, place, now_ms)
+            following = self._turn(fleet, row, pattern, route, place, now_ms)
         if following is None:
             return
         self._sit(fleet, row, following)
@@ -232,6 +232,7 @@ class Duty:
         self,
         fleet: Fleet,
         row: int,
+        finished: int,
         route: int,
         place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
         now_ms: int,
@@ -241,8 +242,11 @@ class Duty:
             return None
         patterns = self._lines.of_route[route]
         direction = int(fleet.hint_direction[row])
-        if direction >= 0:
+        done = int(self._lines.direction[finished])
+        if direction >= 0 and direction != done:  # the direction just driven is not what it will do next
             patterns = patterns[self._lines.direction[patterns] == direction]
+        elif direction >= 0:
+            patterns = patterns[self._lines.direction[patterns] != done]
         if not len(patterns):
             return None
         many = (np.repeat(place[0], len(patterns)), np.repeat(place[1], len(patterns)))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 SLOTS: Final = 48  # half-hours
 DAY_KINDS: Final = 3  # working day, Saturday, Sunday
@@ -24,9 +25,13 @@ SMOOTH_WEIGHT: Final = 4.0  # runs: the hour's own mean counts half at this many
 LINK_WEIGHT: Final = 2.0  # runs: the link's own mean counts half against the plan at this many
 NETWORK_S: Final = 4_000.0  # seconds of driving: an hour's effect on the network counts half at this much
 OTHER_KIND: Final = 0.25  # what a run of another kind of day is worth
+HABIT_DAYS: Final = 1.5  # of one kind: enough to see which departures recur
 USABLE_WEIGHT: Final = 2.0  # runs a link must have for its past to stand in for the plan
 
+MINUTES: Final = 1_440
+
 LinkKey = tuple[str, str]  # stop ids: from, to
+StartKey = tuple[str, str]  # route id, stop id
 
 
 def day_kind(date: dt.date) -> int:
@@ -44,6 +49,9 @@ class TravelTimes:
     weight: Floats  # [DAY_KINDS, SLOTS, links]
     dwell: Floats  # [2, links] sum of weighted dwell at the first stop, and its weight
     square: Floats  # [2, links] sum of weighted squared deviation from the mean of the day, and its weight
+    starts: tuple[StartKey, ...]  # where runs begin
+    left: Singles  # [DAY_KINDS, starts, MINUTES] departures by minute of the day
+    days: Floats  # [DAY_KINDS] days observed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +62,8 @@ class LearnedTimes:
     weight: Floats  # [links] runs it rests on
     dwell_s: Floats
     deviation_s: Floats  # one sigma of a single run
+    left: Singles  # [DAY_KINDS, starts, MINUTES + 1] departures a day up to that minute
+    start_days: Floats  # [DAY_KINDS] days that rests on
 
     def at(self, now_ms: int, zone: ZoneInfo) -> Floats:
         """Return the seconds of each link at ``now_ms``, between the half-hours before and after."""
@@ -65,8 +75,10 @@ class LearnedTimes:
         return np.asarray((1.0 - share) * day[before % SLOTS] + share * day[(before + 1) % SLOTS], dtype=np.float64)
 
 
-def ready(times: TravelTimes, link_of: Mapping[LinkKey, int], planned_s: Floats) -> LearnedTimes:
-    """Return ``times`` for a network whose links are numbered by ``link_of`` and planned to take ``planned_s``."""
+def ready(
+    times: TravelTimes, link_of: Mapping[LinkKey, int], planned_s: Floats, start_of: Mapping[StartKey, int]
+) -> LearnedTimes:
+    """Return ``times`` for a network with links and starts so numbered, the links planned to take ``planned_s``."""
     pairs = [(i, link_of[key]) for i, key in enumerate(times.links) if key in link_of]
     mine = np.array([i for i, _ in pairs], dtype=np.int64)
     theirs = np.array([link for _, link in pairs], dtype=np.int64)
@@ -91,7 +103,27 @@ def ready(times: TravelTimes, link_of: Mapping[LinkKey, int], planned_s: Floats)
         np.nan_to_num(_placed(runs, theirs, count)),
         _placed(_mean(times.dwell[:, mine]), theirs, count),
         _placed(np.sqrt(_mean(times.square[:, mine])), theirs, count),
+        *_habits(times, start_of),
     )
+
+
+def _habits(times: TravelTimes, start_of: Mapping[StartKey, int]) -> tuple[Singles, Floats]:
+    """Return departures a day up to each minute, smoothed: of like days, else of all."""
+    minute = np.arange(-4, 9)  # a bus is rather late than early
+    kernel = np.where(minute < 0, np.exp(minute / 0.8), np.exp(-minute / 2.0))
+    kernel /= kernel.sum()
+    like = times.days >= HABIT_DAYS
+    days = np.where(like, times.days, times.days.sum())
+    summed = np.zeros((DAY_KINDS, len(start_of), MINUTES + 1), dtype=np.float32)
+    for i, key in enumerate(times.starts):
+        number = start_of.get(key)
+        if number is None:
+            continue
+        for kind in range(DAY_KINDS):
+            counts = times.left[kind, i] if like[kind] else times.left[:, i].sum(axis=0)
+            rate = np.convolve(counts, kernel)[4 : 4 + MINUTES] / max(float(days[kind]), 1.0)
+            summed[kind, number, 1:] = np.cumsum(rate)
+    return summed, days
 
 
 def _smooth(values: Floats) -> Floats:

@@ -35,11 +35,15 @@ class Predictor:
     def predict(self, fleet: Fleet, rates: Rates, vehicle: Index, now_ms: int) -> Predictions:
         """Return what is expected of ``vehicle``; nothing for those that are not on a run, silent or stuck."""
         live = vehicle[self._live(fleet, vehicle, now_ms)]
-        first_leg = self._leg(fleet, rates, live, 0, np.zeros(len(live)), now_ms)
+        start_ms, sigma_ms = self._start(fleet, live, now_ms)
+        sure = P10_TO_P90_SIGMAS * sigma_ms <= 1000.0 * self._parameters.departure_within_s
+        sure |= fleet.hint_trip[live] >= 0  # a run that is told has a timetable to go by
+        live = live[sure]
+        first_leg = self._leg(fleet, rates, live, 0, (start_ms[sure], sigma_ms[sure]), now_ms)
         ends_ms = np.zeros(len(fleet))
         ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
         following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
-        second_leg = self._leg(fleet, rates, following, 1, ends_ms[following], now_ms)
+        second_leg = self._leg(fleet, rates, following, 1, self._next_start(fleet, following, ends_ms), now_ms)
         return _within(join(first_leg, second_leg), now_ms, self._parameters)
 
     def _live(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Bools:
@@ -49,7 +53,9 @@ class Predictor:
         on_line = fleet.bad_fixes[vehicle] < parameters.bad_fixes_off_route
         return np.asarray((fleet.slot[vehicle] >= 0) & heard & ~stuck & on_line, dtype=np.bool_)
 
-    def _leg(self, fleet: Fleet, rates: Rates, vehicle: Index, leg: int, after_ms: Floats, now_ms: int) -> Predictions:
+    def _leg(
+        self, fleet: Fleet, rates: Rates, vehicle: Index, leg: int, start: tuple[Floats, Floats], now_ms: int
+    ) -> Predictions:
         geometry, parameters, plan = self._geometry, self._parameters, self._plan
         pattern = fleet.run_pattern[vehicle, leg]
         first, last = geometry.first[pattern], geometry.first[pattern + 1]
@@ -67,7 +73,7 @@ class Predictor:
         head = (row == ahead[owner]) & inner & ~waiting[owner]
         at = np.flatnonzero(head)
         step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
-        start_ms, start_sigma_ms = self._start(fleet, vehicle, leg, waiting, after_ms, now_ms)
+        start_ms, start_sigma_ms = start
         ready = running_sum(owner, step_s) if len(owner) else step_s
         planned_ms = plan.arrival_ms(fleet, who, leg, row)
         ready = self._recovered(fleet, vehicle, owner, ready, start_ms, planned_ms)
@@ -148,21 +154,20 @@ class Predictor:
         share = (waited + parameters.wait_weight * prior) / (early + parameters.wait_weight)
         return np.where(share > 0.5, 0.0, np.where(told, 1000.0 * parameters.early_max_s, np.inf))
 
-    def _start(
-        self, fleet: Fleet, vehicle: Index, leg: int, waiting: Bools, after_ms: Floats, now_ms: int
-    ) -> tuple[Floats, Floats]:
+    def _start(self, fleet: Fleet, vehicle: Index, now_ms: int) -> tuple[Floats, Floats]:
         """Return when the links ahead begin, and one sigma of that: at the last fix, or the departure to come."""
-        planned = fleet.run_start_ms[vehicle, leg].astype(np.float64)
-        sigma_ms = np.zeros(len(vehicle))
-        if leg > 0:
-            sigma_ms[:] = 1000.0 * self._parameters.spread_terminal_s
-            return np.maximum(planned, after_ms + 1000.0 * self._parameters.layover_min_s), sigma_ms
-        start_ms = fleet.fix_ms[vehicle].astype(np.float64)
-        at = np.flatnonzero(waiting)
+        start_ms, sigma_ms = fleet.fix_ms[vehicle].astype(np.float64), np.zeros(len(vehicle))
+        at = np.flatnonzero(fleet.departed[vehicle] == 0)
         if len(at):
             early, start_ms[at], late = self._departures.expect(fleet, vehicle[at], now_ms)
             sigma_ms[at] = (late - early) / P10_TO_P90_SIGMAS
         return start_ms, sigma_ms
+
+    def _next_start(self, fleet: Fleet, vehicle: Index, ends_ms: Floats) -> tuple[Floats, Floats]:
+        """Return when the next runs begin: by their timetable, but not before the vehicles have ended this one."""
+        planned_ms = fleet.run_start_ms[vehicle, 1].astype(np.float64)
+        ready_ms = ends_ms[vehicle] + 1000.0 * self._parameters.layover_min_s
+        return np.maximum(planned_ms, ready_ms), np.full(len(vehicle), 1000.0 * self._parameters.spread_terminal_s)
 
     def _spread(self, arrival: Floats, variance: Floats, fix_ms: Index, now_ms: int, start_sigma_ms: Floats) -> Floats:
         """Return one sigma: that of the links ahead, of the traffic they share, of the place, of the departure."""

@@ -136,7 +136,8 @@ class Tracker:
 
     def adopt(self, times: TravelTimes) -> None:
         """Let ``times`` be what past days taught; what was noted since the last training is in them."""
-        self._learned = ready(times, self._links.number, self._links.link_planned_s)
+        self._learned = ready(times, self._links.number, self._links.link_planned_s, self._departures.number)
+        self._departures.adopt(self._learned)
         self._fleet.links.forget_since()
         self._stale_rates = True
 

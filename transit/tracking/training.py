@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from transit.model import StopEvent
-from transit.tracking.learned import DAY_KINDS, SLOT_S, SLOTS, LinkKey, TravelTimes, day_kind
+from transit.tracking.learned import DAY_KINDS, MINUTES, SLOT_S, SLOTS, LinkKey, StartKey, TravelTimes, day_kind
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
 
 HALF_LIFE_DAYS: Final = 21.0  # timetables and roads change with the season; three weeks hold enough of each weekday
@@ -24,6 +25,7 @@ UNCERTAINTY_S: Final = 120.0  # a passage known this well counts half: less woul
 SECONDS_MAX: Final = 1_800.0  # longer between two neighbouring stops: not a drive
 QUANTILE_LOW: Final = 0.02  # what lies outside is brought to the edge: a run-off clock, a bus that broke down
 QUANTILE_HIGH: Final = 0.96
+EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 FORGOTTEN: Final = 0.05  # runs: a link with less is dropped
 
 
@@ -66,8 +68,28 @@ def drives_of(events: Iterable[StopEvent]) -> Drives:
     )
 
 
-def learn(before: TravelTimes | None, drives: Drives, until: dt.date, zone: ZoneInfo) -> TravelTimes:
-    """Return ``before`` faded to ``until``, with ``drives`` added."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Leavings:
+    """Departures from the first stops of runs: where, and when."""
+
+    keys: Sequence[StartKey]
+    when_ms: Index
+
+
+def leavings_of(events: Iterable[StopEvent]) -> Leavings:
+    """Return the departures from first stops among ``events``."""
+    found = [
+        ((event.route_id, event.stop_id), event.departure_ms)
+        for event in events
+        if event.trip_stop_sequence == 1 and event.departure_ms is not None
+    ]
+    return Leavings([key for key, _ in found], np.array([when for _, when in found], dtype=np.int64))
+
+
+def learn(
+    before: TravelTimes | None, drives: Drives, leavings: Leavings, until: dt.date, zone: ZoneInfo
+) -> TravelTimes:
+    """Return ``before`` faded to ``until``, with ``drives`` and ``leavings`` added."""
     kept = _faded(before, until) if before is not None else _nothing(until)
     number = {key: i for i, key in enumerate(kept.links)}
     link = np.array(
@@ -77,7 +99,8 @@ def learn(before: TravelTimes | None, drives: Drives, until: dt.date, zone: Zone
     seconds, weight = _widen(kept.seconds, count), _widen(kept.weight, count)
     dwell, square = _widen(kept.dwell, count), _widen(kept.square, count)
     if len(link):
-        kind, slot = _when(drives.arrival_ms, zone)
+        kind, second, _ = _when(drives.arrival_ms, zone)
+        slot = np.minimum(second // SLOT_S, SLOTS - 1).astype(np.int64)
         tame, mean = _tamed(link, drives.seconds, count)
         np.add.at(seconds, (kind, slot, link), drives.weight * tame)
         np.add.at(weight, (kind, slot, link), drives.weight)
@@ -86,7 +109,22 @@ def learn(before: TravelTimes | None, drives: Drives, until: dt.date, zone: Zone
         told = np.isfinite(drives.dwell_s)
         np.add.at(dwell[0], link[told], (drives.weight * np.minimum(drives.dwell_s, drives.seconds))[told])
         np.add.at(dwell[1], link[told], drives.weight[told])
-    return TravelTimes(until, tuple(number), seconds, weight, dwell, square)
+    starts, left, days = _left(kept, leavings, zone)
+    return TravelTimes(until, tuple(number), seconds, weight, dwell, square, starts, left, days)
+
+
+def _left(kept: TravelTimes, leavings: Leavings, zone: ZoneInfo) -> tuple[tuple[StartKey, ...], Singles, Floats]:
+    number = {key: i for i, key in enumerate(kept.starts)}
+    start = np.array([number.setdefault(key, len(number)) for key in leavings.keys], dtype=np.int64)
+    left = np.zeros((DAY_KINDS, len(number), MINUTES), dtype=np.float32)
+    left[:, : len(kept.starts)] = kept.left
+    days = kept.days.copy()
+    if len(start):
+        kind, second, day = _when(leavings.when_ms, zone)
+        np.add.at(left, (kind, start, (second // 60).astype(np.int64)), np.float32(1.0))
+        for number_of_day in np.unique(day).tolist():
+            days[day_kind(dt.date.fromordinal(EPOCH + number_of_day))] += float((day == number_of_day).mean() > 0.05)
+    return tuple(number), left, days
 
 
 def _tamed(link: Index, seconds: Floats, count: int) -> tuple[Floats, Floats]:
@@ -104,23 +142,22 @@ def _tamed(link: Index, seconds: Floats, count: int) -> tuple[Floats, Floats]:
     return np.asarray(tame, dtype=np.float64), np.asarray(mean, dtype=np.float64)
 
 
-def _when(arrival_ms: Index, zone: ZoneInfo) -> tuple[Index, Index]:
-    """Return kind of day and half-hour; the offset of the zone is looked up once an hour."""
-    hours, of = np.unique(arrival_ms // 3_600_000, return_inverse=True)
+def _when(when_ms: Index, zone: ZoneInfo) -> tuple[Index, Floats, Index]:
+    """Return kind of day, local second of the day, and day since 1970; the zone is asked once an hour."""
+    hours, of = np.unique(when_ms // 3_600_000, return_inverse=True)
     moments = [dt.datetime.fromtimestamp(int(hour) * 3_600, zone) for hour in hours.tolist()]
     shift_s = np.array([moment.utcoffset().total_seconds() for moment in moments])  # type: ignore[union-attr]
-    local_s = arrival_ms / 1000 + shift_s[of]
+    local_s = when_ms / 1000 + shift_s[of]
     days = (local_s // 86_400).astype(np.int64)
     unique, day_of = np.unique(days, return_inverse=True)
-    epoch = dt.date(1970, 1, 1).toordinal()
-    kinds = np.array([day_kind(dt.date.fromordinal(epoch + int(day))) for day in unique.tolist()], dtype=np.int64)
-    slot = np.minimum((local_s - days * 86_400) // SLOT_S, SLOTS - 1).astype(np.int64)
-    return kinds[day_of], slot
+    kinds = np.array([day_kind(dt.date.fromordinal(EPOCH + int(day))) for day in unique.tolist()], dtype=np.int64)
+    return kinds[day_of], local_s - days * 86_400.0, days
 
 
 def _nothing(until: dt.date) -> TravelTimes:
     empty = np.zeros((DAY_KINDS, SLOTS, 0))
-    return TravelTimes(until, (), empty, empty, np.zeros((2, 0)), np.zeros((2, 0)))
+    nobody = np.zeros((DAY_KINDS, 0, MINUTES), dtype=np.float32)
+    return TravelTimes(until, (), empty, empty, np.zeros((2, 0)), np.zeros((2, 0)), (), nobody, np.zeros(DAY_KINDS))
 
 
 def _faded(times: TravelTimes, until: dt.date) -> TravelTimes:
@@ -134,6 +171,9 @@ def _faded(times: TravelTimes, until: dt.date) -> TravelTimes:
         times.weight[:, :, keep] * fade,
         times.dwell[:, keep] * fade,
         times.square[:, keep] * fade,
+        times.starts,
+        times.left * np.float32(fade),
+        times.days * fade,
     )
 
 
