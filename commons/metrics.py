@@ -34,6 +34,8 @@ METRICS: Mapping[str, Metric] = {
     "tracking_stop_events_total": Metric("counter", "Stop passages observed"),
     "tracking_history_total": Metric("counter", "Stop events on their way to PostgreSQL", ("outcome",)),
     "tracking_restarts_total": Metric("counter", "Starts of tracking, by what they continued from", ("source",)),
+    "training_seconds": Metric("gauge", "How long the last nightly training took"),
+    "training_links": Metric("gauge", "Links whose running times were learned from past days"),
     "boards_connected": Metric("gauge", "Boards connected now"),
     "boards_messages_total": Metric("counter", "Messages sent to boards", ("type",)),
     "boards_dropped_total": Metric("counter", "Board connections closed by us, by reason", ("reason",)),

@@ -10,10 +10,12 @@ were received, so that it sees the city as it was then and not a city fallen sil
 """
 
 import asyncio
+import datetime as dt
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import asyncpg
 from redis.asyncio import Redis
@@ -29,6 +31,8 @@ from transit.store.checkpoints import Checkpoint, Checkpoints, Source, report_st
 from transit.store.postgres_history import HistoryWriter
 from transit.store.redis_reports import KEEP_S, ReportsEntry, ReportsReader
 from transit.store.redis_state import StateLostError, StateWriter
+from transit.store.travel_times import Trained, is_due, last_whole_day, load, newest
+from transit.tracking.learned import TravelTimes
 
 TICK_S: Final = 0.1
 REPORTS_MAX: Final = 2_000
@@ -42,6 +46,8 @@ ANSWER_MAX_S: Final = 10.0
 FLUSH_MAX_S: Final = 5.0
 PAUSE_FIRST_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
+SCHOOL_S: Final = 60.0  # wall time between looks for something new to learn
+SCHOOL_PAUSE_S: Final = 600.0  # after a training that failed
 
 _log: Final = get_logger(__name__)
 
@@ -82,6 +88,58 @@ async def restore_tracker(
     return Restored(tracker=tracker, after=checkpoint.stream_id)
 
 
+class School:
+    """Trains when a service date is over, and hands what was learned, by whomever, to the tracker."""
+
+    def __init__(
+        self,
+        adopt: Callable[[TravelTimes], None],
+        *,
+        history: asyncpg.Pool,
+        zone: ZoneInfo,
+        clock: Clock,
+        metrics: Metrics,
+        train: Callable[[dt.date], Awaitable[Trained]],
+    ) -> None:
+        self._adopt, self._history, self._zone = adopt, history, zone
+        self._clock, self._metrics, self._train = clock, metrics, train
+        self._known: dt.datetime | None = None
+
+    async def run(self) -> None:
+        """Look every ``SCHOOL_S``, for ever; a lost database or a failed training is survived."""
+        while True:
+            await asyncio.sleep(SCHOOL_S)
+            try:
+                until = last_whole_day(self._clock.now_ms(), self._zone)
+                if await is_due(self._history, until):
+                    began_s = monotonic_s()
+                    trained = await self._train(until)
+                    self._metrics.set("training_seconds", monotonic_s() - began_s)
+                    _log.info("trained", as_of=str(trained.as_of), days=trained.days, events=trained.events)
+            except Exception as error:  # noqa: BLE001 - top of the task: a bad day must not stop tracking
+                self._metrics.count("role_errors_total", role="tracking", where="training")
+                _log.exception("training failed, what was known stays", error=repr(error))
+                await asyncio.sleep(SCHOOL_PAUSE_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Adopt the newest training, if it is new."""
+        try:
+            found = await newest(self._history)
+            if found is None or found == self._known:
+                return
+            times = await load(self._history)
+        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._metrics.count("role_errors_total", role="tracking", where="training")
+            _log.warning("travel times not read", error=repr(error))
+            return
+        if times is not None:
+            self._adopt(times)
+            self._known = found
+            self._metrics.set("training_links", len(times.links))
+            _log.info("travel times adopted", as_of=times.as_of.isoformat(), links=len(times.links))
+
+
 async def serve_tracking(
     *,
     tracker: Tracking,
@@ -93,9 +151,17 @@ async def serve_tracking(
     metrics: Metrics,
     stop: asyncio.Event,
     after: str | None = None,
+    school: "School | None" = None,
 ) -> None:
-    """Track until ``stop``, from the entry after ``after`` (see ``restore_tracker``); the last act is a checkpoint."""
+    """Track until ``stop``, from the entry after ``after`` (see ``restore_tracker``); the last act is a checkpoint.
+
+    ``school`` trains each night, and lets the tracker know what was learned.
+    """
     async with asyncio.TaskGroup() as tasks:
+        learning = None
+        if school is not None:
+            await school.look()
+            learning = tasks.create_task(school.run(), name="school")
         events = HistoryWriter(history, metrics)
         writing = tasks.create_task(events.run(), name="history")
         loop = _TrackingLoop(
@@ -112,6 +178,8 @@ async def serve_tracking(
             await loop.run(stop)
         finally:
             writing.cancel()
+            if learning is not None:
+                learning.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,16 @@
 """Tracking: reports from Redis to positions and arrivals in Redis, passages to PostgreSQL."""
 
+import asyncio
+import datetime as dt
 import functools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import cast
+from zoneinfo import ZoneInfo
 
 from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
-from transit.service import restore_tracker, serve_tracking
+from transit.service import School, restore_tracker, serve_tracking
+from transit.store.travel_times import Trained, train_alone
 from transit.tracking.tracker import Tracker
 
 
@@ -22,9 +29,19 @@ async def serve(context: RoleContext) -> None:
             keys=context.keys,
             metrics=context.metrics,
         )
+        tracker = cast("Tracker", restored.tracker)  # made by one of the two above
+        train = functools.partial(_train_apart, context.settings.postgres_url, network.time_zone)
+        school = School(
+            tracker.adopt,
+            history=history,
+            zone=ZoneInfo(network.time_zone),
+            clock=context.clock,
+            metrics=context.metrics,
+            train=train,
+        )
         context.ready({})
         await serve_tracking(
-            tracker=restored.tracker,
+            tracker=tracker,
             network=network,
             redis=redis,
             keys=context.keys,
@@ -33,4 +50,12 @@ async def serve(context: RoleContext) -> None:
             metrics=context.metrics,
             stop=context.stop,
             after=restored.after,
+            school=school,
         )
+
+
+async def _train_apart(postgres_url: str, zone_name: str, until: dt.date) -> Trained:
+    """Train in a process that ends with it and gives its memory back."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as apart:
+        return await asyncio.get_running_loop().run_in_executor(apart, train_alone, postgres_url, zone_name, until)

@@ -28,11 +28,12 @@ _log: Final = get_logger(__name__)
 _UPSERT: Final = """
 INSERT INTO stop_event (
     service_date, vehicle_id, run_key, stop_sequence, stop_id, route_id, direction_id, trip_id,
-    schedule_arrival_time, actual_arrival_time, actual_departure_time, uncertainty_s
+    schedule_arrival_time, actual_arrival_time, actual_departure_time, uncertainty_s,
+    trip_stop_sequence
 )
 SELECT * FROM unnest(
     $1::date[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::smallint[], $8::text[],
-    $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::real[]
+    $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::real[], $13::integer[]
 )
 ON CONFLICT (service_date, vehicle_id, run_key, stop_sequence) DO UPDATE SET
     stop_id = excluded.stop_id,
@@ -42,7 +43,8 @@ ON CONFLICT (service_date, vehicle_id, run_key, stop_sequence) DO UPDATE SET
     schedule_arrival_time = excluded.schedule_arrival_time,
     actual_arrival_time = excluded.actual_arrival_time,
     actual_departure_time = excluded.actual_departure_time,
-    uncertainty_s = excluded.uncertainty_s
+    uncertainty_s = excluded.uncertainty_s,
+    trip_stop_sequence = excluded.trip_stop_sequence
 """
 
 
@@ -68,6 +70,7 @@ async def write_stop_events(pool: asyncpg.Pool, events: Sequence[StopEvent]) -> 
         [_moment(event.arrival_ms) for event in rows],
         [_moment(event.departure_ms) for event in rows],
         [event.uncertainty_s for event in rows],
+        [event.trip_stop_sequence for event in rows],
     )
 
 

@@ -24,7 +24,16 @@ LEGS: Final = 2  # the run under way, and the next one of the block
 NOTHING: Final = frozenset(
     (
         *("hint_trip", "hint_block", "hint_route", "hint_direction", "guess_pattern", "slot", "pattern", "last_route"),
-        *("last_pattern", "run_trip", "run_pattern", "passed_row", "shown_trip", "shown_pattern", "said_run"),
+        *(
+            "last_pattern",
+            "run_trip",
+            "run_pattern",
+            "passed_row",
+            "shown_trip",
+            "shown_pattern",
+            "said_run",
+            "saying_run",
+        ),
     )
 )  # columns of indexes: new rows begin as -1
 
@@ -136,9 +145,11 @@ class Vehicles:
         self.shown_start_ms, self.shown_day = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_first, self.shown_last = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_ms = _ints(capacity, LEGS, stops)
-        # what was said last of each arrival, and what it will be judged by
+        # what was said of each arrival at the moment before the newest, and what it will be judged by
         self.said_run, self.said_at_ms = _ints(capacity, LEGS), _ints(capacity)
         self.said_ms = _ints(capacity, LEGS, stops)
+        self.saying_run, self.saying_at_ms = _ints(capacity, LEGS), _ints(capacity)  # at the newest moment
+        self.saying_ms, self.asked_now = _ints(capacity, LEGS, stops), _bytes(capacity, LEADS, stops)
         self.asked_ms, self.asked_spread_ms = _ints(capacity, LEADS, stops), _singles(capacity, LEADS, stops)
         for name in NOTHING:
             getattr(self, name).fill(-1)
@@ -241,6 +252,10 @@ def _fill_whole(arrays: dict[str, npt.NDArray[np.generic]], columns: dict[str, _
 
 def _ints(*shape: int) -> Ints:
     return np.zeros(shape, dtype=np.int64)
+
+
+def _bytes(*shape: int) -> npt.NDArray[np.uint8]:
+    return np.zeros(shape, dtype=np.uint8)
 
 
 def _singles(*shape: int) -> npt.NDArray[np.float32]:

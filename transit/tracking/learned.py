@@ -6,11 +6,13 @@ the timetable (shrinkage towards the parent, as in empirical Bayes: Efron and Mo
 """
 
 import datetime as dt
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -29,6 +31,8 @@ HABIT_DAYS: Final = 1.5  # of one kind: enough to see which departures recur
 USABLE_WEIGHT: Final = 2.0  # runs a link must have for its past to stand in for the plan
 
 MINUTES: Final = 1_440
+VERSION: Final = 1  # of the bytes of ``TravelTimes``
+_ARRAYS: Final = ("seconds", "weight", "dwell", "square", "left", "days")
 
 LinkKey = tuple[str, str]  # stop ids: from, to
 StartKey = tuple[str, str]  # route id, stop id
@@ -73,6 +77,33 @@ class LearnedTimes:
         share = place - before
         day = self.seconds[day_kind(local.date())]
         return np.asarray((1.0 - share) * day[before % SLOTS] + share * day[(before + 1) % SLOTS], dtype=np.float64)
+
+
+def to_bytes(times: TravelTimes) -> bytes:
+    """Return ``times`` as bytes for ``from_bytes``."""
+    arrays = {name: getattr(times, name) for name in _ARRAYS}
+    packed = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}
+    saved = (VERSION, times.as_of.isoformat(), times.links, times.starts, packed)
+    return zlib.compress(msgspec.msgpack.encode(saved), 1)
+
+
+def from_bytes(data: bytes) -> TravelTimes:
+    """Return what ``to_bytes`` wrote.
+
+    Raises:
+        ValueError: if ``data`` is broken or was written by another version.
+    """
+    kind = tuple[int, str, tuple[LinkKey, ...], tuple[StartKey, ...], dict[str, tuple[str, tuple[int, ...], bytes]]]
+    try:
+        version, as_of, links, starts, packed = msgspec.msgpack.decode(zlib.decompress(data), type=kind)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ValueError(f"travel times cannot be read: {error}") from error
+    if version != VERSION or set(packed) != set(_ARRAYS):
+        raise ValueError(f"travel times were written by another version: {version}, this one reads {VERSION}")
+    arrays = {
+        name: np.frombuffer(raw, dtype=np.dtype(kind_)).reshape(shape) for name, (kind_, shape, raw) in packed.items()
+    }
+    return TravelTimes(as_of=dt.date.fromisoformat(as_of), links=links, starts=starts, **arrays)
 
 
 def ready(

@@ -38,8 +38,12 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
     owner = np.cumsum(heads(vehicle * LEGS + leg)) - 1
     p10, p90 = _quantiles(fleet, predictions, now_ms)
     p50 = predictions.arrival_ms.astype(np.float64)
-    said = np.where(_same_run(fleet, vehicle, leg), fleet.said_ms[vehicle, leg, place], 0)
-    waited_ms = np.clip(now_ms - fleet.said_at_ms[vehicle], 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
+    again = fleet.saying_at_ms[vehicle] == now_ms  # what is said at this moment may still be said otherwise
+    run = np.where(again, fleet.said_run[vehicle, leg], fleet.saying_run[vehicle, leg])
+    said = np.where(again, fleet.said_ms[vehicle, leg, place], fleet.saying_ms[vehicle, leg, place])
+    said = np.where(run == _run_of(fleet, vehicle, leg), said, 0)
+    said_at_ms = np.where(again, fleet.said_at_ms[vehicle], fleet.saying_at_ms[vehicle])
+    waited_ms = np.clip(now_ms - said_at_ms, 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
     limit = said + parameters.calm_share * waited_ms
     beyond = p50 - limit
     ahead = p50 - now_ms
@@ -55,23 +59,32 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
 
 
 def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Predictions, now_ms: int) -> None:
-    """Keep what is now said of ``vehicle`` (each once), and what it will be judged by."""
+    """Keep what is now said of ``vehicle`` (each once), and what it will be judged by.
+
+    What was said at this very moment is replaced, so that it does not matter whether a vehicle's reports came together.
+    """
+    again = fleet.saying_at_ms[vehicle] == now_ms
+    retold, later = vehicle[again], vehicle[~again]
+    fleet.asked_ms[retold] = np.where(fleet.asked_now[retold] > 0, 0, fleet.asked_ms[retold])
+    fleet.said_run[later], fleet.said_at_ms[later] = fleet.saying_run[later], fleet.saying_at_ms[later]
+    fleet.said_ms[later] = fleet.saying_ms[later]
+    fleet.asked_now[vehicle] = 0
     for leg in range(LEGS):
         run = _runs(fleet, vehicle, leg)
-        other = np.flatnonzero(fleet.said_run[vehicle, leg] != run)
-        fleet.said_ms[vehicle[other], leg] = 0
+        other = fleet.saying_run[vehicle, leg] != run
         if leg == 0:
             fleet.asked_ms[vehicle[other]] = 0
-        fleet.said_run[vehicle[other], leg] = run[other]
-    fleet.said_ms[settled.vehicle, settled.leg, settled.place] = settled.arrival_ms
-    fleet.said_at_ms[vehicle] = now_ms
+        fleet.saying_run[vehicle, leg] = run
+    fleet.saying_ms[vehicle] = 0
+    fleet.saying_ms[settled.vehicle, settled.leg, settled.place] = settled.arrival_ms
+    fleet.saying_at_ms[vehicle] = now_ms
     ahead_s = (raw.arrival_ms - now_ms) / 1000
     lead = np.searchsorted(EDGES_S, ahead_s) - 1
     asked = (raw.leg == 0) & (lead >= 0) & (lead < LEADS)
     at = (raw.vehicle[asked], lead[asked], raw.place[asked])
     new = fleet.asked_ms[at] == 0
     at = (at[0][new], at[1][new], at[2][new])
-    fleet.asked_ms[at] = raw.arrival_ms[asked][new]
+    fleet.asked_ms[at], fleet.asked_now[at] = raw.arrival_ms[asked][new], 1
     fleet.asked_spread_ms[at] = np.where(raw.waiting[asked], -raw.spread_ms[asked], raw.spread_ms[asked])[new]
 
 
@@ -113,15 +126,11 @@ def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> tuple[Flo
 
 
 def _runs(fleet: Fleet, vehicle: Index, leg: int) -> Index:
+    return _run_of(fleet, vehicle, np.full(len(vehicle), leg, dtype=np.int64))
+
+
+def _run_of(fleet: Fleet, vehicle: Index, leg: Index) -> Index:
     """Return a number that tells the runs of one vehicle apart; -1 for none."""
     pattern = fleet.run_pattern[vehicle, leg]
     run = fleet.run_start_ms[vehicle, leg] * 1_000_003 + (fleet.run_trip[vehicle, leg] + 1) * 4_099 + pattern
     return np.where(pattern >= 0, np.abs(run), -1)
-
-
-def _same_run(fleet: Fleet, vehicle: Index, leg: Index) -> npt.NDArray[np.bool_]:
-    same = np.zeros(len(vehicle), dtype=np.bool_)
-    for number in range(LEGS):
-        at = np.flatnonzero(leg == number)
-        same[at] = fleet.said_run[vehicle[at], number] == _runs(fleet, vehicle[at], number)
-    return same

@@ -293,9 +293,35 @@ def encoded(changes: Iterable[Changes]) -> list[bytes]:
     return [msgspec.msgpack.encode((one.update, one.stop_events, one.accepted)) for one in changes]
 
 
+def encoded_snapshot(tracker: Tracker) -> bytes:
+    return msgspec.msgpack.encode(tracker.published())
+
+
 def test_the_same_reports_give_the_same_bytes() -> None:
     reports, network = fleet_of_the_street(), street()
     assert encoded(history(Tracker(network), reports, 7)) == encoded(history(Tracker(network), reports, 7))
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_it_does_not_matter_how_reports_are_cut_into_batches(sizes: list[int]) -> None:
+    # vehicles that compete for one run are settled in the order in which they are taken; these do not
+    reports = [report for report in fleet_of_the_street() if report.vehicle_id != "c"]
+    reports += drive("d", WEST, at("08:29"), trip="t2", beside_m=5)
+    reports.sort(key=lambda report: report.fix_ms)
+    network = street()
+    whole, cut = Tracker(network), Tracker(network)
+    for begin in range(0, len(reports), 30):
+        part = reports[begin : begin + 30]
+        now_ms = part[-1].fix_ms
+        whole.advance(batch_of(part), now_ms)
+        at_ = 0
+        for size in itertools.cycle(sizes):
+            if at_ >= len(part):
+                break
+            cut.advance(batch_of(part[at_ : at_ + size]), now_ms)
+            at_ += size
+        assert encoded_snapshot(cut) == encoded_snapshot(whole)
 
 
 @given(cut=st.integers(min_value=1, max_value=20))
