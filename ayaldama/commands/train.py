@@ -39,7 +39,10 @@ def train_command(chosen: Chosen, until: dt.datetime | None, anew: bool) -> None
         zone = ZoneInfo(load_network(settings.gtfs.feed, cache=settings.network_cache).time_zone)
     except ValueError as error:
         fail(str(error))
-    last = until.date() if until is not None else last_whole_day(SystemClock(settings.clock_anchor).now_ms(), zone)
+    over = last_whole_day(SystemClock(settings.clock_anchor).now_ms(), zone)
+    last = until.date() if until is not None else over
+    if last > over:
+        fail(f"--until: {last} is not over: a service date ends at 3:00 of the next day; the last one over is {over}")
     try:
         trained = asyncio.run(_train(settings, zone, last, anew=anew))
     except (OSError, asyncpg.PostgresError) as error:
