@@ -49,6 +49,7 @@ class Parameters:
     finished_m: float = 40.0  # before the last stop: the run is over
     bad_fixes_off_route: int = 3  # > candidate_m from the line (TransitClock: 2, gtfs-eta: 3)
     run_late_max_s: float = 5_400.0  # a run later than this is another run
+    no_service_s: float = 21_600.0  # a told trip is on a day of service, unless that would be so much further off
     run_early_max_s: float = 1_800.0
     early_weight: float = 3.0  # earliness is that much less likely than lateness (TransitClock earlyToLateRatio)
 

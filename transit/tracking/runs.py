@@ -67,18 +67,22 @@ class RunBook:
             self._days[ordinal] = _Day(plan, order, bounds)
 
     def of_trip(self, trip: int, row_in_pattern: int, now_ms: int) -> Run:
-        """Return the run of ``trip`` whose planned time at the row is nearest ``now_ms``, on a day it runs if any."""
+        """Return the run of ``trip`` whose planned time at the row is nearest ``now_ms``.
+
+        A day on which it does not run is believed only if that is hours nearer: after midnight a told trip is
+        yesterday's, whatever the calendar says.
+        """
         trips = self._trips
         pattern = int(trips.pattern[trip])
         if not trips.scheduled[trip]:
             return self.headway(pattern, now_ms, trip=trip)
         planned_s = int(trips.departure_s[trips.first[trip] + row_in_pattern])
-        best: tuple[tuple[bool, float], Run] | None = None
+        best: tuple[float, Run] | None = None
         for ordinal, day in sorted(self._days.items()):
             runs = bool(self._network.services.on(dt.date.fromordinal(ordinal))[trips.service[trip]])
             shift_s = self._nearest_shift(day, trip, now_ms - 1000 * planned_s)
             zero_ms = day.plan.zero_ms + 1000 * shift_s
-            rank = (not runs, abs(now_ms - zero_ms - 1000 * planned_s))
+            rank = abs(now_ms - zero_ms - 1000.0 * planned_s) + 1000.0 * self._parameters.no_service_s * (not runs)
             if best is None or rank < best[0]:
                 start_ms = zero_ms + 1000 * int(trips.departure_s[trips.first[trip]])
                 run = Run(trip=trip, day=ordinal, zero_ms=zero_ms, start_ms=start_ms, scheduled=True, pattern=pattern)
