@@ -90,7 +90,8 @@ def kill_the_parent_and_hold_its_servers(parent: Parent) -> None:
     """The servers cannot end in time: they are stopped, so they hear nothing until they are killed."""
     servers = parent.tree()[1:]
     for server in servers:
-        server.suspend()
+        with suppress(psutil.NoSuchProcess):  # a worker of PostgreSQL that has ended meanwhile
+            server.suspend()
     kill_only_the_parent(parent)
 
 

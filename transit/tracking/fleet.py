@@ -86,6 +86,7 @@ class LinkMemory:
             _floats(2, LEADS, LEVELS),
             _floats(2, LEADS),
         )  # how true predictions proved (``said``)
+        self.followed = _floats(2, 2, LEADS, 2)  # how far the plan was followed (``timetable_weight``)
         self.left_late = _floats(sizes.starts, sizes.late_bins)  # departures by lateness, fading
         self.left_after = _floats(sizes.starts, sizes.stood_bins)  # departures by time stood, fading
 
@@ -151,6 +152,7 @@ class Vehicles:
         self.saying_run, self.saying_at_ms = _ints(capacity, LEGS), _ints(capacity)  # at the newest moment
         self.saying_ms, self.asked_now = _ints(capacity, LEGS, stops), _bytes(capacity, LEADS, stops)
         self.asked_ms, self.asked_spread_ms = _ints(capacity, LEADS, stops), _singles(capacity, LEADS, stops)
+        self.asked_drawn_s = _singles(capacity, LEADS, stops)
         for name in NOTHING:
             getattr(self, name).fill(-1)
 

@@ -20,7 +20,7 @@ PASSAGE: Final = (
     *("off_s", "told", "early", "waited"),
 )
 DEPARTURE: Final = ("when_ms", "vehicle", "start", "late_s", "stood_s")
-OUTCOME: Final = ("when_ms", "vehicle", "lead", "waiting", "score")
+OUTCOME: Final = ("when_ms", "vehicle", "lead", "waiting", "score", "told", "said_late_s", "was_late_s")
 
 
 class Lessons:

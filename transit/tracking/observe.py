@@ -100,7 +100,9 @@ def observe(
         *(fleet, done.vehicle[begun], done.row[begun]),
         *(done.departure_ms[begun] - done.arrival_ms[begun], done.departure_ms[begun]),
     )
-    judge(fleet, fleet.outcomes, done.vehicle, done.row - geometry.first[fleet.pattern[done.vehicle]], done.arrival_ms)
+    place = done.row - geometry.first[fleet.pattern[done.vehicle]]
+    planned_ms = plan.arrival_ms(fleet, done.vehicle, 0, done.row)
+    judge(fleet, fleet.outcomes, done.vehicle, place, done.arrival_ms, planned_ms)
     _teach(fleet, links, rates, plan, done, parameters)
     return done
 

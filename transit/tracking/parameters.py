@@ -88,7 +88,7 @@ class Parameters:
     gone_s: float = 1_800.0  # then the vehicle leaves the map
     layover_s: float = 300.0  # between runs where nothing is known
     layover_min_s: float = 60.0
-    departure_within_s: float = 780.0  # a departure that cannot be told within this (p10 to p90) is not said
+    departure_within_s: float = 820.0  # a departure that cannot be told within this (p10 to p90) is not said
     delayed_s: float = 480.0  # standing this long outside a terminal: withdraw rather than repeat a guess
     delayed_move_m: float = 60.0
     wait_early_s: float = 120.0  # a bus this early shows whether the drivers wait there for their time …

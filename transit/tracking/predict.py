@@ -14,6 +14,7 @@ from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
 from transit.tracking.predictions import Predictions, join
 from transit.tracking.ragged import expand, heads, running_max, running_sum
+from transit.tracking.timetable_weight import weigh_timetable
 from transit.tracking.travel_times import Links, Rates
 
 Floats = npt.NDArray[np.float64]
@@ -82,6 +83,10 @@ class Predictor:
         slack = running_max(owner, held - start_ms[owner] - 1000.0 * ready) if len(owner) else ready
         arrival = start_ms[owner] + 1000.0 * ready + np.maximum(slack, 0.0)
         arrival = np.maximum(arrival, now_ms)
+        plain = arrival
+        arrival = weigh_timetable(fleet, who, arrival, planned_ms, now_ms)
+        if len(owner):
+            arrival = np.maximum(running_max(owner, arrival), now_ms)
         variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)
         along = running_sum(owner, variance) if len(owner) else variance
         spread_ms = self._spread(arrival, along, fleet.fix_ms[who], now_ms, start_sigma_ms[owner])
@@ -91,6 +96,7 @@ class Predictor:
             row,
             row - first[owner],
             *(np.rint(arrival).astype(np.int64),) * 3,
+            np.rint(plain).astype(np.int64),
             spread_ms,
             np.where(np.isfinite(planned_ms), np.rint(np.nan_to_num(planned_ms)), 0).astype(np.int64),
             waiting[owner],

@@ -22,6 +22,7 @@ class Predictions:
     arrival_ms: Index
     p10_ms: Index
     p90_ms: Index
+    plain_ms: Index  # what the links alone say, before the timetable is given its weight
     spread_ms: Floats  # one sigma, as assumed
     planned_ms: Index  # 0 without timetable
     waiting: Bools  # the vehicle has not left its first stop

@@ -68,14 +68,15 @@ def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Prediction
     fleet.asked_ms[retold] = np.where(fleet.asked_now[retold] > 0, 0, fleet.asked_ms[retold])
     fleet.said_run[later], fleet.said_at_ms[later] = fleet.saying_run[later], fleet.saying_at_ms[later]
     fleet.said_ms[later] = fleet.saying_ms[later]
+    fleet.saying_run[retold], fleet.saying_ms[retold] = fleet.said_run[retold], fleet.said_ms[retold]
     fleet.asked_now[vehicle] = 0
     for leg in range(LEGS):
         run = _runs(fleet, vehicle, leg)
         other = fleet.saying_run[vehicle, leg] != run
+        fleet.saying_ms[vehicle[other], leg] = 0
         if leg == 0:
             fleet.asked_ms[vehicle[other]] = 0
         fleet.saying_run[vehicle, leg] = run
-    fleet.saying_ms[vehicle] = 0
     fleet.saying_ms[settled.vehicle, settled.leg, settled.place] = settled.arrival_ms
     fleet.saying_at_ms[vehicle] = now_ms
     ahead_s = (raw.arrival_ms - now_ms) / 1000
@@ -85,10 +86,11 @@ def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Prediction
     new = fleet.asked_ms[at] == 0
     at = (at[0][new], at[1][new], at[2][new])
     fleet.asked_ms[at], fleet.asked_now[at] = raw.arrival_ms[asked][new], 1
+    fleet.asked_drawn_s[at] = (raw.arrival_ms - raw.plain_ms)[asked][new] / 1000
     fleet.asked_spread_ms[at] = np.where(raw.waiting[asked], -raw.spread_ms[asked], raw.spread_ms[asked])[new]
 
 
-def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival_ms: Index) -> None:
+def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival_ms: Index, planned_ms: Floats) -> None:
     """Note how true proved what was said of passages at stop number ``place`` of the run under way."""
     asked = fleet.asked_ms[vehicle, :, place]
     who, lead = np.nonzero(asked)
@@ -98,6 +100,9 @@ def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival
         vehicle=vehicle[who],
         lead=lead,
         waiting=spread < 0,
+        told=fleet.hint_trip[vehicle[who]] >= 0,
+        said_late_s=(asked[who, lead] - planned_ms[who]) / 1000 - fleet.asked_drawn_s[vehicle[who], lead, place[who]],
+        was_late_s=(arrival_ms - planned_ms)[who] / 1000,
         score=(arrival_ms[who] - asked[who, lead]) / np.maximum(np.abs(spread), 1.0),
     )
     fleet.asked_ms[vehicle, :, place] = 0

@@ -32,6 +32,7 @@ from transit.tracking.predict import Predictor
 from transit.tracking.predictions import Predictions
 from transit.tracking.runs import RunBook
 from transit.tracking.said import calibrate, remember, settle
+from transit.tracking.timetable_weight import learn_weights
 from transit.tracking.travel_times import Links, Rates
 
 Index = npt.NDArray[np.int64]
@@ -148,7 +149,9 @@ class Tracker:
             return
         self._links.learn(memory, self._fleet.passages.take())
         self._departures.learn(memory, self._fleet.departures.take())
-        calibrate(memory.shifts, memory.judged, self._fleet.outcomes.take())
+        outcomes = self._fleet.outcomes.take()
+        calibrate(memory.shifts, memory.judged, outcomes)
+        learn_weights(memory.followed, outcomes)
         learned_s = None if self._learned is None else self._learned.at(now_ms, self._zone)
         memory.rates[...] = self._links.rates(memory, learned_s, self._learned, now_ms)
         memory.rates_ms[0] = now_ms

@@ -34,6 +34,7 @@ def expected(arrival_ms: list[int], spread_s: float = 30.0) -> Predictions:
         arrival_ms=times,
         p10_ms=times,
         p90_ms=times,
+        plain_ms=times,
         spread_ms=np.full(count, 1000 * spread_s),
         planned_ms=zeros,
         waiting=np.zeros(count, dtype=np.bool_),
