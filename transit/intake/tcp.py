@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 from commons.clock import monotonic_s
 from commons.logs import get_logger
@@ -46,6 +46,8 @@ class _Session:
     def close(self) -> None:
         """Take no new bytes; what is under way is finished first."""
         self.closing = True
+        # bytes that came after the end would break the stream
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
         self.reader.feed_eof()
 
 
