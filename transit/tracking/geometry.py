@@ -13,7 +13,8 @@ import pyproj
 import shapely
 
 from gtfs_data.network import Network
-from transit.tracking.ragged import expand
+from transit.tracking.ragged import expand, first_minimum, heads
+from transit.tracking.segments import Segments
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -52,8 +53,7 @@ class Geometry:
         self.base = np.concatenate([[0.0], np.cumsum(self.length_m + 1_000.0)])[:-1]
         self.row_key = self.base[self.pattern_of_row] + self.offset_m
         self._stop_xy = network.stops.xy[patterns.stop]
-        self._build_vertices(network)
-        self._build_pieces()
+        self._build_pieces(network)
         inside = network.stops.xy[np.isfinite(network.stops.xy).all(axis=1)]
         self.bounds = (*inside.min(axis=0), *inside.max(axis=0))
 
@@ -69,8 +69,8 @@ class Geometry:
 
     def tangent(self, key: Floats) -> tuple[Floats, Floats]:
         """Return the unit direction of the line at ``key``."""
-        segment = np.clip(np.searchsorted(self._vertex_key, key, side="right") - 1, 0, len(self._tangent_x) - 1)
-        return self._tangent_x[segment], self._tangent_y[segment]
+        segment = self._segments.at(key)
+        return self._segments.tangent_x[segment], self._segments.tangent_y[segment]
 
     def match(
         self,
@@ -91,19 +91,15 @@ class Geometry:
         Of all pieces in the window the one with the least cost wins: squared distance, improbable progress, driving
         against the line.
         """
-        low = self.row_at(pattern, offset_m - reach_m[0])
-        high = np.minimum(self.row_at(pattern, offset_m + reach_m[1]) + 1, self.first[pattern + 1] - 1)
-        owner, piece = expand(low, np.maximum(high, low + 1))
-        points = _points(place)[owner]
-        lines = self._pieces[piece]
-        found = self._piece_start[piece] + shapely.line_locate_point(lines, points)
-        gap = shapely.distance(lines, points)
-        along = self._along(pattern[owner], found, course[0][owner], course[1][owner])
-        surprise_m = found - offset_m[owner] - expected_m[owner]
-        cost = 0.5 * (gap / noise_m) ** 2 + 0.5 * (surprise_m / spread_m[owner]) ** 2 + wrong_way_cost * (along < -0.3)
-        order = np.lexsort((cost, owner))
-        best = order[np.searchsorted(owner[order], np.arange(len(pattern)))]
-        return Matches(found[best], gap[best], along[best])
+        base, length_m = self.base[pattern], self.length_m[pattern]
+        low_m, high_m = np.clip(offset_m - reach_m[0], 0.0, length_m), np.minimum(offset_m + reach_m[1], length_m)
+        near = self._segments.near(base + low_m, base + high_m, place)
+        owner = near.owner
+        along = course[0][owner] * near.tangent_x + course[1][owner] * near.tangent_y
+        surprise = (near.offset_m - (offset_m + expected_m)[owner]) / spread_m[owner]
+        cost = 0.5 / noise_m**2 * near.gap_m2 + 0.5 * surprise**2 + wrong_way_cost * (along < -0.3)
+        best = first_minimum(heads(owner), cost)
+        return Matches(near.offset_m[best], np.sqrt(near.gap_m2[best]), along[best])
 
     def near(self, place: tuple[Floats, Floats], within_m: float) -> Candidates:
         """Return every place on any line within ``within_m``, one per pass of the line by the point."""
@@ -152,52 +148,31 @@ class Geometry:
         """Return the cosine between ``course`` and the line at ``offset_m``; NaN without a course."""
         return self._along(pattern, offset_m, course[0], course[1])
 
-    def _build_vertices(self, network: Network) -> None:
-        patterns = network.patterns
-        owner, vertex = expand(patterns.line_first, patterns.line_last)
-        self._vertex_pattern = owner
-        self._vertex_offset = patterns.line_offset_m[vertex]
-        self._vertex_xy = patterns.line_xy[vertex]
-        self._vertex_key = self.base[owner] + self._vertex_offset
-        step = np.diff(self._vertex_xy, axis=0)
-        length = np.hypot(step[:, 0], step[:, 1])
-        usable = (length > 0) & (owner[1:] == owner[:-1])
-        # a segment without length has no direction: it takes that of the last segment before it
-        source = np.maximum.accumulate(np.where(usable, np.arange(len(length)), 0))
-        length = np.where(length[source] > 0, length[source], 1.0)
-        self._tangent_x = step[source, 0] / length
-        self._tangent_y = step[source, 1] / length
-
-    def _build_pieces(self) -> None:
-        rows = len(self.row_key)
+    def _build_pieces(self, network: Network) -> None:
+        """Cut the lines at the stops."""
+        owner, vertex = expand(network.patterns.line_first, network.patterns.line_last)
+        vertex_xy = network.patterns.line_xy[vertex]
+        vertex_key = self.base[owner] + network.patterns.line_offset_m[vertex]
         last_row = self.first[1:] - 1
         start = self.offset_m.copy()
         start[self.first[:-1]] = 0.0
         end = np.append(self.offset_m[1:], 0.0)
         end[last_row - 1] = self.length_m
         start[last_row] = end[last_row] = self.length_m
-        start_key, end_key = self.base[self.pattern_of_row] + start, self.base[self.pattern_of_row] + end
-        inner = np.searchsorted(start_key, self._vertex_key, side="right") - 1
-        inside = (self._vertex_key > start_key[inner]) & (self._vertex_key < end_key[inner])
-        piece = np.concatenate([np.arange(rows), inner[inside], np.arange(rows)])
-        key = np.concatenate([start_key, self._vertex_key[inside], end_key])
-        x = np.concatenate([self._x_at(start_key), self._vertex_xy[inside, 0], self._x_at(end_key)])
-        y = np.concatenate([self._y_at(start_key), self._vertex_xy[inside, 1], self._y_at(end_key)])
+        base = self.base[self.pattern_of_row]
+        inner = np.searchsorted(base + start, vertex_key, side="right") - 1
+        inside = (vertex_key > (base + start)[inner]) & (vertex_key < (base + end)[inner])
+        rows = np.arange(len(self.row_key))
+        piece = np.concatenate([rows, inner[inside], rows])
+        key = np.concatenate([base + start, vertex_key[inside], base + end])
         order = np.lexsort((key, piece))
-        xy = np.column_stack([x[order], y[order]])
+        xy = np.column_stack([np.interp(key, vertex_key, column) for column in vertex_xy.T])[order]
+        self._segments = Segments.of(piece[order], xy, start, base)
         self._pieces: Shapes = np.asarray(shapely.linestrings(xy, indices=piece[order]), dtype=np.object_)
         shapely.prepare(self._pieces)
         self._piece_start = start
-        real = np.ones(rows, dtype=np.bool_)
-        real[last_row] = False
-        self._tree_piece = np.flatnonzero(real).astype(np.int64)
+        self._tree_piece = np.setdiff1d(rows, last_row)
         self._tree = shapely.STRtree(self._pieces[self._tree_piece])
-
-    def _x_at(self, key: Floats) -> Floats:
-        return np.asarray(np.interp(key, self._vertex_key, self._vertex_xy[:, 0]), dtype=np.float64)
-
-    def _y_at(self, key: Floats) -> Floats:
-        return np.asarray(np.interp(key, self._vertex_key, self._vertex_xy[:, 1]), dtype=np.float64)
 
 
 def _points(place: tuple[Floats, Floats]) -> Shapes:

@@ -19,7 +19,7 @@ class Parameters:
     noise_m: float = 15.0  # one sigma of place across the line: GPS and where the line was drawn
     candidate_m: float = 60.0  # a vehicle further from a line is not on it (TransitClock uses the same)
     speed_max_mps: float = 30.0  # how far ahead a window reaches for each second since the last fix
-    window_back_m: float = 60.0  # noise along the line of a standing bus
+    window_back_m: float = 200.0  # it may have been taken for further on than it is, by that much
     window_ahead_m: float = 80.0
     heading_speed_mps: float = 1.5  # below it a GPS course is noise (TransitClock minSpeedForValidHeading)
     course_move_m: float = 20.0  # a displacement below this has no direction

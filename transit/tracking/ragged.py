@@ -42,3 +42,12 @@ def running_max(owner: Index, values: npt.NDArray[np.float64]) -> npt.NDArray[np
     lifted = np.where(finite, values - low, -1.0) + rank
     top = np.maximum.accumulate(lifted) - rank
     return np.where(top < -0.5, -np.inf, top + low)
+
+
+def first_minimum(head: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> Index:
+    """Return where each owner has its least value, the first of equal ones; ``head``: where owners begin."""
+    start = np.flatnonzero(head)
+    least = np.minimum.reduceat(values, start)
+    number = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(values))))
+    at = np.flatnonzero(values == least[number])
+    return at[heads(number[at])]
