@@ -1,6 +1,7 @@
 """Values every part of the live network speaks. Times are UTC epoch milliseconds (``…_ms``), speeds m/s, degrees north.
 
-Structs cross processes (see ``codec``) and are arrays on the wire: new fields go last, with a default.
+Structs cross processes (see ``codec``) and are arrays on the wire: new fields go last, with a default. Those that
+tracking makes by the thousand take their fields by place too (``tracking.wording``): five times as fast as by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def batch_of(reports: Sequence[PositionReport]) -> PositionBatch:
     )
 
 
-class VehiclePosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class VehiclePosition(msgspec.Struct, frozen=True, array_like=True):
     """Where a vehicle is and what it is doing, as a map or a feed shows it."""
 
     vehicle_id: str
@@ -97,7 +98,7 @@ class VehiclePosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     pattern: int = -1  # dense index in the network named by the feed hash
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Arrival(msgspec.Struct, frozen=True, array_like=True):
     """When one run is expected at one stop. ``key`` tells arrivals of one stop apart and stays for the run's life."""
 
     key: str  # "vehicle|run_key|stop_sequence"
@@ -118,14 +119,14 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     last_stop: bool = False  # the run ends here: nobody boards
 
 
-class ArrivalKey(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class ArrivalKey(msgspec.Struct, frozen=True, array_like=True):
     """An arrival that is no longer expected."""
 
     stop_id: str
     key: str
 
 
-class StopEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class StopEvent(msgspec.Struct, frozen=True, array_like=True):
     """A vehicle passed a stop (TIDES ``stop_visits``). ``uncertainty_s``: half the gap between the fixes around."""
 
     service_date: str  # YYYY-MM-DD

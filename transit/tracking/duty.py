@@ -11,12 +11,12 @@ import numpy.typing as npt
 from gtfs_data.network import Network
 from transit.outcomes import Phase
 from transit.tracking.assign import Lines
-from transit.tracking.changes import PHASES
 from transit.tracking.fleet import Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.match import Step, forget
 from transit.tracking.parameters import Parameters
 from transit.tracking.runs import Run, RunBook
+from transit.tracking.wording import PHASES
 
 Index = npt.NDArray[np.int64]
 

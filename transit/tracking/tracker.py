@@ -16,7 +16,7 @@ from gtfs_data.network import Network
 from transit.model import ArrivalKey, Changes, PositionBatch, StopEvent, Update
 from transit.outcomes import Phase, Rejection
 from transit.tracking.assign import Lines, choose, sow
-from transit.tracking.changes import PHASES, Publisher
+from transit.tracking.changes import Publisher
 from transit.tracking.clean import ACCEPTED, REASONS, far_away, refuse_after, refuse_alone
 from transit.tracking.departures import LATE_BINS, STOOD_BINS, Departures
 from transit.tracking.duty import Duty
@@ -34,6 +34,7 @@ from transit.tracking.runs import RunBook
 from transit.tracking.said import calibrate, remember, settle
 from transit.tracking.timetable_weight import learn_weights
 from transit.tracking.travel_times import Links, Rates
+from transit.tracking.wording import PHASES, Wording
 
 Index = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -59,7 +60,8 @@ class Tracker:
         self._runs = RunBook(network, self._parameters)
         self._departures = Departures(network, self._plan, self._parameters)
         self._predictor = Predictor(self._geometry, self._links, self._plan, self._departures, self._parameters)
-        self._publisher = Publisher(network, self._geometry, self._parameters)
+        self._wording = Wording(network, self._plan)
+        self._publisher = Publisher(self._geometry, self._wording, self._parameters)
         self._duty = Duty(network, self._geometry, self._lines, self._runs, self._parameters)
         self._fleet = fleet or Fleet(_sizes(network, self._parameters))
 
@@ -100,7 +102,7 @@ class Tracker:
         arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
         update = Update(
             as_of_ms=now_ms,
-            vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
+            vehicles=self._wording.vehicles(fleet, vehicle, predictions),
             arrivals=arrivals,
             withdrawn=[*withdrawn, *passed],
             gone=gone,
@@ -124,7 +126,7 @@ class Tracker:
         predictions = settle(fleet, raw, fleet.now_ms, self._parameters)
         return Update(
             as_of_ms=fleet.now_ms,
-            vehicles=self._publisher.vehicles(fleet, vehicle, predictions),
+            vehicles=self._wording.vehicles(fleet, vehicle, predictions),
             arrivals=self._publisher.published(fleet, predictions),
             withdrawn=[],
         )
@@ -168,7 +170,7 @@ class Tracker:
 
     def run_key(self, vehicle: int, leg: int) -> str:
         """Return what names the run of ``vehicle``."""
-        return self._publisher.run_key(self._fleet, vehicle, leg)
+        return self._wording.run_key(self._fleet, vehicle, leg)
 
     def _rounds(
         self, batch: PositionBatch, refused: "collections.Counter[Rejection]"
@@ -222,7 +224,7 @@ class Tracker:
             *(fleet, self._geometry, self._zones, self._links, self._rates, self._plan, self._departures),
             *(on_run, new_m, step.fix_ms[at], parameters),
         )
-        events = self._publisher.stop_events(fleet, [done])
+        events = self._wording.stop_events(fleet, done)
         self._duty.progress(fleet, step, now_ms)
         return events
 
