@@ -1,7 +1,8 @@
 """Values every part of the live network speaks. Times are UTC epoch milliseconds (``…_ms``), speeds m/s, degrees north.
 
 Structs cross processes (see ``codec``) and are arrays on the wire: new fields go last, with a default. Those that
-tracking makes by the thousand take their fields by place too (``tracking.wording``): five times as fast as by name.
+tracking makes by the thousand take their fields by place too (``tracking.wording``), five times as fast as by name, and
+are left out of garbage collection: they hold strings and numbers, so no cycle can form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ DeviceId = NewType("DeviceId", str)
 UNKNOWN_DIRECTION: Final = -1
 
 
-class PositionReport(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class PositionReport(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One fix of one vehicle, as intake hands it on: raw, not matched. Empty strings: the feed does not say."""
 
     vehicle_id: str
@@ -78,7 +79,7 @@ def batch_of(reports: Sequence[PositionReport]) -> PositionBatch:
     )
 
 
-class VehiclePosition(msgspec.Struct, frozen=True, array_like=True):
+class VehiclePosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a vehicle is and what it is doing, as a map or a feed shows it."""
 
     vehicle_id: str
@@ -98,7 +99,7 @@ class VehiclePosition(msgspec.Struct, frozen=True, array_like=True):
     pattern: int = -1  # dense index in the network named by the feed hash
 
 
-class Arrival(msgspec.Struct, frozen=True, array_like=True):
+class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When one run is expected at one stop. ``key`` tells arrivals of one stop apart and stays for the run's life."""
 
     key: str  # "vehicle|run_key|stop_sequence"
@@ -119,14 +120,14 @@ class Arrival(msgspec.Struct, frozen=True, array_like=True):
     last_stop: bool = False  # the run ends here: nobody boards
 
 
-class ArrivalKey(msgspec.Struct, frozen=True, array_like=True):
+class ArrivalKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An arrival that is no longer expected."""
 
     stop_id: str
     key: str
 
 
-class StopEvent(msgspec.Struct, frozen=True, array_like=True):
+class StopEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A vehicle passed a stop (TIDES ``stop_visits``). ``uncertainty_s``: half the gap between the fixes around."""
 
     service_date: str  # YYYY-MM-DD

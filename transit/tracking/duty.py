@@ -68,7 +68,7 @@ class Duty:
         """Let each vehicle believe its hypothesis ``slot`` and find its run."""
         if not len(vehicle):
             return
-        taken = self._taken(fleet)
+        taken = self._taken(fleet, fleet.guess_pattern[vehicle, slot])
         for row, chosen in zip(vehicle.tolist(), slot.tolist(), strict=True):
             pattern = int(fleet.guess_pattern[row, chosen])
             offset_m = float(fleet.guess_offset_m[row, chosen])
@@ -140,9 +140,13 @@ class Duty:
         first_m = float(self._geometry.offset_m[self._geometry.first[pattern]])
         return offset_m <= first_m + self._parameters.departed_m
 
-    def _taken(self, fleet: Fleet) -> set[tuple[int, int, int]]:
+    def _taken(self, fleet: Fleet, patterns: Index | int) -> set[tuple[int, int, int]]:
+        """Return the runs of ``patterns`` that vehicles are on."""
         count = len(fleet)
-        busy = np.flatnonzero((fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0))
+        wanted = np.zeros(len(self._network.patterns), dtype=np.bool_)
+        wanted[patterns] = True
+        on_run = (fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0)
+        busy = np.flatnonzero(on_run & wanted[fleet.run_pattern[:count, 0]])
         return set(
             zip(
                 fleet.run_day[busy, 0].tolist(),
@@ -256,7 +260,7 @@ class Duty:
             return None
         best = int(near[np.argmax(self._lines.popularity[near])])
         first_m = float(self._geometry.offset_m[self._geometry.first[best]])
-        return self._find(best, first_m, int(fleet.fix_ms[row]), self._taken(fleet), waiting=True)
+        return self._find(best, first_m, int(fleet.fix_ms[row]), self._taken(fleet, best), waiting=True)
 
     def _sit(self, fleet: Fleet, row: int, run: Run) -> None:
         """Let the vehicle wait at the first stop of ``run``."""

@@ -110,12 +110,15 @@ def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival
 
 def calibrate(shifts: Floats, counts: Floats, outcomes: dict[str, Floats]) -> None:
     """Let ``shifts`` [2, leads, levels] of the assumed quantiles, known by ``counts`` outcomes, follow new ones."""
-    levels, assumed = np.array(LEVELS), np.array(ASSUMED)
     waiting, lead = (outcomes[name].astype(np.int64).tolist() for name in ("waiting", "lead"))
+    known, moved = counts.tolist(), shifts.tolist()  # numbers, not arrays: each score waits for the one before
     for kind, at, score in zip(waiting, lead, outcomes["score"].tolist(), strict=True):
-        counts[kind, at] += 1
-        step = max(1.0 / (counts[kind, at] + WORTH), STEP_MIN)
-        shifts[kind, at] += step * (levels - (score < assumed + shifts[kind, at]))
+        known[kind][at] += 1
+        step = max(1.0 / (known[kind][at] + WORTH), STEP_MIN)
+        mine = moved[kind][at]
+        for i, (level, assumed) in enumerate(zip(LEVELS, ASSUMED, strict=True)):
+            mine[i] += step * (level - (score < assumed + mine[i]))
+    counts[...], shifts[...] = known, moved
 
 
 def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> tuple[Floats, Floats]:
