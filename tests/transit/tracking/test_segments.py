@@ -9,7 +9,8 @@ from transit.tracking.ragged import first_minimum, heads
 from transit.tracking.segments import Segments
 
 metres = st.integers(-300, 300)
-lines = st.lists(st.lists(st.tuples(metres, metres), min_size=2, max_size=6), min_size=1, max_size=5)
+pieces_of_a_line = st.lists(st.tuples(metres, metres), min_size=2, max_size=6).filter(lambda xy: len(set(xy)) > 1)
+lines = st.lists(pieces_of_a_line, min_size=1, max_size=5)  # one without length is the end of the one before it
 
 
 def segments_of(pieces: list[list[tuple[int, int]]]) -> tuple[Segments, np.ndarray, np.ndarray]:
