@@ -24,6 +24,8 @@ class Phase(enum.StrEnum):
     LAYOVER = enum.auto()  # at a terminal, before a run
     OFF_ROUTE = enum.auto()  # had a run, left the line
     SILENT = enum.auto()  # nothing heard for too long
+    DEADHEAD = enum.auto()  # under way on no line's business: to or from a depot or a terminal
+    AT_DEPOT = enum.auto()  # parked
 
 
 class ArrivalState(enum.StrEnum):

@@ -1,7 +1,7 @@
 // What the server told us of the vehicles, where each is drawn now, and what the server's clock says.
 // Pure state: no map, no document. `at` is performance.now().
 
-export const PHASES = ["in_service", "layover", "off_route", "silent", "unassigned"];
+export const PHASES = ["in_service", "layover", "off_route", "silent", "unassigned", "deadhead", "at_depot"];
 
 const GLIDE_MAX_MS = 4_000; // a shown place is never further behind the known one than this
 const GLIDE_MIN_MS = 300;

@@ -6,6 +6,7 @@ import { shownAt } from "./fleet.js";
 const FRAME_MS = 33;
 const SPRITES_MAX = 900;
 const HIT_PX = 16;
+const IDLE = ["deadhead", "at_depot"]; // serve no line now
 const TILE_PX = 512; // MapLibre's world is this large at zoom 0
 
 export class Markers {
@@ -153,7 +154,7 @@ export class Markers {
     pen.scale(this.ratio, this.ratio);
     pen.translate(margin, margin);
     const colours = this.colours;
-    const hollow = phase === "layover" || phase === "silent";
+    const hollow = phase === "layover" || phase === "silent" || phase === "at_depot";
     const colour = fill({ phase }, route, colours);
     pill(pen, 0, 0, width, height, 1.6);
     pen.shadowColor = "rgb(0 0 0 / 35%)";
@@ -200,12 +201,13 @@ export class Markers {
 }
 
 function fill(vehicle, route, colours) {
-  if (vehicle.phase === "silent" || vehicle.phase === "unassigned" || !route) return colours.dark ? "#5f717b" : "#66757e";
+  const none = ["silent", "unassigned", ...IDLE].includes(vehicle.phase) || !route;
+  if (none) return colours.dark ? "#5f717b" : "#66757e";
   return route.colour;
 }
 
 function hasNose(vehicle) {
-  return vehicle.phase === "in_service" || vehicle.phase === "off_route" || vehicle.phase === "unassigned";
+  return ["in_service", "off_route", "unassigned", "deadhead"].includes(vehicle.phase);
 }
 
 function outline(pen, width, height, colour, lineWidth, dash) {

@@ -1,7 +1,7 @@
-"""Which pattern is a vehicle on? New hypotheses are sown, and one is believed when it leads clearly enough.
+"""Which pattern is a vehicle on? Of its hypotheses one is believed when it leads clearly enough; "none" is an answer.
 
-"None" is an answer. What the feed says (trip, block, route, direction) narrows what is sown; what the vehicle did
-before and what it is believed to do now weigh in; direction is proven by progress along the line, not by nearness.
+What the feed says, what the timetable has there at this moment and nobody else drives, what the vehicle did before and
+what it is believed to do now weigh in; direction is proven by progress along the line, not by nearness.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gtfs_data.network import Network
+from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet
-from transit.tracking.geometry import Candidates, Geometry
+from transit.tracking.geometry import Geometry
 from transit.tracking.match import Step
 from transit.tracking.parameters import Parameters
-from transit.tracking.ragged import heads
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-TWIN_M = 80.0  # two places this near on one line are one hypothesis
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +30,7 @@ class Lines:
     direction: Index
     of_route: tuple[Index, ...]
     popularity: Floats  # share of all trips, a tie-breaker between variants
+    of_trip: Index  # pattern of each trip
 
     @classmethod
     def of(cls, network: Network) -> "Lines":
@@ -40,147 +41,114 @@ class Lines:
             network.patterns.direction.astype(np.int64),
             tuple(np.array(patterns, dtype=np.int64) for patterns in network.patterns_of_route),
             trips / max(trips.max(initial=1.0), 1.0),
+            network.trips.pattern.astype(np.int64),
         )
 
-
-def sow(fleet: Fleet, geometry: Geometry, lines: Lines, network: Network, step: Step, parameters: Parameters) -> None:
-    """Add hypotheses for vehicles of ``step`` that have none worth keeping, after they moved."""
-    vehicle = step.vehicle
-    active = fleet.guess_pattern[vehicle] >= 0
-    odds = np.where(active, fleet.guess_odds[vehicle], -np.inf).max(axis=1)
-    away_m = np.hypot(step.x - fleet.seeded_x[vehicle], step.y - fleet.seeded_y[vehicle])
-    waited = step.fix_ms - fleet.seeded_ms[vehicle] >= parameters.reseed_s * 1000
-    never = fleet.seeded_ms[vehicle] == 0
-    wanted = (odds < parameters.odds_sow) & (never | (waited & (away_m >= parameters.reseed_move_m)))
-    who = np.flatnonzero(wanted)
-    if not len(who):
-        return
-    row = vehicle[who]
-    fleet.seeded_ms[row], fleet.seeded_x[row], fleet.seeded_y[row] = step.fix_ms[who], step.x[who], step.y[who]
-    place = (step.x[who], step.y[who])
-    candidates = _candidates(fleet, geometry, lines, network, row, place, parameters)
-    course = (step.course_x[who][candidates.point], step.course_y[who][candidates.point])
-    along = geometry.along(candidates.pattern, candidates.offset_m, course)
-    first_m = geometry.offset_m[geometry.first[candidates.pattern]]
-    last_m = geometry.offset_m[geometry.first[candidates.pattern + 1] - 1]
-    told = fleet.hint_direction[row[candidates.point]] >= 0
-    turning = told & (candidates.offset_m <= first_m + parameters.departed_m)  # it came the other way and turns here
-    useful = (last_m - candidates.offset_m > 2.5 * parameters.finished_m) & (turning | ~(along < -0.3))
-    _plant(fleet, lines, row, candidates, useful)
+    def patterns(self, route: int, direction: int) -> list[int]:
+        """Return the patterns of ``route`` in ``direction``, or all of it where -1 or none goes there."""
+        patterns = self.of_route[route]
+        if direction >= 0:
+            agreed = patterns[(self.direction[patterns] == direction) | (self.direction[patterns] < 0)]
+            patterns = agreed if len(agreed) else patterns
+        return [int(pattern) for pattern in patterns]
 
 
-def _candidates(
-    fleet: Fleet,
-    geometry: Geometry,
-    lines: Lines,
-    network: Network,
-    row: Index,
-    place: tuple[Floats, Floats],
-    parameters: Parameters,
-) -> Candidates:
-    """Return where each vehicle may be: anywhere, or on what its hints allow, or waiting at a first stop."""
-    points: list[int] = []
-    patterns: list[int] = []
-    waiting: list[bool] = []
-    free: list[int] = []
-    for number, vehicle in enumerate(row.tolist()):
-        trip, route = int(fleet.hint_trip[vehicle]), int(fleet.hint_route[vehicle])
-        if trip >= 0:
-            allowed, from_hint = [int(network.trips.pattern[trip])], True
-        elif route >= 0:
-            allowed, from_hint = _of_route(lines, route, int(fleet.hint_direction[vehicle])), True
-        else:
-            last = int(fleet.last_route[vehicle])
-            allowed, from_hint = (_of_route(lines, last, -1) if last >= 0 else []), False
-            free.append(number)
-        points.extend([number] * len(allowed))
-        patterns.extend(allowed)
-        waiting.extend([not from_hint] * len(allowed))
-    point, pattern = np.array(points, dtype=np.int64), np.array(patterns, dtype=np.int64)
-    only_waiting = np.array(waiting, dtype=np.bool_)
-    parts = []
-    if len(point):
-        hinted = ~only_waiting
-        parts.append(geometry.near_on(place, point[hinted], pattern[hinted], parameters.candidate_m))
-        gap_m = np.hypot(*geometry.from_first_stop(pattern, (place[0][point], place[1][point])))
-        near = (gap_m < parameters.terminal_m) & (gap_m > 0.5 * parameters.candidate_m)
-        first_m = geometry.offset_m[geometry.first[pattern[near]]]
-        parts.append(Candidates(point[near], pattern[near], first_m, gap_m[near]))
-    if free:
-        at = np.array(free, dtype=np.int64)
-        anywhere = geometry.near((place[0][at], place[1][at]), parameters.candidate_m)
-        parts.append(Candidates(at[anywhere.point], anywhere.pattern, anywhere.offset_m, anywhere.gap_m))
-    return Candidates(
-        np.concatenate([part.point for part in parts]),
-        np.concatenate([part.pattern for part in parts]),
-        np.concatenate([part.offset_m for part in parts]),
-        np.concatenate([part.gap_m for part in parts]),
-    )
-
-
-def _of_route(lines: Lines, route: int, direction: int) -> list[int]:
-    patterns = lines.of_route[route]
-    if direction >= 0:
-        agreed = patterns[(lines.direction[patterns] == direction) | (lines.direction[patterns] < 0)]
-        patterns = agreed if len(agreed) else patterns
-    return [int(pattern) for pattern in patterns]
-
-
-def _plant(fleet: Fleet, lines: Lines, row: Index, candidates: Candidates, useful: npt.NDArray[np.bool_]) -> None:
-    """Put candidates into free slots: the route it was last on first, then the nearest line."""
-    point, pattern = candidates.point[useful], candidates.pattern[useful]
-    offset_m, gap_m = candidates.offset_m[useful], candidates.gap_m[useful]
-    vehicle = row[point]
-    twins = (fleet.guess_pattern[vehicle] == pattern[:, None]) & (
-        np.abs(fleet.guess_offset_m[vehicle] - offset_m[:, None]) < TWIN_M
-    )
-    new = np.flatnonzero(~twins.any(axis=1))
-    unfamiliar = lines.route[pattern[new]] != fleet.last_route[vehicle[new]]
-    new = new[np.lexsort((gap_m[new], unfamiliar, vehicle[new]))]
-    vehicle, pattern, offset_m, gap_m = vehicle[new], pattern[new], offset_m[new], gap_m[new]
-    first = np.flatnonzero(heads(vehicle))
-    rank = np.arange(len(new)) - np.repeat(first, np.diff(np.append(first, len(new))))
-    taken = fleet.guess_pattern[vehicle] >= 0
-    fits = rank < (~taken).sum(axis=1)
-    vehicle, pattern, rank, taken = vehicle[fits], pattern[fits], rank[fits], taken[fits]
-    slot = np.argsort(taken, axis=1, kind="stable")[np.arange(len(vehicle)), rank]
-    fleet.guess_pattern[vehicle, slot] = pattern
-    fleet.guess_offset_m[vehicle, slot] = offset_m[fits]
-    fleet.guess_gap_m[vehicle, slot] = gap_m[fits]
-    fleet.guess_odds[vehicle, slot] = np.where(fleet.hint_trip[vehicle] >= 0, 1.0, 0.0)
-    fleet.guess_progress_m[vehicle, slot] = 0.0
-
-
-def choose(fleet: Fleet, geometry: Geometry, lines: Lines, step: Step, parameters: Parameters) -> tuple[Index, Index]:
+def choose(
+    fleet: Fleet, geometry: Geometry, lines: Lines, fit: Fit, step: Step, parameters: Parameters
+) -> tuple[Index, Index]:
     """Return ``(vehicle, slot)`` of vehicles of ``step`` that should believe another hypothesis than before."""
     vehicle = step.vehicle
     pattern = fleet.guess_pattern[vehicle]
     active = pattern >= 0
-    some = active.any(axis=1)
-    vehicle, pattern, active = vehicle[some], pattern[some], active[some]
-    if not len(vehicle):
-        return vehicle, vehicle
-    odds = np.where(active, fleet.guess_odds[vehicle], -np.inf)
-    at = np.arange(len(vehicle))
     now = fleet.slot[vehicle]
-    liked = odds + 1e-3 * lines.popularity[pattern]
-    liked = liked + 1.0 * (lines.route[pattern] == fleet.last_route[vehicle][:, None])
-    liked[at[now >= 0], now[now >= 0]] += parameters.odds_hysteresis
+    agrees = _agrees(fleet, lines, vehicle, pattern)
+    odds = np.where(active, fleet.guess_odds[vehicle], -np.inf)
+    liked = odds + 1e-3 * lines.popularity[pattern] + parameters.odds_told * agrees
+    liked += 1.0 * (lines.route[pattern] == fleet.last_route[vehicle][:, None])
+    at = np.arange(len(vehicle))
+    held = now >= 0
+    doubtful = fleet.guess_midway[vehicle[held], now[held]] > 0
+    liked[at[held], now[held]] += np.where(doubtful, -parameters.midway_odds, parameters.odds_hysteresis)
+    # what the timetable says can only speak against a hypothesis: the others need not be asked
+    open_ = np.flatnonzero(active.any(axis=1) & (liked.argmax(axis=1) != now))
+    if not len(open_):
+        return vehicle[:0], vehicle[:0]
+    vehicle, pattern, active, now = vehicle[open_], pattern[open_], active[open_], now[open_]
+    agrees, odds, liked, at = agrees[open_], odds[open_], liked[open_], np.arange(len(open_))
+    present = np.arange(active.shape[1]) == now[:, None]
+    by_trip = agrees & (fleet.hint_trip[vehicle] >= 0)[:, None]
+    against, served = _against(fleet, fit, vehicle, step.fix_ms[open_], active & ~present & ~by_trip, parameters)
+    active &= served
+    share = fleet.guess_offset_m[vehicle] / geometry.length_m[pattern]
+    liked = np.where(active, liked - against - parameters.unseen_odds * share, -np.inf)
     best = liked.argmax(axis=1)
-    best_pattern = pattern[at, best]
+    best_pattern = np.maximum(pattern[at, best], 0)
     rival = active & (
         (lines.route[pattern] != lines.route[best_pattern][:, None])
         | (lines.direction[pattern] != lines.direction[best_pattern][:, None])
     )
-    lead = liked[at, best] - np.where(rival, liked, -np.inf).max(axis=1)
-    trip_given = fleet.hint_trip[vehicle] >= 0
-    route_given = trip_given | (fleet.hint_route[vehicle] >= 0)
-    direction_given = trip_given | (route_given & (fleet.hint_direction[vehicle] >= 0))
+    lead = np.where(active[at, best], liked[at, best], 0.0) - np.where(rival, liked, -np.inf).max(axis=1)
+    given = agrees[at, best]
+    trip_given = given & (fleet.hint_trip[vehicle] >= 0)
+    direction_given = trip_given | (given & (fleet.hint_direction[vehicle] >= 0))
+    told = (fleet.hint_trip[vehicle] >= 0) | (fleet.hint_route[vehicle] >= 0)
     first_m = geometry.offset_m[geometry.first[best_pattern]]
     waiting = fleet.guess_offset_m[vehicle, best] <= first_m + parameters.departed_m
-    needed_m = np.where(route_given, parameters.progress_hinted_m, parameters.progress_min_m)
+    midway = fleet.guess_midway[vehicle, best] > 0
+    needed_m = np.where(midway, parameters.progress_midway_m, parameters.progress_min_m)
+    needed_m = np.where(told, parameters.progress_astray_m, needed_m)
+    needed_m = np.where(given, parameters.progress_hinted_m, needed_m)
     needed_m = np.where(trip_given | (direction_given & waiting), -np.inf, needed_m)
-    proven = fleet.guess_progress_m[vehicle, best] >= needed_m
+    progress_m = fleet.guess_progress_m[vehicle, best]
     enough = np.where(trip_given, 0.3, np.where(direction_given & waiting, -0.1, parameters.odds_assign))
-    chosen = (best != now) & proven & (odds[at, best] >= enough) & ((lead >= parameters.odds_lead) | trip_given)
+    share = np.clip(progress_m / parameters.lead_long_m, 0.0, 1.0)
+    lead_enough = parameters.odds_lead + share * (parameters.lead_least - parameters.odds_lead)
+    chosen = active[at, best] & (best != now) & (progress_m >= needed_m) & (odds[at, best] >= enough)
+    chosen &= (lead >= lead_enough) | trip_given
+    chosen &= trip_given | (fleet.guess_gap_m[vehicle, best] <= parameters.candidate_m)
+    chosen &= given | ~midway | _serves(fleet, fit, vehicle, best, parameters)
     return vehicle[chosen], best[chosen]
+
+
+def _serves(fleet: Fleet, fit: Fit, vehicle: Index, slot: Index, parameters: Parameters) -> Bools:
+    """Return which vehicles drove no quicker than the timetable since they were found on the line of ``slot``."""
+    pattern = fleet.guess_pattern[vehicle, slot]
+    since_s = (fleet.fix_ms[vehicle] - fleet.guess_born_ms[vehicle, slot]) / 1000
+    usual_s = fit.usual_s(pattern, fleet.guess_offset_m[vehicle, slot])
+    usual_s = usual_s - fit.usual_s(pattern, fleet.guess_born_m[vehicle, slot])
+    return np.asarray(since_s >= parameters.pace_midway * usual_s)
+
+
+def note_astray(fleet: Fleet, lines: Lines, step: Step) -> None:
+    """Keep how far each vehicle drove since what the feed says of it was last credible."""
+    vehicle = step.vehicle
+    told = (fleet.hint_trip[vehicle] >= 0) | (fleet.hint_route[vehicle] >= 0)
+    pattern = fleet.guess_pattern[vehicle]
+    credible = (_agrees(fleet, lines, vehicle, pattern) & (fleet.guess_odds[vehicle] > 0.0)).any(axis=1)
+    fleet.astray_m[vehicle] = np.where(told & ~credible, fleet.astray_m[vehicle] + step.moved_m, 0.0)
+
+
+def _agrees(fleet: Fleet, lines: Lines, vehicle: Index, pattern: Index) -> Bools:
+    """Return which hypotheses are what the feed says: its trip's pattern, or its route and direction."""
+    trip, route = fleet.hint_trip[vehicle], fleet.hint_route[vehicle][:, None]
+    direction = fleet.hint_direction[vehicle][:, None]
+    by_trip = np.where(trip >= 0, lines.of_trip[trip], -2)[:, None] == pattern
+    by_route = (lines.route[pattern] == route) & ((direction < 0) | (lines.direction[pattern] == direction))
+    return np.asarray((pattern >= 0) & np.where(trip[:, None] >= 0, by_trip, by_route))
+
+
+def _against(
+    fleet: Fleet, fit: Fit, vehicle: Index, fix_ms: Index, asked: Bools, parameters: Parameters
+) -> tuple[Floats, Bools]:
+    """Return by how much the timetable speaks against the hypotheses that are ``asked``, and which it allows at all."""
+    against, served = np.zeros(asked.shape), np.ones(asked.shape, dtype=np.bool_)
+    who, slot = np.nonzero(asked)
+    row = vehicle[who]
+    pattern, offset_m = fleet.guess_pattern[row, slot], fleet.guess_offset_m[row, slot]
+    cost_s = fit.cost_s(pattern, offset_m, fix_ms[who], fit.taken(fleet))
+    unserved = ~np.isfinite(cost_s)
+    told = fleet.hint_route[row] >= 0
+    against[who, slot] = np.minimum(np.where(unserved, np.inf, cost_s) / parameters.fit_s, parameters.fit_max)
+    against[who, slot] += parameters.midway_odds * fleet.guess_midway[row, slot]
+    served[who, slot] = ~unserved | told
+    return against, served

@@ -20,9 +20,7 @@ from transit.tracking.wording import PHASES
 
 Index = npt.NDArray[np.int64]
 
-UNASSIGNED, IN_SERVICE, LAYOVER, OFF_ROUTE = (
-    PHASES.index(phase) for phase in (Phase.UNASSIGNED, Phase.IN_SERVICE, Phase.LAYOVER, Phase.OFF_ROUTE)
-)
+IN_SERVICE, LAYOVER, OFF_ROUTE = (PHASES.index(phase) for phase in (Phase.IN_SERVICE, Phase.LAYOVER, Phase.OFF_ROUTE))
 
 
 class Duty:
@@ -81,31 +79,46 @@ class Duty:
             else:
                 run = self._find(pattern, offset_m, now_ms, taken, waiting=waiting)
             self._enter(fleet, row, chosen, run, departed=not waiting)
+            fleet.run_guessed[row] = trip < 0
             taken.add((run.day, run.trip, run.zero_ms))
 
     def progress(self, fleet: Fleet, step: Step, now_ms: int) -> None:
-        """Say what phase each vehicle of ``step`` is in; end the runs that are over and begin what follows."""
+        """Say what the vehicles of ``step`` on a run are doing; end the runs that are over and begin what follows."""
         vehicle = step.vehicle
         parameters, geometry = self._parameters, self._geometry
         on_run = fleet.slot[vehicle] >= 0
-        was = fleet.phase[vehicle]
-        lost = ~on_run & (was != UNASSIGNED) & (was != LAYOVER)
-        fleet.phase[vehicle[lost]] = np.where(was[lost] == IN_SERVICE, OFF_ROUTE, was[lost])
-        fleet.phase[vehicle[lost & (was == PHASES.index(Phase.SILENT))]] = UNASSIGNED
-        forgotten = ~on_run & (was == LAYOVER) & (step.moved_m > parameters.terminal_m)
-        fleet.phase[vehicle[forgotten]] = UNASSIGNED
         row = vehicle[on_run]
         pattern = fleet.pattern[row]
         first, last = geometry.first[pattern], geometry.first[pattern + 1] - 1
         left = fleet.offset_m[row] > geometry.offset_m[first] + parameters.departed_m
+        leaves = left & (fleet.departed[row] == 0) & (fleet.run_guessed[row] > 0) & (fleet.run_scheduled[row, 0] > 0)
         fleet.departed[row] = np.maximum(fleet.departed[row], left)
+        self._leave(fleet, row[leaves])
         departed = fleet.departed[row] > 0
         off = fleet.bad_fixes[row] >= parameters.bad_fixes_off_route
         fleet.phase[row] = np.where(off & departed, OFF_ROUTE, np.where(departed, IN_SERVICE, LAYOVER))
         remaining_m = geometry.offset_m[last] - fleet.offset_m[row]
-        over = departed & (remaining_m <= parameters.finished_m)
+        there = departed & (remaining_m <= parameters.finished_m)
+        fleet.ended_ms[row] = np.where(
+            there, np.where(fleet.ended_ms[row] > 0, fleet.ended_ms[row], step.fix_ms[on_run]), 0
+        )
+        stands = step.moved_m[on_run] < parameters.course_move_m
+        waited = step.fix_ms[on_run] - fleet.ended_ms[row] >= 1000 * parameters.ended_s
+        over = there & (stands | waited | (fleet.bad_fixes[row] > 0))
         for vehicle_row in row[over].tolist():
             self._finish(fleet, vehicle_row, now_ms)
+
+    def _leave(self, fleet: Fleet, vehicle: Index) -> None:
+        """See anew which departure those vehicles are that leave late; while they stood it was a guess."""
+        late_ms = fleet.fix_ms[vehicle] - fleet.run_start_ms[vehicle, 0]
+        for row in vehicle[late_ms > 1000 * self._parameters.leave_late_s].tolist():
+            taken = self._taken(fleet, int(fleet.pattern[row]))
+            taken.discard((int(fleet.run_day[row, 0]), int(fleet.run_trip[row, 0]), int(fleet.run_zero_ms[row, 0])))
+            pattern, offset_m, now_ms = int(fleet.pattern[row]), float(fleet.offset_m[row]), int(fleet.fix_ms[row])
+            run = self._find(pattern, offset_m, now_ms, taken, waiting=False)
+            if run.scheduled and run.start_ms != fleet.run_start_ms[row, 0]:
+                self._put(fleet, row, 0, run)
+                self._plan_next(fleet, row, run)
 
     def _agrees(self, fleet: Fleet, row: int) -> bool:
         """Return whether what the feed says now is what the vehicle is already believed to do."""
@@ -180,7 +193,9 @@ class Duty:
         fleet.front_m[row], fleet.front_ms[row] = offset_m, fleet.fix_ms[row]
         fleet.departed[row] = int(departed)
         fleet.bad_fixes[row] = 0
-        fleet.last_route[row] = self._lines.route[run.pattern]
+        fleet.ended_ms[row] = 0
+        if not fleet.guess_midway[row, slot]:  # what is doubtful says nothing of what it will do later
+            fleet.last_route[row] = self._lines.route[run.pattern]
         fleet.passed_row[row], fleet.passed_ms[row], fleet.entered_ms[row] = -1, 0, 0
         if not departed:
             fleet.entered_ms[row] = fleet.fix_ms[row]  # it stands at the first stop: this is when it was seen there
@@ -208,10 +223,12 @@ class Duty:
 
     def _finish(self, fleet: Fleet, row: int, now_ms: int) -> None:
         """End the run; wait for the next one if it begins here."""
-        pattern, route = int(fleet.pattern[row]), int(fleet.last_route[row])
+        pattern = int(fleet.pattern[row])
+        route = int(self._lines.route[pattern])
         following = None
         if fleet.run_pattern[row, 1] >= 0:
             following = self._next_leg(fleet, row)
+        reached_ms, by_block = int(fleet.ended_ms[row]), following is not None
         forget(fleet, np.array([row]))
         fleet.last_pattern[row] = pattern
         fleet.phase[row] = LAYOVER
@@ -221,6 +238,7 @@ class Duty:
         if following is None:
             return
         self._sit(fleet, row, following)
+        fleet.entered_ms[row], fleet.run_guessed[row] = reached_ms, not by_block
 
     def _next_leg(self, fleet: Fleet, row: int) -> Run:
         return Run(
@@ -268,5 +286,6 @@ class Duty:
         fleet.guess_offset_m[row, 0] = self._geometry.offset_m[self._geometry.first[run.pattern]]
         fleet.guess_odds[row, 0] = self._parameters.odds_assign
         fleet.guess_gap_m[row, 0] = fleet.guess_progress_m[row, 0] = 0.0
+        fleet.guess_midway[row, 0] = 0
         self._enter(fleet, row, 0, run, departed=False)
         fleet.phase[row] = LAYOVER

@@ -110,24 +110,10 @@ class Vehicles:
         self.jumps = _ints(capacity)  # in a row, disbelieved
         self.moved_x, self.moved_y = _floats(capacity), _floats(capacity)  # where it was when it last moved visibly
         self.moved_ms = _ints(capacity)
-        # hypotheses: one column per slot
-        self.guess_pattern = _ints(capacity, slots)
-        self.guess_offset_m = _floats(capacity, slots)
-        self.guess_odds = _floats(capacity, slots)
-        self.guess_progress_m = _floats(capacity, slots)
-        self.guess_gap_m = _floats(capacity, slots)
-        self.seeded_ms = _ints(capacity)
-        self.seeded_x, self.seeded_y = _floats(capacity), _floats(capacity)
-        # the assignment: the believed slot, and what follows from it
-        self.slot = _ints(capacity)
-        self.pattern = _ints(capacity)
-        self.offset_m = _floats(capacity)
-        self.front_m = _floats(capacity)  # furthest offset reached: stops behind it are passed
-        self.front_ms = _ints(capacity)
-        self.phase = _ints(capacity)
-        self.bad_fixes = _ints(capacity)  # in a row, off the line
-        self.departed = _ints(capacity)  # 1 once it left the first stop
-        self.last_route, self.last_pattern = _ints(capacity), _ints(capacity)
+        self.seen_ms, self.seen_m = _ints(capacity), _floats(capacity)  # followed without a gap since, and driven
+        self.astray_m = _floats(capacity)  # driven since what the feed says of it was last credible
+        self.idle_m = _floats(capacity)  # driven since it was last on a run or at a depot
+        self._assignment(capacity, slots)
         # passages
         self.passed_row, self.passed_ms = _ints(capacity), _ints(capacity)
         self.passed_left_ms = _ints(capacity)  # departure from ``passed_row``
@@ -140,6 +126,7 @@ class Vehicles:
         self.run_zero_ms, self.run_start_ms = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.run_day = _ints(capacity, LEGS)  # service date, proleptic ordinal
         self.run_scheduled = _ints(capacity, LEGS)
+        self.run_guessed = _ints(capacity)  # 1: nothing but place and time says that it is this run
         # what is published: the runs, and the arrival at stop k of each, 0 for none
         self.shown_on_map, self.shown_departed = _ints(capacity), _ints(capacity)
         self.shown_trip, self.shown_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
@@ -155,6 +142,28 @@ class Vehicles:
         self.asked_drawn_s = _singles(capacity, LEADS, stops)
         for name in NOTHING:
             getattr(self, name).fill(-1)
+
+    def _assignment(self, capacity: int, slots: int) -> None:
+        """Hypotheses, one column per slot; the one that is believed, and what follows from it."""
+        self.guess_pattern = _ints(capacity, slots)
+        self.guess_offset_m = _floats(capacity, slots)
+        self.guess_odds = _floats(capacity, slots)
+        self.guess_progress_m = _floats(capacity, slots)
+        self.guess_gap_m = _floats(capacity, slots)
+        self.guess_born_ms, self.guess_born_m = _ints(capacity, slots), _floats(capacity, slots)  # found when and where
+        self.guess_midway = _bytes(capacity, slots)  # 1: found on the way of a line, by a vehicle seen elsewhere before
+        self.seeded_ms = _ints(capacity)
+        self.seeded_x, self.seeded_y = _floats(capacity), _floats(capacity)
+        self.slot = _ints(capacity)
+        self.pattern = _ints(capacity)
+        self.offset_m = _floats(capacity)
+        self.front_m = _floats(capacity)  # furthest offset reached: stops behind it are passed
+        self.front_ms = _ints(capacity)
+        self.phase = _ints(capacity)
+        self.bad_fixes = _ints(capacity)  # in a row, off the line
+        self.departed = _ints(capacity)  # 1 once it left the first stop
+        self.ended_ms = _ints(capacity)  # when it came so near the last stop that its run is all but over
+        self.last_route, self.last_pattern = _ints(capacity), _ints(capacity)
 
 
 class Fleet(Vehicles):

@@ -53,6 +53,9 @@ class Geometry:
         self.base = np.concatenate([[0.0], np.cumsum(self.length_m + 1_000.0)])[:-1]
         self.row_key = self.base[self.pattern_of_row] + self.offset_m
         self._stop_xy = network.stops.xy[patterns.stop]
+        self._first_tree = shapely.STRtree(
+            _points((self._stop_xy[self.first[:-1], 0], self._stop_xy[self.first[:-1], 1]))
+        )
         self._build_pieces(network)
         inside = network.stops.xy[np.isfinite(network.stops.xy).all(axis=1)]
         self.bounds = (*inside.min(axis=0), *inside.max(axis=0))
@@ -106,6 +109,11 @@ class Geometry:
         points = _points(place)
         pairs = self._tree.query(points, predicate="dwithin", distance=within_m)
         return self._passes(pairs[0].astype(np.int64), self._tree_piece[pairs[1]], points)
+
+    def near_first_stops(self, place: tuple[Floats, Floats], within_m: float) -> tuple[Index, Index]:
+        """Return ``(point, pattern)`` of every point within ``within_m`` of the first stop of a pattern."""
+        point, pattern = self._first_tree.query(_points(place), predicate="dwithin", distance=within_m)
+        return point.astype(np.int64), pattern.astype(np.int64)
 
     def near_on(self, place: tuple[Floats, Floats], point: Index, pattern: Index, within_m: float) -> Candidates:
         """Return the places within ``within_m`` of point number ``point[i]`` on the line of ``pattern[i]``."""

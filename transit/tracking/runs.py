@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gtfs_data.calendar import ServiceDay, day_zero_ms, local_date, service_day
 from gtfs_data.network import Network
+from transit.tracking.fit import Fit
 from transit.tracking.parameters import Parameters
 
 Index = npt.NDArray[np.int64]
@@ -41,9 +42,9 @@ class _Day:
 class RunBook:
     """Runs of yesterday, today and tomorrow, kept as the days go by."""
 
-    def __init__(self, network: Network, parameters: Parameters) -> None:
+    def __init__(self, network: Network, fit: Fit, parameters: Parameters) -> None:
         self._network = network
-        self._parameters = parameters
+        self._fit, self._parameters = fit, parameters
         self._days: dict[int, _Day] = {}
         self._trips = network.trips
         unscheduled = np.flatnonzero(~network.trips.scheduled)
@@ -65,6 +66,7 @@ class RunBook:
             order = np.lexsort((plan.start_ms, pattern)).astype(np.int64)
             bounds = np.searchsorted(pattern[order], np.arange(len(self._network.patterns) + 1))
             self._days[ordinal] = _Day(plan, order, bounds)
+        self._fit.renew(day.plan for day in self._days.values())
 
     def of_trip(self, trip: int, row_in_pattern: int, now_ms: int) -> Run:
         """Return the run of ``trip`` whose planned time at the row is nearest ``now_ms``.

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from gtfs_data.network import Network
 from transit.model import ArrivalKey, Changes, PositionBatch, StopEvent, Update
 from transit.outcomes import Phase, Rejection
-from transit.tracking.assign import Lines, choose, sow
+from transit.tracking.assign import Lines, choose, note_astray
 from transit.tracking.changes import Publisher
 from transit.tracking.clean import ACCEPTED, REASONS, far_away, refuse_after, refuse_alone
 from transit.tracking.departures import LATE_BINS, STOOD_BINS, Departures
 from transit.tracking.duty import Duty
+from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet, Sizes
 from transit.tracking.geometry import Geometry
 from transit.tracking.learned import LearnedTimes, TravelTimes, ready
@@ -27,11 +28,13 @@ from transit.tracking.lessons import EVERY_MS
 from transit.tracking.match import Step, follow, merge_twins
 from transit.tracking.observe import Zones, observe
 from transit.tracking.parameters import Parameters
+from transit.tracking.phases import say_idle
 from transit.tracking.plan import Plan
 from transit.tracking.predict import Predictor
 from transit.tracking.predictions import Predictions
 from transit.tracking.runs import RunBook
 from transit.tracking.said import calibrate, remember, settle
+from transit.tracking.sow import Sower
 from transit.tracking.timetable_weight import learn_weights
 from transit.tracking.travel_times import Links, Rates
 from transit.tracking.wording import PHASES, Wording
@@ -57,7 +60,9 @@ class Tracker:
         self._learned: LearnedTimes | None = None
         self._stale_rates = False
         self._zones = Zones(self._geometry, self._parameters)
-        self._runs = RunBook(network, self._parameters)
+        self._fit = Fit(network, self._geometry, self._parameters)
+        self._runs = RunBook(network, self._fit, self._parameters)
+        self._sower = Sower(network, self._geometry, self._lines, self._fit, self._parameters)
         self._departures = Departures(network, self._plan, self._parameters)
         self._predictor = Predictor(self._geometry, self._links, self._plan, self._departures, self._parameters)
         self._wording = Wording(network, self._plan)
@@ -209,9 +214,10 @@ class Tracker:
         _note(fleet, step, hints, parameters)
         self._duty.take_hints(fleet, step, hints.trip_id, hints.block_id, hints.route_id, hints.direction_id)
         follow(fleet, self._geometry, step, parameters)
-        sow(fleet, self._geometry, self._lines, self._network, step, parameters)
+        note_astray(fleet, self._lines, step)
+        self._sower.sow(fleet, step)
         merge_twins(fleet, step.vehicle)
-        vehicle, slot = choose(fleet, self._geometry, self._lines, step, parameters)
+        vehicle, slot = choose(fleet, self._geometry, self._lines, self._fit, step, parameters)
         self._duty.begin(fleet, vehicle, slot)
         on_run = step.vehicle[fleet.slot[step.vehicle] >= 0]
         at = np.flatnonzero(fleet.slot[step.vehicle] >= 0)
@@ -226,6 +232,7 @@ class Tracker:
         )
         events = self._wording.stop_events(fleet, done)
         self._duty.progress(fleet, step, now_ms)
+        say_idle(fleet, self._geometry, step, parameters)
         return events
 
     def _expire(self, now_ms: int) -> tuple[list[ArrivalKey], Index, list[str]]:
@@ -281,6 +288,9 @@ def _step_of(fleet: Fleet, vehicle: Index, fix_ms: Index, x: Floats, y: Floats, 
 def _note(fleet: Fleet, step: Step, hints: PositionHints, parameters: Parameters) -> None:
     """Write down what the vehicle said."""
     vehicle = step.vehicle
+    fresh = (step.gap_s == 0) | ((step.gap_s > parameters.window_max_s) & (step.moved_m > parameters.terminal_m))
+    fleet.seen_ms[vehicle] = np.where(fresh, step.fix_ms, fleet.seen_ms[vehicle])
+    fleet.seen_m[vehicle] = np.where(fresh, 0.0, fleet.seen_m[vehicle] + step.moved_m)
     away_m = np.hypot(step.x - fleet.moved_x[vehicle], step.y - fleet.moved_y[vehicle])
     moved = (away_m >= parameters.delayed_move_m) | (fleet.moved_ms[vehicle] == 0)
     fleet.moved_x[vehicle] = np.where(moved, step.x, fleet.moved_x[vehicle])

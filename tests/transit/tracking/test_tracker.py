@@ -202,6 +202,7 @@ def test_at_the_end_of_a_run_the_next_of_the_block_is_waited_for() -> None:
     starts = [a.arrival_ms for a in seen.ahead() if a.trip_id == "t2"]
     assert starts[0] == at("08:30")
     seen.each(drive("bus", EAST, at("08:04:20"), from_m=2080, block="b"))
+    seen.feed([fix("bus", EAST[-1], at("08:09"), block="b")])
     assert (seen.phase(), seen.vehicles["bus"].trip_id) == (Phase.LAYOVER, "t2")
     assert {a.trip_id for a in seen.ahead()} == {"t2"}
 
