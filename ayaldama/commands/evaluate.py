@@ -16,15 +16,17 @@ from ayaldama.commands._base import Chosen, console, fail
 from ayaldama.report.page import report_page
 from ayaldama.terminal import Steps
 from gtfs_data.compile import load_network
+from gtfs_data.network import Network
+from transit.accuracy.assignment import Assignment, assignment
 from transit.accuracy.baselines import Baseline
 from transit.accuracy.bins import TRANSIT
 from transit.accuracy.days import date
-from transit.accuracy.evaluation import OURS, Evaluation, chosen_days, judged_systems, own_forecasts, recorded_for
+from transit.accuracy.evaluation import OURS, Days, Evaluation, chosen_days, judged_systems, own_forecasts, recorded_for
 from transit.accuracy.figures import Errors, Figures
 from transit.accuracy.follow import follow
 from transit.accuracy.forecasts import Forecasts, InputError, Names, read_forecasts
-from transit.accuracy.passings import read_passings
-from transit.accuracy.recording import read_recording
+from transit.accuracy.passings import Observed, read_passings
+from transit.accuracy.recording import Recording, labels_of, read_recording
 
 RECORDED: Final = "recording"
 
@@ -160,37 +162,61 @@ def _evaluated(
     for name, file in compare.items():
         with steps.step(f"predictions {file.name}"):
             others[name] = read_forecasts(file, names)
-    total = len(recording.batch)
-    if truth is None:
-        with _progress(steps, "passings", len(whole.batch)) as tell:
-            observed = follow(whole, network, names, tell)
-    else:
-        with steps.step(f"passings {truth.name}"):
-            observed = read_passings(truth, network, names)
-    counted = int((np.isin(observed.passings.day, days.test) & observed.passings.arrived).sum())
-    if not counted:
-        raise InputError(f"{truth.name if truth else RECORDED}: no passing was observed on the days of test")
-    with _progress(steps, "replay", total) as tell:
-        ours = own_forecasts(network, recording, names, every_s=every_s, progress=tell)
+    assigned = _assigned(network, whole, avl, steps)
     systems: list[Figures] = []
-    of_judging = 1 + len(Baseline) + len(others)
-    with _progress(steps, "judging", of_judging) as tell:
-        for figures in judged_systems(network, whole, observed, names, days, every_s=every_s, ours=ours, others=others):
-            systems.append(figures)
-            tell(len(systems))
-        tell(of_judging)
+    try:
+        observed, counted = _observed(truth, whole, network, names, days, steps)
+    except InputError:
+        if assigned is None:
+            raise
+        counted = 0  # a labelled bus that never served a line
+    else:
+        with _progress(steps, "replay", len(recording.batch)) as tell:
+            ours = own_forecasts(network, recording, names, every_s=every_s, progress=tell)
+        of_judging = 1 + len(Baseline) + len(others)
+        with _progress(steps, "judging", of_judging) as tell:
+            judged = judged_systems(network, whole, observed, names, days, every_s=every_s, ours=ours, others=others)
+            for figures in judged:
+                systems.append(figures)
+                tell(len(systems))
+            tell(of_judging)
     return Evaluation(
         agency=network.agency_name,
         time_zone=network.time_zone,
         test_days=[date(day).isoformat() for day in days.test.tolist()],
         train_days=[date(day).isoformat() for day in days.train.tolist()],
         every_s=every_s,
-        reports=total,
+        reports=len(recording.batch),
         vehicles=len(set(recording.batch.vehicle_id)),
         passings=counted,
         passings_from=truth.name if truth else RECORDED,
         systems=systems,
+        assignment=assigned,
     )
+
+
+def _assigned(network: Network, recording: Recording, avl: Path, steps: Steps) -> Assignment | None:
+    labels = labels_of(avl)
+    if labels is None:
+        return None
+    with _progress(steps, "labels", len(recording.batch)) as tell:
+        return assignment(network, recording, labels, tell)
+
+
+def _observed(
+    truth: Path | None, recording: Recording, network: Network, names: Names, days: Days, steps: Steps
+) -> tuple[Observed, int]:
+    """Return the passings, and how many of them lie on the days of test."""
+    if truth is None:
+        with _progress(steps, "passings", len(recording.batch)) as tell:
+            observed = follow(recording, network, names, tell)
+    else:
+        with steps.step(f"passings {truth.name}"):
+            observed = read_passings(truth, network, names)
+    counted = int((np.isin(observed.passings.day, days.test) & observed.passings.arrived).sum())
+    if not counted:
+        raise InputError(f"{truth.name if truth else RECORDED}: no passing was observed on the days of test")
+    return observed, counted
 
 
 @contextmanager
@@ -213,9 +239,29 @@ def _print(evaluation: Evaluation, steps: Steps) -> None:
         f"\n  {evaluation.agency}: {evaluation.passings:,} passings on {days}, from {evaluation.passings_from}; "
         f"a prediction every {evaluation.every_s} s\n"
     )
+    if evaluation.assignment is not None:
+        steps.console.print("[bold]assignment[/] beside labels")
+        steps.console.print(_assignment(evaluation.assignment) + "\n")
     for system in evaluation.systems:
         steps.console.print(_block(system))
         steps.console.print(_summary(system) + "\n")
+
+
+def _assignment(counts: Assignment) -> str:
+    """Return what was made of labelled reports, in words."""
+
+    def share(part: int, whole: int) -> str:
+        return f"{_said(100 * part / whole if whole else None, 1)} %"
+
+    return (
+        f"in progress on a trip of the feed, {counts.with_trip:,} reports: "
+        f"right route and direction {share(counts.right_direction, counts.with_trip)}, "
+        f"right trip {share(counts.right_trip, counts.with_trip)}\n"
+        f"in progress, {counts.in_progress:,} reports: taken for in service "
+        f"{share(counts.in_progress_served, counts.in_progress)}\n"
+        f"on layover, deadhead or at base, {counts.elsewhere:,} reports: taken for in service "
+        f"{share(counts.elsewhere_served, counts.elsewhere)}"
+    )
 
 
 def _block(system: Figures) -> Table:

@@ -21,8 +21,9 @@ from ayaldama.terminal import Steps
 from gtfs_data.compile import load_network
 from gtfs_data.network import Network
 from transit.accuracy.recording import Recording, read_recording
-from transit.accuracy.replay import PredictionsFile, Replayed
+from transit.accuracy.replay import POSITIONS, PREDICTIONS, Replayed
 from transit.accuracy.replay import replay as replay_at_once
+from transit.accuracy.tables import TableFile
 
 SPEED_MAX: Final = 600.0
 
@@ -76,6 +77,12 @@ class _Speed(click.ParamType[float | None]):
     help="Write predictions: .csv, .csv.gz or .parquet (with --speed max).",
 )
 @click.option(
+    "--positions-out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was made of each report: .csv, .csv.gz or .parquet (with --speed max).",
+)
+@click.option(
     "--every",
     type=click.IntRange(min=1),
     default=60,
@@ -98,6 +105,7 @@ def replay(
     avl: Path,
     speed: float | None,
     predictions_out: Path | None,
+    positions_out: Path | None,
     every: int,
     start: dt.datetime | None,
     port: int | None,
@@ -112,8 +120,9 @@ def replay(
     ayaldama replay --gtfs gtfs.zip --avl day.csv.gz --speed 10 --from 2018-11-06T07:00
     """  # noqa: D301 - \\b is click's mark for lines that stay as they are
     settings = chosen.read({"web.port": port}).settings
-    if speed is not None and predictions_out is not None:
-        raise click.UsageError("--predictions-out goes with --speed max: the predictions are the same at any speed")
+    for option, file in (("--predictions-out", predictions_out), ("--positions-out", positions_out)):
+        if speed is not None and file is not None:
+            raise click.UsageError(f"{option} goes with --speed max: what is written is the same at any speed")
     steps = Steps(console())
     try:
         with steps.step(f"feed {feed.name}"):
@@ -123,23 +132,33 @@ def replay(
             if start is not None:
                 local = start.replace(tzinfo=ZoneInfo(network.time_zone))
                 recording = recording.since(round(local.timestamp() * 1_000))
-        out = PredictionsFile(predictions_out) if predictions_out else None
+        predictions = TableFile(predictions_out, PREDICTIONS) if predictions_out else None
+        positions = TableFile(positions_out, POSITIONS) if positions_out else None
     except ValueError as error:  # of a feed, a recording or a file name: each says which and why
         fail(str(error))
     if speed is None:
-        _replay_at_once(network, recording, out, every, steps)
+        _replay_at_once(network, recording, predictions, positions, every, steps)
     else:
         _replay_to_watch(settings, feed, network, recording, speed, steps)
 
 
 def _replay_at_once(
-    network: Network, recording: Recording, out: PredictionsFile | None, every_s: int, steps: Steps
+    network: Network,
+    recording: Recording,
+    predictions: TableFile | None,
+    positions: TableFile | None,
+    every_s: int,
+    steps: Steps,
 ) -> None:
     total = len(recording.batch)
-    with _progress(steps) as bar, out or nullcontext() as sink:
+    with _progress(steps) as bar, predictions or nullcontext() as sink, positions or nullcontext() as of_fixes:
         task = bar.add_task("reports", total=total)
         done = replay_at_once(
-            network, recording, every_s=every_s, sink=sink, progress=lambda count: bar.update(task, completed=count)
+            *(network, recording),
+            every_s=every_s,
+            sink=sink,
+            positions=of_fixes,
+            progress=lambda count: bar.update(task, completed=count),
         )
     _print(done, steps)
 

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Final
 
 from ayaldama.report.plots import Plot, Series, drawn, key
+from transit.accuracy.assignment import Assignment
 from transit.accuracy.bins import MBTA, TRANSIT
 from transit.accuracy.evaluation import Evaluation
 from transit.accuracy.figures import Errors, Figures
@@ -23,15 +24,7 @@ def report_page(evaluation: Evaluation) -> str:
     days = _days(evaluation.test_days)
     title = f"Arrival predictions, {evaluation.agency}, {days}"
     learned = _days(evaluation.train_days) if evaluation.train_days else "the days before each day judged"
-    sections = (
-        _summary(evaluation.systems),
-        _horizon(evaluation.systems),
-        _hours(evaluation.systems),
-        _routes(evaluation.systems),
-        _calibration(evaluation.systems),
-        _coverage(evaluation.systems),
-        _transit(evaluation.systems),
-    )
+    sections = (_judged(evaluation.systems) if evaluation.systems else "") + _assignment(evaluation.assignment)
     facts = (
         f"{evaluation.passings:,} observed passings ({evaluation.passings_from}), {evaluation.vehicles:,} vehicles, "
         f"{evaluation.reports:,} reports replayed, a prediction every {evaluation.every_s} s. "
@@ -43,8 +36,13 @@ def report_page(evaluation: Evaluation) -> str:
         '<meta name="color-scheme" content="light dark">'
         f"<title>{html.escape(title)}</title><style>{style}</style></head><body><main><header>"
         f"<h1>Arrival predictions</h1><p class='where'>{html.escape(evaluation.agency)}, {html.escape(days)}</p>"
-        f"<p>{html.escape(facts)}</p></header>{''.join(sections)}</main></body></html>\n"
+        f"<p>{html.escape(facts)}</p></header>{sections}</main></body></html>\n"
     )
+
+
+def _judged(systems: Sequence[Figures]) -> str:
+    parts = (_summary, _horizon, _hours, _routes, _calibration, _coverage, _transit)
+    return "".join(part(systems) for part in parts)
 
 
 def _summary(systems: Sequence[Figures]) -> str:
@@ -181,6 +179,20 @@ def _transit(systems: Sequence[Figures]) -> str:
     return _section(
         "By the Transit app's rule", "By how far off the bus really was when it was said.", _table(heads, rows)
     )
+
+
+def _assignment(counts: Assignment | None) -> str:
+    if counts is None:
+        return ""
+    rows = [
+        ("in progress on a trip of the feed", "right route and direction", counts.right_direction, counts.with_trip),
+        ("in progress on a trip of the feed", "right trip", counts.right_trip, counts.with_trip),
+        ("in progress", "taken for in service", counts.in_progress_served, counts.in_progress),
+        ("layover, deadhead or at base", "taken for in service", counts.elsewhere_served, counts.elsewhere),
+    ]
+    cells = [[what, taken, f"{_n(100 * n / of if of else None, 1)} %", f"{of:,}"] for what, taken, n, of in rows]
+    text = "What was made of each report, beside what a person wrote down that the bus was doing."
+    return _section("Assignment", text, _table(["labelled", "found", "share", "reports"], cells))
 
 
 def _series(style: int, name: str, values: Sequence[float | None]) -> Series:

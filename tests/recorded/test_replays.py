@@ -11,7 +11,8 @@ import pytest
 
 from gtfs_data.compile import load_network
 from transit.accuracy.recording import Recording, read_recording
-from transit.accuracy.replay import PredictionsFile, Replayed, replay
+from transit.accuracy.replay import PREDICTIONS, Replayed, replay
+from transit.accuracy.tables import TableFile
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 JUDGE = SHARED / "tools" / "evaluate.py"
@@ -26,7 +27,7 @@ pytestmark = [
 
 
 def judged(city: Path, recording: Recording, out: Path, *more: str) -> tuple[Replayed, Any]:
-    with PredictionsFile(out) as sink:
+    with TableFile(out, PREDICTIONS) as sink:
         done = replay(load_network(city / "gtfs.zip", cache=None), recording, sink=sink)
     command = [sys.executable, str(JUDGE), "--set", str(city), "--predictions", str(out), "--json", *more]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -17,7 +17,8 @@ from transit.accuracy.forecasts import Names, read_forecasts
 from transit.accuracy.judge import judge, once_each
 from transit.accuracy.passings import read_passings
 from transit.accuracy.recording import read_recording
-from transit.accuracy.replay import PredictionsFile, replay
+from transit.accuracy.replay import PREDICTIONS, replay
+from transit.accuracy.tables import TableFile
 from transit.accuracy.tracks import Tracks
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -34,7 +35,7 @@ def test_both_yardsticks_agree(tmp_path: Path, city: str, day: dt.date | None) -
     folder, out = SHARED / "data" / city, tmp_path / "said.parquet"
     network, whole = load_network(folder / "gtfs.zip", cache=None), read_recording(folder / "vehicle_locations.csv.gz")
     recording = whole if day is None else of_days(whole, [number(day)], network.time_zone)
-    with PredictionsFile(out) as sink:
+    with TableFile(out, PREDICTIONS) as sink:
         replay(network, recording, sink=sink)
     theirs = outside(folder, out, *(() if day is None else ("--days", day.isoformat())))
 

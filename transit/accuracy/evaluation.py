@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from gtfs_data.network import Network
+from transit.accuracy.assignment import Assignment
 from transit.accuracy.baselines import Baseline, Baselines
 from transit.accuracy.days import date, day_of, number, of_days
 from transit.accuracy.figures import Figures, figures
@@ -35,6 +36,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     passings: int  # observed on the days of test, with arrival
     passings_from: str  # the file, or "recording" where they were derived from the positions themselves
     systems: list[Figures]
+    assignment: Assignment | None = None  # where the recording is labelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ NEEDED: Final = ("event_timestamp", "vehicle_id", "latitude", "longitude")
 WORDS: Final = ("route_id", "trip_id_performed", "direction_id", "block_id")
 EMPTY_MAX_MS: Final = 3_600_000
 NUMBERS: Final = ("heading", "speed")
+LABELS: Final = ("actual_phase", "actual_trip_id")
 
 
 class RecordingError(ValueError):
@@ -71,17 +72,23 @@ class Recording:
             raise RecordingError("nothing was recorded from then on")
         return Recording(self.between(first, len(self.batch)))
 
-    def steps(self, every_ms: int) -> Iterator[tuple[int, PositionBatch]]:
+    def steps(self, every_ms: int, cut_ms: int | None = None) -> Iterator[tuple[int, PositionBatch]]:
         """Yield ``(until_ms, reports)`` for each ``every_ms`` of recorded time, empty stretches up to an hour included.
 
         A step holds the reports up to and including ``until_ms``, a multiple of ``every_ms``. A longer stretch
-        without any report is left out: a night, or the years to a report whose clock was wrong.
+        without any report is left out: a night, or the years to a report whose clock was wrong. With ``cut_ms``, a
+        divisor of ``every_ms``, a step ends too wherever a report came within ``cut_ms`` before.
         """
         fix_ms = self.batch.fix_ms
         until_ms = -(-self.first_ms // every_ms) * every_ms
         start = 0
         while start < len(fix_ms):
             end = int(np.searchsorted(fix_ms, until_ms, side="right"))
+            for cut in np.unique(-(-fix_ms[start:end] // cut_ms) * cut_ms).tolist() if cut_ms else ():
+                if cut < until_ms:
+                    middle = int(np.searchsorted(fix_ms, cut, side="right"))
+                    yield int(cut), self.between(start, middle)
+                    start = middle
             yield until_ms, self.between(start, end)
             start, until_ms = end, until_ms + every_ms
             if start < len(fix_ms) and int(fix_ms[start]) - until_ms > EMPTY_MAX_MS:
@@ -123,10 +130,22 @@ def read_recording(path: Path) -> Recording:
     )
 
 
+def labels_of(path: Path) -> pd.DataFrame | None:
+    """Return ``vehicle_id``, ``fix_ms`` and the columns ``LABELS`` of each row; None where there are none.
+
+    Raises:
+        RecordingError: as ``read_recording``.
+    """
+    table = _table(path)
+    if not set(LABELS) <= set(table.columns):
+        return None
+    return table.assign(fix_ms=_times(table["event_timestamp"], path))[["vehicle_id", "fix_ms", *LABELS]]
+
+
 def _table(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise RecordingError(f"{path}: no such file")
-    wanted = (*NEEDED, *WORDS, *NUMBERS)
+    wanted = (*NEEDED, *WORDS, *NUMBERS, *LABELS)
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)

@@ -1,22 +1,18 @@
 """A recorded day through the tracker, causally: a prediction made at a moment knows only what was heard until then."""
 
-import csv
 import datetime as dt
-import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self, TextIO
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gtfs_data.network import Network
 from transit.accuracy.recording import Recording
-from transit.model import StopEvent
+from transit.accuracy.tables import Sink
+from transit.model import StopEvent, Update
 from transit.outcomes import Rejection
 from transit.tracking.learned import TravelTimes
 from transit.tracking.predictions import Predictions
@@ -36,11 +32,23 @@ _FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
     ("arrival_p10", pa.int64()),
     ("arrival_p90", pa.int64()),
 )
-SCHEMA: Final = pa.schema(_FIELDS)
-COLUMNS: Final = tuple(SCHEMA.names)
+PREDICTIONS: Final = pa.schema(_FIELDS)
+_OF_A_FIX: Final[Sequence[tuple[str, pa.DataType]]] = (
+    ("fix_ms", pa.int64()),
+    ("vehicle_id", pa.string()),
+    ("phase", pa.string()),
+    ("route_id", pa.string()),
+    ("direction_id", pa.int64()),
+    ("trip_id", pa.string()),
+    ("offset_m", pa.float64()),
+    ("next_stop_id", pa.string()),
+    ("deviation_s", pa.int64()),
+)
+POSITIONS: Final = pa.schema(_OF_A_FIX)
 HORIZON_S: Final = 1_800  # predictions are written up to half an hour ahead
 TRAINING_HOUR: Final = 3  # local: between the last bus and the first
 STEP_MS: Final = 60_000  # nothing is read in between: a step is as long as the time between predictions, at most this
+FIX_STEP_MS: Final = 1_000  # what was made of each report is read in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,6 @@ class Replayed:
     stop_events: int
 
 
-class Sink(Protocol):
-    """Where predictions go, a table at a time."""
-
-    def write(self, table: pa.Table) -> None:
-        """Take one table of ``COLUMNS``."""
-
-
 def replay(
     network: Network,
     recording: Recording,
@@ -70,10 +71,12 @@ def replay(
     every_s: int = 60,
     learn: bool = True,
     sink: Sink | None = None,
+    positions: Sink | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Replayed:
     """Drive ``recording`` through a new tracker; write predictions once every ``every_s`` of recorded time.
 
+    ``positions`` is given what was made of each accepted report (the last of a vehicle in one second).
     With ``learn`` the tracker is taught each night what the days before were like, as a live one is.
     ``progress`` is told how many reports are done.
     """
@@ -82,9 +85,10 @@ def replay(
     rejected: dict[Rejection, int] = {}
     predicted: set[int] = set()
     reports = accepted = written = events = 0
-    step_ms = int(np.gcd(STEP_MS, 1000 * every_s))
+    steps = recording.steps(int(np.gcd(STEP_MS, 1000 * every_s)), None if positions is None else FIX_STEP_MS)
+    written_ms: dict[str, int] = {}
     school = Nights(network) if learn else None
-    for until_ms, batch in recording.steps(step_ms):
+    for until_ms, batch in steps:
         if school is not None:
             school.teach(tracker, until_ms)
         changes = tracker.advance(batch, until_ms)
@@ -95,6 +99,8 @@ def replay(
         events += len(changes.stop_events)
         for reason, count in changes.rejected.items():
             rejected[reason] = rejected.get(reason, 0) + count
+        if positions is not None and len(batch):
+            positions.write(position_table(changes.update, written_ms))
         if until_ms >= next_ms:
             next_ms = (until_ms // (1000 * every_s) + 1) * 1000 * every_s
             table, vehicles = prediction_table(network, tracker, until_ms)
@@ -132,6 +138,13 @@ class Nights:
         self._day = day
 
 
+def position_table(update: Update, written_ms: dict[str, int]) -> pa.Table:
+    """Return what ``update`` says of vehicles whose fix is newer than ``written_ms`` has it, which is brought up."""
+    news = [said for said in update.vehicles if said.fix_ms > written_ms.get(said.vehicle_id, 0)]
+    written_ms.update({said.vehicle_id: said.fix_ms for said in news})
+    return pa.table({name: [getattr(said, name) for said in news] for name in POSITIONS.names}, schema=POSITIONS)
+
+
 def prediction_table(network: Network, tracker: Tracker, made_ms: int) -> tuple[pa.Table, set[int]]:
     """Return what the tracker expects at ``made_ms`` within half an hour, and for which vehicles."""
     predictions: Predictions = tracker.predictions(made_ms)
@@ -153,51 +166,6 @@ def prediction_table(network: Network, tracker: Tracker, made_ms: int) -> tuple[
             "arrival_p10": pa.array(np.rint(predictions.p10_ms[near] / 1000).astype(np.int64)),
             "arrival_p90": pa.array(np.rint(predictions.p90_ms[near] / 1000).astype(np.int64)),
         },
-        schema=SCHEMA,
+        schema=PREDICTIONS,
     )
     return table, set(vehicle.tolist())
-
-
-class PredictionsFile:
-    """Writes predictions as CSV, gzipped CSV or Parquet, by the file's suffix; whole or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-            raise ValueError(f"{path.name}: predictions are written as .csv, .csv.gz or .parquet")
-        self._path = path
-        self._part = path.with_name(f".{path.name}.part")
-        self._text: TextIO | None = None
-        self._parquet: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Self:
-        """Open the file."""
-        if not self._path.name.endswith(".parquet"):
-            opened = gzip.open if self._path.suffix == ".gz" else open
-            self._text = opened(self._part, "wt", encoding="utf-8", newline="")
-            csv.writer(self._text).writerow(COLUMNS)
-        return self
-
-    def write(self, table: pa.Table) -> None:
-        """Append one table."""
-        if self._text is not None:
-            columns = (table.column(name).to_pylist() for name in COLUMNS)
-            csv.writer(self._text).writerows(zip(*columns, strict=True))
-            return
-        if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self._part, SCHEMA)
-        self._parquet.write_table(table)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close; a file half written because of an error does not stay."""
-        if self._text is not None:
-            self._text.close()
-        elif self._parquet is None:  # nothing was predicted: a file without rows says so
-            self._parquet = pq.ParquetWriter(self._part, SCHEMA)
-        if self._parquet is not None:
-            self._parquet.close()
-        if kind is None and self._part.exists():
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)

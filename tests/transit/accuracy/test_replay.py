@@ -12,7 +12,8 @@ import pytest
 from gtfs_data.network import Network
 from tests.notation.town import at, drive, town
 from transit.accuracy.recording import RecordingError, read_recording
-from transit.accuracy.replay import COLUMNS, PredictionsFile, Replayed, replay
+from transit.accuracy.replay import PREDICTIONS, Replayed, replay
+from transit.accuracy.tables import TableFile
 from transit.model import PositionReport
 
 EAST = [(0.0, 0.0), (4000.0, 0.0)]
@@ -36,7 +37,7 @@ def written(reports: Sequence[PositionReport], path: Path) -> Path:
 
 
 def predicted(network: Network, recording: Path, out: Path) -> tuple[Replayed, list[dict[str, str]]]:
-    with PredictionsFile(out) as sink:
+    with TableFile(out, PREDICTIONS) as sink:
         done = replay(network, read_recording(recording), sink=sink)
     with gzip.open(out, "rt") as text:
         return done, list(csv.DictReader(text))
@@ -73,23 +74,23 @@ def test_a_bus_on_time_is_predicted_on_time(network: Network, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet"])
 def test_every_format_holds_the_same(network: Network, tmp_path: Path, name: str) -> None:
     day = read_recording(written(drive("a", EAST, at("08:00"), trip="t1"), tmp_path / "day.csv"))
-    with PredictionsFile(tmp_path / name) as sink:
+    with TableFile(tmp_path / name, PREDICTIONS) as sink:
         done = replay(network, day, sink=sink)
     read = pq.read_table(tmp_path / name).to_pandas() if name.endswith("parquet") else pd.read_csv(tmp_path / name)
-    assert tuple(read.columns) == COLUMNS
+    assert list(read.columns) == PREDICTIONS.names
     assert len(read) == done.predictions > 0
     assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_recording_without_predictions_gives_a_file_without_rows(network: Network, tmp_path: Path) -> None:
     far = written(drive("a", [(90_000.0, 0.0), (91_000.0, 0.0)], at("08:00")), tmp_path / "far.csv")
-    with PredictionsFile(tmp_path / "none.parquet") as sink:
+    with TableFile(tmp_path / "none.parquet", PREDICTIONS) as sink:
         assert replay(network, read_recording(far), sink=sink).predictions == 0
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
 def test_a_file_half_written_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="interrupted"), PredictionsFile(tmp_path / "out.csv"):
+    with pytest.raises(RuntimeError, match="interrupted"), TableFile(tmp_path / "out.csv", PREDICTIONS):
         raise RuntimeError("interrupted")
     assert list(tmp_path.iterdir()) == []
 
@@ -128,5 +129,5 @@ def test_a_report_with_a_clock_of_another_decade_costs_one_step(network: Network
 
 
 def test_other_endings_than_csv_and_parquet_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"out\.xlsx: predictions are written as"):
-        PredictionsFile(Path("out.xlsx"))
+    with pytest.raises(ValueError, match=r"out\.xlsx: this table is written as"):
+        TableFile(Path("out.xlsx"), PREDICTIONS)
