@@ -22,7 +22,7 @@ from transit.outcomes import ArrivalState
 ROWS_MAX: Final = 3
 HORIZON_MS: Final = 90 * 60_000
 HEARD_MAX_MS: Final = 90_000  # GTFS-Realtime best practices: data older than 90 s is not shown as live
-OVERDUE_MAX_MS: Final = 5_000  # an arrival whose time has passed by so much is gone, whatever tracking says
+OVERDUE_MAX_MS: Final = 30_000  # so long a bus that should have come is due; then it is gone, whatever tracking says
 PASSED_M: Final = 30.0  # a vehicle that stands at the stop has not left it
 HEADWAY_LOOK_MS: Final = 20 * 60_000
 

@@ -128,6 +128,11 @@ class Parameters:
     spread_terminal_s: float = 90.0  # one sigma of a departure from a terminal
 
     # said
+    due_s: float = (
+        12.0  # a bus that has probably just passed a stop, unseen, is said to have come so long ago at most …
+    )
+    overdue_s: float = 30.0  # … and while nothing new is heard of it, as what was said ages
+    renew_s: float = 60.0  # what is said of a vehicle unheard is looked at anew so often
     calm_share: float = 0.9  # of the time that passes, what is said of an arrival may move later by this …
     calm_rise_s: float = 55.0  # … and at most by this at once: minutes left never grow by one in a minute
     calm_max_s: float = 150.0  # an estimate that much later is said at once …

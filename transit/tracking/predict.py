@@ -82,11 +82,12 @@ class Predictor:
         held = np.where(np.isfinite(held), held, -np.inf)
         slack = running_max(owner, held - start_ms[owner] - 1000.0 * ready) if len(owner) else ready
         arrival = start_ms[owner] + 1000.0 * ready + np.maximum(slack, 0.0)
-        arrival = np.maximum(arrival, now_ms)
+        overdue_ms = now_ms - 1000.0 * parameters.due_s
+        arrival = np.maximum(arrival, overdue_ms)
         plain = arrival
         arrival = weigh_timetable(fleet, who, arrival, planned_ms, now_ms)
         if len(owner):
-            arrival = np.maximum(running_max(owner, arrival), now_ms)
+            arrival = np.maximum(running_max(owner, arrival), overdue_ms)
         variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)
         along = running_sum(owner, variance) if len(owner) else variance
         spread_ms = self._spread(arrival, along, fleet.fix_ms[who], now_ms, start_sigma_ms[owner])

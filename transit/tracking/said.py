@@ -49,11 +49,11 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
     ahead = p50 - now_ms
     forced = beyond > np.maximum(1000 * parameters.calm_max_s, parameters.calm_max_share * ahead)
     held = (said > 0) & (beyond > 0) & ~forced
-    calm = np.maximum(np.where(held, limit, p50), now_ms)
+    calm = np.maximum(np.where(held, limit, p50), now_ms - 1000.0 * parameters.overdue_s)
     calm = running_max(owner, calm)
     return predictions.said(
         np.rint(calm).astype(np.int64),
-        np.rint(np.clip(p10, now_ms, calm)).astype(np.int64),
+        np.rint(np.minimum(np.maximum(p10, now_ms), calm)).astype(np.int64),
         np.rint(np.maximum(p90, calm)).astype(np.int64),
     )
 

@@ -98,9 +98,10 @@ class Tracker:
         for step, hints in self._rounds(batch, refused):
             touched.append(step.vehicle)
             events += self._step(step, hints, now_ms)
+        accepted = sum(len(vehicles) for vehicles in touched)
         withdrawn, quiet, gone = self._expire(now_ms)
-        touched.append(quiet)
-        vehicle = np.unique(np.concatenate(touched)) if touched else quiet
+        touched += [quiet, self._to_be_renewed(now_ms)]
+        vehicle = np.unique(np.concatenate(touched))
         raw = self._predictor.predict(fleet, self._rates, vehicle, now_ms)
         predictions = settle(fleet, raw, now_ms, self._parameters)
         remember(fleet, vehicle, raw, predictions, now_ms)
@@ -117,7 +118,7 @@ class Tracker:
         return Changes(
             update=update,
             stop_events=events,
-            accepted=int(sum(len(step) for step in touched[:-1])),
+            accepted=accepted,
             rejected=dict(refused),
             phases={phase: int(phases[i]) for i, phase in enumerate(PHASES)},
         )
@@ -234,6 +235,13 @@ class Tracker:
         self._duty.progress(fleet, step, now_ms)
         say_idle(fleet, self._geometry, step, parameters)
         return events
+
+    def _to_be_renewed(self, now_ms: int) -> Index:
+        """Return vehicles on a run of which nothing was said for a while; what is said of them must age with them."""
+        fleet, parameters = self._fleet, self._parameters
+        count = len(fleet)
+        old = now_ms - fleet.saying_at_ms[:count] >= 1000 * parameters.renew_s
+        return np.flatnonzero(old & (fleet.slot[:count] >= 0) & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
 
     def _expire(self, now_ms: int) -> tuple[list[ArrivalKey], Index, list[str]]:
         """Return what silence withdraws, the vehicles newly silent, and those that leave the map."""

@@ -82,11 +82,29 @@ def test_a_late_bus_carries_its_delay_forward() -> None:
     assert 280 < (seen.vehicles["bus"].deviation_s or 0) < 320
 
 
-def test_nothing_is_expected_in_the_past() -> None:
+def test_a_bus_that_should_have_come_is_due_and_no_longer_ago_than_half_a_minute() -> None:
     seen = watch(street())
+    due = 0
     for report in drive("bus", EAST, at("08:00"), until_m=3900, trip="t1"):
-        changes = seen.feed([report], report.fix_ms + 20_000)
-        assert all(a.arrival_ms >= changes.update.as_of_ms for a in changes.update.arrivals)
+        for late_s in (20, 85, 150):
+            changes = seen.feed([report] if late_s == 20 else [], report.fix_ms + 1000 * late_s)
+            ahead_ms = [arrival.arrival_ms - changes.update.as_of_ms for arrival in changes.update.arrivals]
+            assert min(ahead_ms, default=0) >= -30_000
+            due += sum(ahead <= 0 for ahead in ahead_ms)
+    assert due
+
+
+def test_what_is_said_of_a_bus_unheard_ages_with_it() -> None:
+    seen = watch(street())
+    last = drive("bus", EAST, at("08:00"), until_m=1900, trip="t1")[-1]
+    for report in drive("bus", EAST, at("08:00"), until_m=1900, trip="t1"):
+        seen.feed([report])
+    said_ms = {arrival.stop_id: arrival.arrival_ms for arrival in seen.ahead()}
+    for silent_s in range(10, 171, 10):
+        seen.feed([], last.fix_ms + 1000 * silent_s)
+        for arrival in seen.ahead():
+            assert arrival.arrival_ms >= seen.tracker.fleet.now_ms - 91_000
+    assert {arrival.stop_id: arrival.arrival_ms for arrival in seen.ahead()} != said_ms
 
 
 @pytest.mark.parametrize(("line", "direction"), [(EAST, 0), (WEST, 1)])
