@@ -109,6 +109,8 @@ class Parameters:
     departure_within_s: float = 820.0  # a departure that cannot be told within this (p10 to p90) is not said
     delayed_s: float = 480.0  # standing this long outside a terminal: withdraw rather than repeat a guess
     delayed_move_m: float = 60.0
+    held_after_s: float = 60.0  # longer than a stop or a light: a bus that stands for so long is held up by something …
+    held_share: float = 0.45  # … and half of those are, for this share of the time beyond that they have been
     wait_early_s: float = 120.0  # a bus this early shows whether the drivers wait there for their time …
     wait_left_s: float = 90.0  # … having waited, it is no earlier than this
     wait_timed: float = 0.6  # share of early buses thought to wait at a timing point, before any was seen

@@ -75,6 +75,10 @@ class Predictor:
         at = np.flatnonzero(head)
         step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
         start_ms, start_sigma_ms = start
+        if leg == 0:
+            held_s = self._held_up(fleet, vehicle)
+            step_s[at] += held_s[owner[at]]
+            start_sigma_ms = np.hypot(start_sigma_ms, 1000.0 * held_s)
         ready = running_sum(owner, step_s) if len(owner) else step_s
         planned_ms = plan.arrival_ms(fleet, who, leg, row)
         ready = self._recovered(fleet, vehicle, owner, ready, start_ms, planned_ms)
@@ -147,6 +151,13 @@ class Predictor:
         standing = (fleet.entered_ms[vehicle] > 0) & (fleet.passed_row[vehicle] < row - 1)
         stood_s = np.where(standing, (fleet.fix_ms[vehicle] - fleet.entered_ms[vehicle]) / 1000, dwell_s)
         return np.asarray(np.maximum(dwell_s - stood_s, 0.0) + (seconds - dwell_s) * share, dtype=np.float64)
+
+    def _held_up(self, fleet: Fleet, vehicle: Index) -> Floats:
+        """Return how much longer vehicles that stand on their way are likely to: the longer they stood, the longer."""
+        parameters = self._parameters
+        stood_s = (fleet.fix_ms[vehicle] - fleet.moved_ms[vehicle]) / 1000
+        held_s = parameters.held_share * np.maximum(stood_s - parameters.held_after_s, 0.0)
+        return np.asarray(np.where(fleet.departed[vehicle] > 0, held_s, 0.0))
 
     def _earliness_ms(self, fleet: Fleet, vehicle: Index, leg: int, row: Index) -> Floats:
         """Return how long before its time a bus may come to ``row``: not at all where early ones are seen to wait.
