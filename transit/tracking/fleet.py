@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 RATES: Final = 9  # columns of ``travel_times.Rates``
 LEADS: Final = 6  # times ahead at which predictions are judged
-LEVELS: Final = 2  # p10, p90
+LEVELS: Final = 3  # p10, p50, p90
 LEGS: Final = 2  # the run under way, and the next one of the block
 NOTHING: Final = frozenset(
     (

@@ -5,7 +5,7 @@ so that the minutes left never grow by one in a minute; only what nobody should 
 
 Truth: what was said at fixed times ahead is kept and compared with the passage, in units of the spread assumed then.
 Quantiles of these scores are followed for each time ahead, by stochastic approximation (Robbins and Monro, 1951), apart
-for vehicles still at their first stop. They turn the assumed spread into p10 and p90 as they really happened.
+for vehicles still at their first stop. They turn estimate and assumed spread into p10, p50 and p90 as they really are.
 """
 
 from typing import Final
@@ -24,10 +24,10 @@ Index = npt.NDArray[np.int64]
 
 LEADS_S: Final = (60.0, 150.0, 300.0, 540.0, 960.0, 1_500.0)  # how far ahead what was said is judged
 EDGES_S: Final = (20.0, 100.0, 220.0, 400.0, 720.0, 1_200.0, 1_800.0)
-LEVELS: Final = (0.1, 0.9)
-ASSUMED: Final = (-1.05, 1.45)  # buses are late further than they are early
-WORTH: Final = 40.0  # scores: the assumption counts as this many
-STEP_MIN: Final = 0.01  # the last few hundred scores count most
+LEVELS: Final = (0.1, 0.5, 0.9)
+ASSUMED: Final = (-1.05, 0.0, 1.45)  # buses are late further than they are early
+WORTH: Final = (40.0, 1_000.0, 40.0)  # scores: the assumption counts as this many, that of the median as most …
+STEP_MIN: Final = (0.01, 0.0005, 0.01)  # … for scores of one hour err together: a median that follows them overshoots
 
 
 def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Parameters) -> Predictions:
@@ -36,8 +36,7 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
         return predictions
     vehicle, leg, place = predictions.vehicle, predictions.leg, predictions.place
     owner = np.cumsum(heads(vehicle * LEGS + leg)) - 1
-    p10, p90 = _quantiles(fleet, predictions, now_ms)
-    p50 = predictions.arrival_ms.astype(np.float64)
+    p10, p50, p90 = _quantiles(fleet, predictions, now_ms)
     again = fleet.saying_at_ms[vehicle] == now_ms  # what is said at this moment may still be said otherwise
     run = np.where(again, fleet.said_run[vehicle, leg], fleet.saying_run[vehicle, leg])
     said = np.where(again, fleet.said_ms[vehicle, leg, place], fleet.saying_ms[vehicle, leg, place])
@@ -114,14 +113,14 @@ def calibrate(shifts: Floats, counts: Floats, outcomes: dict[str, Floats]) -> No
     known, moved = counts.tolist(), shifts.tolist()  # numbers, not arrays: each score waits for the one before
     for kind, at, score in zip(waiting, lead, outcomes["score"].tolist(), strict=True):
         known[kind][at] += 1
-        step = max(1.0 / (known[kind][at] + WORTH), STEP_MIN)
         mine = moved[kind][at]
-        for i, (level, assumed) in enumerate(zip(LEVELS, ASSUMED, strict=True)):
+        for i, (level, assumed, worth, least) in enumerate(zip(LEVELS, ASSUMED, WORTH, STEP_MIN, strict=True)):
+            step = max(1.0 / (known[kind][at] + worth), least)
             mine[i] += step * (level - (score < assumed + mine[i]))
     counts[...], shifts[...] = known, moved
 
 
-def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> tuple[Floats, Floats]:
+def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> Floats:
     ahead_s = (predictions.arrival_ms - now_ms) / 1000
     place = np.interp(ahead_s, LEADS_S, np.arange(LEADS))
     low = np.minimum(place.astype(np.int64), LEADS - 2)
@@ -130,7 +129,7 @@ def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> tuple[Flo
     kind = predictions.waiting.astype(np.int64)
     found = (1 - share)[:, None] * scores[kind, low] + share[:, None] * scores[kind, low + 1]
     moved = predictions.arrival_ms[:, None] + found * predictions.spread_ms[:, None]
-    return moved[:, 0], moved[:, 1]
+    return np.asarray(moved.T)
 
 
 def _runs(fleet: Fleet, vehicle: Index, leg: int) -> Index:

@@ -93,7 +93,7 @@ def test_whatever_is_estimated_no_small_rise_is_said_and_stops_keep_their_order(
         raw = [now_ms + m * MINUTE for m in ahead]
         said = say(one, raw, now_ms)
         assert (np.diff(said.arrival_ms) >= 0).all()
-        assert (said.arrival_ms >= now_ms).all()
+        assert (said.arrival_ms >= now_ms - 30_000).all()
         assert (said.p10_ms <= said.arrival_ms).all()
         assert (said.arrival_ms <= said.p90_ms).all()
         if before is not None:
@@ -108,6 +108,7 @@ def test_quantiles_follow_what_happened() -> None:
     score = np.random.default_rng(1).normal(1.0, 2.0, 20_000)
     outcomes = {"waiting": np.zeros(len(score)), "lead": np.full(len(score), 3.0), "score": score}
     calibrate(shifts, counts, outcomes)
-    low, high = np.array(ASSUMED) + shifts[0, 3]
+    low, middle, high = np.array(ASSUMED) + shifts[0, 3]
+    assert (score < middle).mean() == pytest.approx(0.5, abs=0.03)
     assert ((score > low) & (score < high))[-5_000:].mean() == pytest.approx(0.8, abs=0.03)
     assert not shifts[1].any(), "what happened to driving buses says nothing of waiting ones"
