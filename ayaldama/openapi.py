@@ -13,6 +13,7 @@ import msgspec
 from ayaldama.health import Readiness
 from ayaldama.web import DemoAnswer
 from ayaldama.web.city import City
+from dispatch.accuracy import AccuracyAnswer
 from dispatch.live import VehicleAhead, VehicleList
 from stop_display.model import BoardAnswer, FoundStops
 
@@ -37,6 +38,13 @@ class Operation:
 
 
 OPERATIONS: Final = (
+    Operation(
+        path="/api/accuracy",
+        summary="How what boards were told compared with what happened, by route and minutes ahead",
+        answer=AccuracyAnswer,
+        parameters=(("period", "`hour` (the last one judged; default) or a service date, YYYY-MM-DD"),),
+        failures=((400, "period is neither"), (503, "The database does not answer")),
+    ),
     Operation(path="/api/city", summary="The city: how large it is, and its busiest stops", answer=City),
     Operation(
         path="/api/demo", summary="Figures of the demo's simulator, measured against its truth", answer=DemoAnswer

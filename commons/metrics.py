@@ -42,6 +42,19 @@ METRICS: Mapping[str, Metric] = {
     "boards_fix_to_painted_seconds": Metric("histogram", "From GPS fix to painted on a board, by its acknowledgement"),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),
+    "accuracy_samples_total": Metric("counter", "Minutes looked at by the live yardstick, by outcome", ("outcome",)),
+    "accuracy_settle_seconds": Metric("histogram", "Time to judge one slice of what was published"),
+    "accuracy_settled_timestamp_seconds": Metric("gauge", "City time up to which predictions are judged"),
+    "accuracy_predictions": Metric(
+        "gauge", "Predictions judged in the last hour, by minutes ahead", ("route", "ahead")
+    ),
+    "accuracy_error_seconds": Metric("gauge", "Their mean absolute error", ("route", "ahead")),
+    "accuracy_late_seconds": Metric("gauge", "Their mean error; above 0: later than said", ("route", "ahead")),
+    "accuracy_within_bounds_ratio": Metric("gauge", "Share of them within the MBTA's bounds", ("route", "ahead")),
+    "accuracy_within_interval_ratio": Metric("gauge", "Share of passings within p10 to p90", ("route", "ahead")),
+    "accuracy_foretold_ratio": Metric("gauge", "Share of passings predicted 4 to 6 minutes before", ("route",)),
+    "accuracy_rises_per_countdown": Metric("gauge", "Rises of 60 s or more per countdown", ("route",)),
+    "accuracy_phantom_ratio": Metric("gauge", "Share of predictions whose vehicle never came", ("route",)),
     "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
     "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
 }
@@ -74,6 +87,10 @@ class Metrics:
         """Set a gauge."""
         gauge = self._gauges[name]
         (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def clear(self, name: str) -> None:
+        """Forget all values of a gauge with labels: those set next are all there are."""
+        self._gauges[name].clear()
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one value to a histogram."""

@@ -32,8 +32,7 @@ Feature = Mapping[str, Any]
 
 def network_document(network: Network) -> bytes:
     """Return the document as JSON bytes; the same network gives the same bytes."""
-    order = sorted(range(len(network.routes.ids)), key=lambda route: _natural(network.routes.short_names[route]))
-    colours = _colours(network, order)
+    order, colours = _order(network), route_colours(network)
     lines, line_of_pattern = _lines(network, colours)
     document = {
         "type": "FeatureCollection",
@@ -70,8 +69,9 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _colours(network: Network, order: list[int]) -> list[tuple[str, str]]:
+def route_colours(network: Network) -> list[tuple[str, str]]:
     """Return (colour, colour of the text on it) per route: the feed's own where they are legible together."""
+    order = _order(network)
     found = [("", "")] * len(order)
     for place, route in enumerate(order):
         given, text = network.routes.colors[route], network.routes.text_colors[route]
@@ -81,6 +81,10 @@ def _colours(network: Network, order: list[int]) -> list[tuple[str, str]]:
             on_it = max(("#ffffff", "#000000"), key=lambda candidate: contrast(colour, candidate))
         found[route] = (colour, on_it)
     return found
+
+
+def _order(network: Network) -> list[int]:
+    return sorted(range(len(network.routes.ids)), key=lambda route: _natural(network.routes.short_names[route]))
 
 
 def _route(network: Network, route: int, colours: tuple[str, str]) -> Feature:

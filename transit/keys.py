@@ -44,6 +44,11 @@ class Keys:
         return f"{{{self.city}}}:checkpoint"
 
     @property
+    def said(self) -> str:
+        """Stream of what was published, one entry a minute; field ``s``, see ``store.accuracy``."""
+        return f"{{{self.city}}}:said"
+
+    @property
     def demo(self) -> str:
         """Figures that the simulator measures against its truth, JSON."""
         return f"{{{self.city}}}:demo"

@@ -8,6 +8,7 @@ from ayaldama import web as pages
 from ayaldama.health import Health
 from ayaldama.http import application, serve_application
 from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
+from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from stop_display.server import Boards
 from transit.store.redis_state import StateReader
@@ -19,7 +20,7 @@ async def serve(context: RoleContext) -> None:
     network = await open_network(settings)
     async with (
         open_redis(settings) as redis,
-        open_postgres(settings, connections_max=1) as pool,
+        open_postgres(settings, connections_max=4) as pool,
         asyncio.TaskGroup() as tasks,
     ):
         state = StateReader(redis, keys)
@@ -32,6 +33,9 @@ async def serve(context: RoleContext) -> None:
             live_map = LiveMap(network, state=state, clock=clock, metrics=metrics)
             tasks.create_task(live_map.run(context.stop), name="map")
             routes += live_map.routes()
+            accuracy = AccuracyWatch(network, redis=redis, keys=keys, pool=pool, clock=clock, metrics=metrics)
+            tasks.create_task(accuracy.run(context.stop), name="accuracy")
+            routes += accuracy.routes()
         routes += pages.routes(network, redis=redis, keys=keys, clock=clock)
         health = Health(network, redis=redis, keys=keys, pool=pool, clock=clock)
         app = application(routes, health=health, metrics=metrics, settings=settings.web, sockets=context.sockets)

@@ -14,14 +14,12 @@ import numpy.typing as npt
 from gtfs_data.network import Network
 from transit.accuracy.bins import MBTA, TRANSIT
 from transit.accuracy.days import hour_of
-from transit.accuracy.forecasts import NONE, Floats, Index
+from transit.accuracy.forecasts import Floats, Index
 from transit.accuracy.judge import Judged, Outcome
+from transit.accuracy.verdicts import Verdicts, countdowns, to_foretell, verdicts
 
 _Key = TypeVar("_Key", int, str)
 
-UPWARD_MS: Final = 60_000
-THIRD_STOP: Final = 2  # places are counted from 0
-UNDER_WAY_MS: Final = 360_000  # a passing so long after its run began could be foretold by a bus under way
 NOMINAL: Final[Sequence[tuple[str, int]]] = (("p10", 10), ("p50", 50), ("p90", 90))
 
 
@@ -75,56 +73,45 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def figures(name: str, judged: Judged, network: Network, days: Index) -> Figures:
     """Return the figures of ``judged``; coverage counts the passings of ``days`` (of service)."""
-    matched = judged.matched
-    of = judged.forecasts.take(matched)
-    passing = judged.passing[matched]
-    actual_ms = judged.passings.at_ms[passing]
-    error_s = (actual_ms - of.arrival_ms) / 1000
-    ahead_s, really_s = (of.arrival_ms - of.made_ms) / 1000, (actual_ms - of.made_ms) / 1000
-    right, bin_of = np.zeros(len(error_s), dtype=np.bool_), np.full(len(error_s), NONE)
-    for number, bounds in enumerate(MBTA):
-        here = (ahead_s >= bounds.from_s) & (ahead_s < bounds.to_s)
-        bin_of[here] = number
-        right |= here & (error_s > bounds.early_s) & (error_s < bounds.late_s)
-    covered, width_s = _interval(of.p10_ms, of.p90_ms, actual_ms)
+    of = verdicts(judged)
 
     def errors(which: npt.NDArray[np.bool_] | slice) -> Errors:
-        return _errors(error_s[which], right[which], covered[which], width_s[which])
+        return _errors(of.error_s[which], of.right[which], of.covered[which], of.width_s[which])
 
     counts = {outcome.name.lower(): int((judged.outcome == outcome).sum()) for outcome in Outcome}
     sure = counts["matched"] + counts["passed"] + counts["phantom"]
-    transit, transit_n = _transit(error_s, really_s)
+    transit, transit_n = _transit(of.error_s, of.really_s)
     known = [share for share in transit.values() if share is not None]
-    hour = hour_of(of.made_ms, network.time_zone)
-    route = judged.passings.route[passing]
-    countdowns, upward = _countdowns(passing, of.made_ms, of.arrival_ms)
+    hour = hour_of(of.forecasts.made_ms, network.time_zone)
+    route = judged.passings.route[of.passing]
+    counted_down, risen = countdowns(of.passing, of.forecasts.made_ms, of.forecasts.arrival_ms)
     passings, foretold, under_way, foretold_under_way = _foretold(judged, days)
     return Figures(
         name=name,
         predictions=judged.given,
         in_range=len(judged.forecasts),
         outcomes=counts,
-        mbta={bounds.name: errors(bin_of == number) for number, bounds in enumerate(MBTA)},
+        mbta={bounds.name: errors(of.bin_of == number) for number, bounds in enumerate(MBTA)},
         all=errors(slice(None)),
         transit=transit,
         transit_n=transit_n,
         transit_mean_pct=float(np.mean(known)) if known else None,
-        interval=errors(np.isfinite(width_s)),
-        calibration=_calibration(of.p10_ms, of.arrival_ms.astype(np.float64), of.p90_ms, actual_ms, bin_of),
+        interval=errors(np.isfinite(of.width_s)),
+        calibration=_calibration(of),
         passings=passings,
         foretold_pct=foretold,
         passings_under_way=under_way,
         foretold_under_way_pct=foretold_under_way,
         phantom_pct=100 * counts["phantom"] / sure if sure else None,
         already_passed_pct=100 * counts["passed"] / sure if sure else None,
-        countdowns=countdowns,
-        upward_jumps=upward / countdowns if countdowns else None,
+        countdowns=len(counted_down),
+        upward_jumps=len(risen) / len(counted_down) if len(counted_down) else None,
         by_hour=_each(hour, errors, lambda number: number),
         by_route=_each(route, errors, lambda number: network.routes.short_names[number] or network.routes.ids[number]),
     )
 
 
-def _errors(error_s: Floats, right: npt.NDArray[np.bool_], covered: Floats, width_s: Floats) -> Errors:
+def _errors(error_s: Floats, right: npt.NDArray[np.bool_], covered: npt.NDArray[np.bool_], width_s: Floats) -> Errors:
     if not len(error_s):
         return Errors(n=0)
     size = np.abs(error_s)
@@ -141,13 +128,6 @@ def _errors(error_s: Floats, right: npt.NDArray[np.bool_], covered: Floats, widt
     )
 
 
-def _interval(p10_ms: Floats, p90_ms: Floats, actual_ms: Index) -> tuple[Floats, Floats]:
-    """Return 1 where the passing lies within the interval, and its width, NaN where there is none."""
-    width_s = (p90_ms - p10_ms) / 1000
-    covered = ((actual_ms >= p10_ms) & (actual_ms <= p90_ms)).astype(np.float64)
-    return covered, np.where(np.isfinite(width_s), width_s, np.nan)
-
-
 def _transit(error_s: Floats, really_s: Floats) -> tuple[dict[str, float | None], dict[str, int]]:
     shares: dict[str, float | None] = {}
     counts: dict[str, int] = {}
@@ -159,34 +139,23 @@ def _transit(error_s: Floats, really_s: Floats) -> tuple[dict[str, float | None]
     return shares, counts
 
 
-def _calibration(p10_ms: Floats, p50_ms: Floats, p90_ms: Floats, actual_ms: Index, bin_of: Index) -> list[Level]:
-    bounded = np.isfinite(p10_ms) & np.isfinite(p90_ms)
+def _calibration(of: Verdicts) -> list[Level]:
+    said = of.forecasts
+    bounded = np.isfinite(said.p10_ms) & np.isfinite(said.p90_ms)
     if not bounded.any():
         return []
-    bin_of, actual_ms = bin_of[bounded], actual_ms[bounded]
+    bin_of, actual_ms = of.bin_of[bounded], of.actual_ms[bounded]
     levels = []
-    for (name, nominal), quantile_ms in zip(NOMINAL, (p10_ms, p50_ms, p90_ms), strict=True):
+    for (name, nominal), quantile_ms in zip(NOMINAL, (said.p10_ms, said.arrival_ms, said.p90_ms), strict=True):
         below = actual_ms <= quantile_ms[bounded]
         by_bin = {b.name: float(100 * below[bin_of == i].mean()) for i, b in enumerate(MBTA) if (bin_of == i).any()}
         levels.append(Level(name=name, nominal_pct=nominal, observed_pct=float(100 * below.mean()), by_bin=by_bin))
     return levels
 
 
-def _countdowns(passing: Index, made_ms: Index, arrival_ms: Index) -> tuple[int, int]:
-    """Return how many countdowns have two predictions or more, and the rises of ``UPWARD_MS`` or more in all of them.
-
-    A countdown is all the predictions that lead to one passing.
-    """
-    order = np.lexsort((made_ms, passing))
-    same = np.diff(passing[order]) == 0
-    rises = same & (np.diff(arrival_ms[order]) >= UPWARD_MS)
-    return len(np.unique(passing[order][1:][same])), int(rises.sum())
-
-
 def _foretold(judged: Judged, days: Index) -> tuple[int, float | None, int, float | None]:
-    passings = judged.passings
-    counted = (passings.rank >= THIRD_STOP) & np.isin(passings.day, days)
-    under_way = counted & (passings.at_ms - passings.start_ms >= UNDER_WAY_MS)
+    counted, under_way = to_foretell(judged.passings)
+    counted, under_way = (which & np.isin(judged.passings.day, days) for which in (counted, under_way))
 
     def share(which: npt.NDArray[np.bool_]) -> float | None:
         return float(100 * judged.foretold[which].mean()) if which.any() else None

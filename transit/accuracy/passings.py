@@ -5,6 +5,7 @@ on its next round; a prediction for a stop in a hole must not be held against th
 a run lacks is estimated from its neighbours and the timetable (``Holes``).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -112,11 +113,11 @@ def read_passings(path: Path, network: Network, names: Names) -> Observed:
     return arranged(table, network, names)
 
 
-def arranged(table: pd.DataFrame, network: Network, names: Names) -> Observed:
+def arranged(table: pd.DataFrame, network: Network, names: Names, lists: PlannedLists | None = None) -> Observed:
     """Put passings into runs, place them in the lists of stops of the feed, and estimate what is missing.
 
     ``table`` has ``vehicle_id``, ``route_id``, ``direction_id``, ``trip_id_performed`` as words and ``stop``,
-    ``sequence``, ``at_ms``, ``arrived``, ``day`` as numbers.
+    ``sequence``, ``at_ms``, ``arrived``, ``day`` as numbers. ``lists``: those of ``network``, where they are at hand.
     """
     order = ["vehicle_id", "route_id", "direction_id", "at_ms", "sequence"]
     table = table.sort_values(order, kind="stable").reset_index(drop=True)
@@ -139,7 +140,7 @@ def arranged(table: pd.DataFrame, network: Network, names: Names) -> Observed:
         rank=np.zeros(len(table), dtype=np.int32),
         row=np.full(len(table), NONE, dtype=np.int32),
     )
-    return Observed(passings=passings, holes=_place(passings, first, PlannedLists(network)))
+    return Observed(passings=passings, holes=_place(passings, first, lists or PlannedLists(network)))
 
 
 def _runs(table: pd.DataFrame) -> Index:
@@ -157,7 +158,7 @@ def _runs(table: pd.DataFrame) -> Index:
 def _place(passings: Passings, first: Index, lists: PlannedLists) -> Holes:
     """Write rank and row into ``passings``; return the holes of all runs."""
     missing: list[tuple[int, int, Codes, Codes, Floats]] = []
-    for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(passings)], strict=True):
+    for begin, end in itertools.pairwise([*first.tolist(), len(passings)]):
         sequence, stop = passings.sequence[begin:end], passings.stop[begin:end]
         trip, route, direction = (int(x[begin]) for x in (passings.trip, passings.route, passings.direction))
         found = lists.of(trip, route, direction, sequence, stop)

@@ -20,10 +20,18 @@ from transit.model import StopEvent
 BATCH_MAX: Final = 2_000
 WAITING_MAX: Final = 100_000  # events; a city of 600 buses makes them in about four hours
 WRITE_MAX_S: Final = 30.0
+READ_MAX_S: Final = 600.0  # of a night's training: a day of a large city
 PAUSE_FIRST_S: Final = 0.2
 PAUSE_MAX_S: Final = 10.0
 
 _log: Final = get_logger(__name__)
+
+EVENT_COLUMNS: Final = """
+    service_date::text, vehicle_id, route_id, direction_id, trip_id, run_key, stop_id, stop_sequence,
+    trip_stop_sequence, (extract(epoch FROM actual_arrival_time) * 1000)::bigint AS arrival_ms,
+    (extract(epoch FROM actual_departure_time) * 1000)::bigint AS departure_ms, uncertainty_s,
+    (extract(epoch FROM schedule_arrival_time) * 1000)::bigint AS scheduled_arrival_ms
+"""  # those of StopEvent
 
 _UPSERT: Final = """
 INSERT INTO stop_event (
@@ -72,6 +80,20 @@ async def write_stop_events(pool: asyncpg.Pool, events: Sequence[StopEvent]) -> 
         [event.uncertainty_s for event in rows],
         [event.trip_stop_sequence for event in rows],
     )
+
+
+async def events_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[StopEvent]:
+    """Return the stop events of vehicles that arrived from ``from_ms`` up to, not including, ``until_ms``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    rows = await pool.fetch(
+        f"SELECT {EVENT_COLUMNS} FROM stop_event WHERE actual_arrival_time >= $1 AND actual_arrival_time < $2",  # noqa: S608
+        *(_moment(from_ms), _moment(until_ms)),
+        timeout=READ_MAX_S,
+    )
+    return [StopEvent(**row) for row in rows]
 
 
 class HistoryWriter:

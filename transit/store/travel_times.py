@@ -14,13 +14,13 @@ import asyncpg
 import msgspec
 
 from transit.model import StopEvent
+from transit.store.postgres_history import EVENT_COLUMNS, READ_MAX_S
 from transit.tracking.learned import TravelTimes, from_bytes, to_bytes
 from transit.tracking.training import drives_of, learn, leavings_of
 
 KEPT: Final = 8  # trainings: a week to go back
 LOCK: Final = 0x41594C54  # of PostgreSQL's advisory locks
 DAYS_MAX: Final = 120  # older days have faded to nothing
-READ_MAX_S: Final = 600.0
 BEGINS_AT: Final = dt.timedelta(hours=3)  # a service date ends when the last night bus has come in
 
 
@@ -137,11 +137,7 @@ async def _before(connection: asyncpg.Connection) -> TravelTimes | None:
 
 async def _events(connection: asyncpg.Connection, day: dt.date) -> list[StopEvent]:
     rows = await connection.fetch(
-        "SELECT service_date::text, vehicle_id, route_id, direction_id, trip_id, run_key, stop_id, stop_sequence, "
-        "trip_stop_sequence, (extract(epoch FROM actual_arrival_time) * 1000)::bigint AS arrival_ms, "
-        "(extract(epoch FROM actual_departure_time) * 1000)::bigint AS departure_ms, uncertainty_s, "
-        "(extract(epoch FROM schedule_arrival_time) * 1000)::bigint AS scheduled_arrival_ms "
-        "FROM stop_event WHERE service_date = $1",
+        f"SELECT {EVENT_COLUMNS} FROM stop_event WHERE service_date = $1",  # noqa: S608 - columns of our own
         day,
         timeout=READ_MAX_S,
     )
