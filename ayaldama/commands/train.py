@@ -14,7 +14,9 @@ from ayaldama.database import open_database
 from ayaldama.settings import Settings
 from commons.clock import SystemClock
 from gtfs_data.compile import load_network
+from gtfs_data.network import Network
 from transit.store.travel_times import Trained, last_whole_day, train
+from transit.tracking.training import planned_beginnings
 
 
 @click.command("train")
@@ -36,15 +38,16 @@ def train_command(chosen: Chosen, until: dt.datetime | None, anew: bool) -> None
     if settings.gtfs.feed is None:
         fail("gtfs.feed is not set: the feed says in which time zone a day begins")
     try:
-        zone = ZoneInfo(load_network(settings.gtfs.feed, cache=settings.network_cache).time_zone)
+        network = load_network(settings.gtfs.feed, cache=settings.network_cache)
     except ValueError as error:
         fail(str(error))
+    zone = ZoneInfo(network.time_zone)
     over = last_whole_day(SystemClock(settings.clock_anchor).now_ms(), zone)
     last = until.date() if until is not None else over
     if last > over:
         fail(f"--until: {last} is not over: a service date ends at 3:00 of the next day; the last one over is {over}")
     try:
-        trained = asyncio.run(_train(settings, zone, last, anew=anew))
+        trained = asyncio.run(_train(settings, network, last, anew=anew))
     except (OSError, asyncpg.PostgresError) as error:
         fail(f"the database does not answer: {error}", status=EXIT_UNAVAILABLE)
     if trained.as_of is None:
@@ -57,13 +60,13 @@ def train_command(chosen: Chosen, until: dt.datetime | None, anew: bool) -> None
         )
 
 
-async def _train(settings: Settings, zone: ZoneInfo, until: dt.date, *, anew: bool) -> Trained:
+async def _train(settings: Settings, network: Network, until: dt.date, *, anew: bool) -> Trained:
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with open_database(settings) as pool:
         with Progress(*columns, console=console(), transient=True) as bar:
             task = bar.add_task("days", total=None)
             return await train(
-                *(pool, zone, until),
+                *(pool, ZoneInfo(network.time_zone), planned_beginnings(network), until),
                 anew=anew,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )

@@ -12,6 +12,7 @@ from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_
 from transit.service import School, restore_tracker, serve_tracking
 from transit.store.travel_times import Trained, train_alone
 from transit.tracking.tracker import Tracker
+from transit.tracking.training import Beginnings, planned_beginnings
 
 
 async def serve(context: RoleContext) -> None:
@@ -30,7 +31,9 @@ async def serve(context: RoleContext) -> None:
             metrics=context.metrics,
         )
         tracker = cast("Tracker", restored.tracker)  # made by one of the two above
-        train = functools.partial(_train_apart, context.settings.postgres_url, network.time_zone)
+        train = functools.partial(
+            _train_apart, context.settings.postgres_url, network.time_zone, planned_beginnings(network)
+        )
         school = School(
             tracker.adopt,
             history=history,
@@ -54,8 +57,10 @@ async def serve(context: RoleContext) -> None:
         )
 
 
-async def _train_apart(postgres_url: str, zone_name: str, until: dt.date) -> Trained:
+async def _train_apart(postgres_url: str, zone_name: str, planned: Beginnings, until: dt.date) -> Trained:
     """Train in a process that ends with it and gives its memory back."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as apart:
-        return await asyncio.get_running_loop().run_in_executor(apart, train_alone, postgres_url, zone_name, until)
+        return await asyncio.get_running_loop().run_in_executor(
+            apart, train_alone, postgres_url, zone_name, planned, until
+        )

@@ -17,7 +17,7 @@ from transit.outcomes import Rejection
 from transit.tracking.learned import TravelTimes
 from transit.tracking.predictions import Predictions
 from transit.tracking.tracker import Tracker
-from transit.tracking.training import drives_of, leavings_of
+from transit.tracking.training import drives_of, leavings_of, planned_beginnings
 from transit.tracking.training import learn as learn_times
 
 _FIELDS: Final[Sequence[tuple[str, pa.DataType]]] = (
@@ -118,6 +118,7 @@ class Nights:
 
     def __init__(self, network: Network) -> None:
         self._zone = ZoneInfo(network.time_zone)
+        self._planned = planned_beginnings(network)
         self._events: list[StopEvent] = []
         self._times: TravelTimes | None = None
         self._day: dt.date | None = None
@@ -131,7 +132,7 @@ class Nights:
         day = (dt.datetime.fromtimestamp(now_ms / 1000, self._zone) - dt.timedelta(hours=TRAINING_HOUR)).date()
         if self._day is not None and day != self._day and self._events:
             self._times = learn_times(
-                *(self._times, drives_of(self._events), leavings_of(self._events), self._day, self._zone)
+                *(self._times, drives_of(self._events), leavings_of(self._events, self._planned), self._day, self._zone)
             )
             self._events = []
             tracker.adopt(self._times)

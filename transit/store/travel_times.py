@@ -16,7 +16,7 @@ import msgspec
 from transit.model import StopEvent
 from transit.store.postgres_history import EVENT_COLUMNS, READ_MAX_S
 from transit.tracking.learned import TravelTimes, from_bytes, to_bytes
-from transit.tracking.training import drives_of, learn, leavings_of
+from transit.tracking.training import Beginnings, drives_of, learn, leavings_of
 
 KEPT: Final = 8  # trainings: a week to go back
 LOCK: Final = 0x41594C54  # of PostgreSQL's advisory locks
@@ -68,6 +68,7 @@ async def is_due(pool: asyncpg.Pool, until: dt.date) -> bool:
 async def train(
     pool: asyncpg.Pool,
     zone: ZoneInfo,
+    planned: Beginnings,
     until: dt.date,
     *,
     anew: bool = False,
@@ -75,7 +76,7 @@ async def train(
 ) -> Trained:
     """Take in the service dates up to ``until`` that no training has seen; all that are kept if ``anew``.
 
-    ``progress`` is told how many of how many days are done.
+    ``planned`` is what the feed says of where runs begin. ``progress`` is told how many of how many days are done.
 
     Raises:
         OSError, asyncpg.PostgresError: if the database does not answer; nothing has changed then.
@@ -95,7 +96,7 @@ async def train(
         for done, day in enumerate(days):
             observed = await _events(connection, day)
             events += len(observed)
-            times = await asyncio.to_thread(_learn, times, observed, day, zone)
+            times = await asyncio.to_thread(_learn, times, observed, planned, day, zone)
             if progress is not None:
                 progress(done + 1, len(days))
         if days and times is not None:
@@ -116,18 +117,20 @@ async def train(
     )
 
 
-def train_alone(postgres_url: str, zone_name: str, until: dt.date) -> Trained:
+def train_alone(postgres_url: str, zone_name: str, planned: Beginnings, until: dt.date) -> Trained:
     """Train in a process of its own: it takes a core for seconds, which live tracking must not miss."""
 
     async def work() -> Trained:
         async with asyncpg.create_pool(postgres_url, min_size=1, max_size=1, command_timeout=READ_MAX_S) as pool:
-            return await train(pool, ZoneInfo(zone_name), until)
+            return await train(pool, ZoneInfo(zone_name), planned, until)
 
     return asyncio.run(work())
 
 
-def _learn(times: TravelTimes | None, events: Sequence[StopEvent], day: dt.date, zone: ZoneInfo) -> TravelTimes:
-    return learn(times, drives_of(events), leavings_of(events), day, zone)
+def _learn(
+    times: TravelTimes | None, events: Sequence[StopEvent], planned: Beginnings, day: dt.date, zone: ZoneInfo
+) -> TravelTimes:
+    return learn(times, drives_of(events), leavings_of(events, planned), day, zone)
 
 
 async def _before(connection: asyncpg.Connection) -> TravelTimes | None:

@@ -21,6 +21,8 @@ RATES: Final = 9  # columns of ``travel_times.Rates``
 LEADS: Final = 6  # times ahead at which predictions are judged
 LEVELS: Final = 3  # p10, p50, p90
 LEGS: Final = 2  # the run under way, and the next one of the block
+WAYS: Final = 3  # of expecting departures (``departures``)
+LEFT_KEPT: Final = 8  # departures of one place within a quarter of an hour
 NOTHING: Final = frozenset(
     (
         *("hint_trip", "hint_block", "hint_route", "hint_direction", "guess_pattern", "slot", "pattern", "last_route"),
@@ -89,6 +91,10 @@ class LinkMemory:
         self.followed = _floats(2, 2, LEADS, 2)  # how far the plan was followed (``timetable_weight``)
         self.left_late = _floats(sizes.starts, sizes.late_bins)  # departures by lateness, fading
         self.left_after = _floats(sizes.starts, sizes.stood_bins)  # departures by time stood, fading
+        self.habit_kept = _floats(2, sizes.starts)  # departures made, and expected, while somebody waited; fading
+        self.departure_off = _floats(WAYS, sizes.starts)  # seconds by which each way to expect departures was off …
+        self.departure_proofs = _floats(WAYS, sizes.starts)  # … departures; both fading
+        self.left_ms = _ints(sizes.starts, LEFT_KEPT)  # the last departures, newest last
 
     def forget_since(self) -> None:
         """Forget what the last training has taken in."""
@@ -117,9 +123,12 @@ class Vehicles:
         # passages
         self.passed_row, self.passed_ms = _ints(capacity), _ints(capacity)
         self.passed_left_ms = _ints(capacity)  # departure from ``passed_row``
-        self.pace_s, self.pace_base_s = _floats(capacity), _floats(capacity)  # driven and expected lately, fading
+        self.pace_s, self.pace_base_s = _floats(capacity), _floats(capacity)  # driven and expected lately, fading …
+        self.manner_s, self.manner_base_s = _floats(capacity), _floats(capacity)  # … and over the day …
+        self.paced_ms = _ints(capacity)  # … as of then
         self.late_s, self.late_ms = _floats(capacity), _ints(capacity)  # behind the plan, as of some minutes ago …
         self.later_s, self.later_ms = _floats(capacity), _ints(capacity)  # … and since
+        self.left_ms = _ints(capacity)  # last departure from a first stop
         self.entered_ms = _ints(capacity)  # arrival at the stop it stands at, not yet left
         # runs: one column per leg; stop times count from ``run_zero_ms``
         self.run_trip, self.run_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)

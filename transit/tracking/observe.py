@@ -14,13 +14,14 @@ from transit.tracking.fleet import Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
-from transit.tracking.ragged import expand
+from transit.tracking.ragged import expand, heads
 from transit.tracking.said import judge
 from transit.tracking.travel_times import Links, Rates
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
+UNSEEN_STOPS = 8  # from the first: further on it is not known well enough when a run began
 UNCERTAINTY_S = 120.0  # a passage known this well counts half: less would favour fast drives over jams
 
 
@@ -103,8 +104,27 @@ def observe(
     place = done.row - geometry.first[fleet.pattern[done.vehicle]]
     planned_ms = plan.arrival_ms(fleet, done.vehicle, 0, done.row)
     judge(fleet, fleet.outcomes, done.vehicle, place, done.arrival_ms, planned_ms)
+    _note_unseen(fleet, geometry, links, rates, departures, done)
     _teach(fleet, links, rates, plan, done, parameters)
     return done
+
+
+def _note_unseen(
+    fleet: Fleet, geometry: Geometry, links: Links, rates: Rates, departures: Departures, done: Passages
+) -> None:
+    """Let departures nobody saw follow from the first passage of a run, where that is not far from its beginning."""
+    order = np.lexsort((done.row, done.vehicle))
+    order = order[heads(done.vehicle[order])]
+    vehicle, row = done.vehicle[order], done.row[order]
+    first = geometry.first[fleet.pattern[vehicle]]
+    unseen = (fleet.passed_row[vehicle] < 0) & (row > first) & (row - first <= UNSEEN_STOPS)
+    vehicle, row, first = vehicle[unseen], row[unseen], first[unseen]
+    if not len(vehicle):
+        return
+    owner, link_row = expand(first + 1, row + 1)
+    nothing = np.zeros(len(owner))
+    usual_s = np.bincount(owner, links.base(rates, link_row, nothing * np.nan, nothing + 1.0), minlength=len(vehicle))
+    departures.note_unseen(fleet, vehicle, done.arrival_ms[order][unseen] - np.rint(1000 * usual_s).astype(np.int64))
 
 
 def _crossed(
@@ -246,8 +266,14 @@ def _note_pace(
     tame = np.clip(seconds, 0.4 * expected_s, parameters.pace_outlier * expected_s)
     who, last = np.unique(vehicle[::-1], return_index=True)
     now_ms = arrival_ms[::-1][last]
-    fade = 0.5 ** (np.maximum(now_ms - fleet.passed_ms[who], 0) / (1000 * parameters.pace_half_life_s))
-    fleet.pace_s[who] *= fade
-    fleet.pace_base_s[who] *= fade
-    np.add.at(fleet.pace_s, vehicle, tame)
-    np.add.at(fleet.pace_base_s, vehicle, expected_s)
+    age_s = np.maximum(now_ms - fleet.paced_ms[who], 0) / 1000
+    fleet.paced_ms[who] = now_ms
+    for driven, expected, half_life_s in (
+        (fleet.pace_s, fleet.pace_base_s, parameters.pace_half_life_s),
+        (fleet.manner_s, fleet.manner_base_s, parameters.manner_half_life_s),
+    ):
+        fade = 0.5 ** (age_s / half_life_s)
+        driven[who] *= fade
+        expected[who] *= fade
+        np.add.at(driven, vehicle, tame)
+        np.add.at(expected, vehicle, expected_s)

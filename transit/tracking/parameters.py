@@ -84,7 +84,10 @@ class Parameters:
     line_lean_s: float = 5_000.0
     link_lean_s: float = 10_000.0  # two recorded cities: less follows the noise of single buses
     pace_half_life_s: float = 1_200.0  # a driver's pace: of twenty minutes ago counts half …
-    pace_lean_s: float = 2_500.0  # … and about a quarter of it is believed
+    pace_lean_s: float = 4_000.0  # … about a quarter of it is believed …
+    pace_ahead_s: float = 600.0  # … and less for later: it goes back to the driver's manner within so long
+    manner_half_life_s: float = 10_800.0  # a driver's manner lasts a shift …
+    manner_lean_s: float = 8_000.0  # … and is known after some runs (two recorded cities: 0.2 to 0.4 of it holds)
     pace_outlier: float = 2.5  # times the expected: a stop for fuel is not a pace
     link_outlier: float = 4.0  # times the expected: a breakdown, not traffic
     usual_half_life_s: float = 14 * 86_400.0  # what is usual changes with the seasons

@@ -70,7 +70,9 @@ class Predictor:
         trust = plan.trust(fleet, vehicle, leg)[owner]
         ordinary_s = self._links.base(rates, row, plan.step_s(fleet, who, leg, row), trust)
         step_s = np.where(inner, ordinary_s * rates.ratio[self._links.of_row[row]], 0.0)
-        step_s *= self._pace(fleet, vehicle, now_ms)[owner]
+        manner, pace = self._pace(fleet, vehicle, now_ms)
+        lasts = np.exp(-running_sum(owner, step_s) / self._parameters.pace_ahead_s) if len(owner) else step_s
+        step_s *= manner[owner] + (pace - manner)[owner] * lasts
         head = (row == ahead[owner]) & inner & ~waiting[owner]
         at = np.flatnonzero(head)
         step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
@@ -135,12 +137,20 @@ class Predictor:
         kept_s = running_sum(owner, np.where(timed, step * grown, 0.0)) / grown
         return np.where(timed, ready + kept_s + beyond_s - late_s, ready)
 
-    def _pace(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Floats:
-        """Return how much slower than others each vehicle drives today, as far as that is believed."""
+    def _pace(self, fleet: Fleet, vehicle: Index, now_ms: int) -> tuple[Floats, Floats]:
+        """Return how much slower than others each vehicle drives all day and just now, as far as that is believed."""
         parameters = self._parameters
-        fade = 0.5 ** (np.maximum(now_ms - fleet.passed_ms[vehicle], 0) / (1000 * parameters.pace_half_life_s))
-        lean_s = parameters.pace_lean_s
-        return np.asarray((fleet.pace_s[vehicle] * fade + lean_s) / (fleet.pace_base_s[vehicle] * fade + lean_s))
+        age_s = np.maximum(now_ms - fleet.paced_ms[vehicle], 0) / 1000
+        believed = np.ones(len(vehicle))
+        found = []
+        for driven, expected, half_life_s, lean_s in (
+            (fleet.manner_s, fleet.manner_base_s, parameters.manner_half_life_s, parameters.manner_lean_s),
+            (fleet.pace_s, fleet.pace_base_s, parameters.pace_half_life_s, parameters.pace_lean_s),
+        ):
+            fade = 0.5 ** (age_s / half_life_s)
+            believed = (driven[vehicle] * fade + lean_s * believed) / (expected[vehicle] * fade + lean_s)
+            found.append(believed)
+        return found[0], found[1]
 
     def _left_of_link(self, fleet: Fleet, rates: Rates, vehicle: Index, row: Index, seconds: Floats) -> Floats:
         """Return what is left of ``seconds``, the time of the link to ``row``: dwell while it stands, and the drive."""

@@ -157,6 +157,7 @@ class Tracker:
             return
         self._links.learn(memory, self._fleet.passages.take())
         self._departures.learn(memory, self._fleet.departures.take())
+        self._departures.watch(self._fleet, int(memory.rates_ms[0]), now_ms)
         outcomes = self._fleet.outcomes.take()
         calibrate(memory.shifts, memory.judged, outcomes)
         learn_weights(memory.followed, outcomes)

@@ -5,7 +5,8 @@ Pure and incremental: each day's events are added once, older days fade.
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from gtfs_data.network import Network
 from transit.model import StopEvent
 from transit.tracking.learned import DAY_KINDS, MINUTES, SLOT_S, SLOTS, LinkKey, StartKey, TravelTimes, day_kind
 
@@ -26,6 +28,7 @@ SECONDS_MAX: Final = 1_800.0  # longer between two neighbouring stops: not a dri
 QUANTILE_LOW: Final = 0.02  # what lies outside is brought to the edge: a run-off clock, a bus that broke down
 QUANTILE_HIGH: Final = 0.96
 EPOCH: Final = dt.date(1970, 1, 1).toordinal()
+UNSEEN_STOPS: Final = 8  # from the first: further on it is not known well enough when a run began
 FORGOTTEN: Final = 0.05  # runs: a link with less is dropped
 
 
@@ -76,14 +79,57 @@ class Leavings:
     when_ms: Index
 
 
-def leavings_of(events: Iterable[StopEvent]) -> Leavings:
-    """Return the departures from first stops among ``events``."""
-    found = [
-        ((event.route_id, event.stop_id), event.departure_ms)
-        for event in events
-        if event.trip_stop_sequence == 1 and event.departure_ms is not None
-    ]
+Place = tuple[str, int, str, int]  # route id, direction, stop id, which stop of the run
+Beginnings = Mapping[Place, tuple[str, float]]  # the first stop of a run that passes there, and how many seconds before
+
+
+def planned_beginnings(network: Network) -> dict[Place, tuple[str, float]]:
+    """Return what the feed says of where and when a run began that is seen at one of its next stops."""
+    patterns, trips = network.patterns, network.trips
+    found: dict[Place, tuple[str, float]] = {}
+    used, first_trip = np.unique(trips.pattern, return_index=True)
+    for pattern, trip in zip(used.tolist(), first_trip.tolist(), strict=True):
+        row, at = int(patterns.first[pattern]), int(trips.first[trip])
+        route, direction = network.routes.ids[int(patterns.route[pattern])], int(patterns.direction[pattern])
+        begins = network.stops.ids[int(patterns.stop[row])]
+        for place in range(1, min(UNSEEN_STOPS, int(patterns.first[pattern + 1]) - row - 1) + 1):
+            seconds = float(trips.arrival_s[at + place]) - float(trips.departure_s[at])
+            stop = network.stops.ids[int(patterns.stop[row + place])]
+            found.setdefault((route, direction, stop, place + 1), (begins, seconds))
+    return found
+
+
+def leavings_of(events: Iterable[StopEvent], planned: Beginnings | None = None) -> Leavings:
+    """Return the departures from first stops that ``events`` show or let follow.
+
+    A run first seen at one of its next stops left as long before as others needed, who were seen from the beginning;
+    where nobody was, as ``planned``.
+    """
+    ordered = sorted(events, key=lambda event: (event.vehicle_id, event.run_key, event.stop_sequence))
+    runs = [list(run) for _, run in itertools.groupby(ordered, key=lambda event: (event.vehicle_id, event.run_key))]
+    needed: dict[Place, list[tuple[str, float]]] = {}
+    found: list[tuple[StartKey, int]] = []
+    unseen = []
+    for first, *others in runs:
+        if first.trip_stop_sequence == 1 and first.departure_ms is not None:
+            found.append(((first.route_id, first.stop_id), first.departure_ms))
+            for event in others[:UNSEEN_STOPS]:
+                drive_s = (event.arrival_ms - first.departure_ms) / 1000
+                needed.setdefault(_place(event), []).append((first.stop_id, drive_s))
+        else:
+            unseen.append(first)
+    for event in unseen:
+        seen = needed.get(_place(event)) or [kept for kept in ((planned or {}).get(_place(event)),) if kept]
+        if seen:
+            usual_s = statistics.median(seconds for _, seconds in seen)
+            stop = statistics.mode(stop for stop, _ in seen)
+            found.append(((event.route_id, stop), round(event.arrival_ms - 1000 * usual_s)))
+    found.sort(key=lambda one: one[1])
     return Leavings([key for key, _ in found], np.array([when for _, when in found], dtype=np.int64))
+
+
+def _place(event: StopEvent) -> Place:
+    return (event.route_id, event.direction_id, event.stop_id, event.trip_stop_sequence)
 
 
 def learn(

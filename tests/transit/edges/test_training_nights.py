@@ -34,19 +34,19 @@ def test_a_service_date_is_over_when_its_night_buses_are_in() -> None:
 
 async def test_each_day_is_learned_from_once(postgres: asyncpg.Pool) -> None:
     await migrate(postgres)
-    assert (await train(postgres, ZONE, MONDAY)).as_of is None, "nothing has been observed"
+    assert (await train(postgres, ZONE, {}, MONDAY)).as_of is None, "nothing has been observed"
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
     await write_stop_events(postgres, every_half_hour(TUESDAY, {}))
     assert await is_due(postgres, MONDAY)
-    first = await train(postgres, ZONE, MONDAY)
+    first = await train(postgres, ZONE, {}, MONDAY)
     assert (first.as_of, first.days, first.links) == (MONDAY, 1, 2)
     assert not await is_due(postgres, MONDAY)
-    assert (await train(postgres, ZONE, MONDAY)).days == 0
-    second = await train(postgres, ZONE, TUESDAY)
+    assert (await train(postgres, ZONE, {}, MONDAY)).days == 0
+    second = await train(postgres, ZONE, {}, TUESDAY)
     assert (second.as_of, second.days) == (TUESDAY, 1)
     step_by_step, at_once = (
         await load(postgres),
-        (await train(postgres, ZONE, TUESDAY, anew=True), await load(postgres)),
+        (await train(postgres, ZONE, {}, TUESDAY, anew=True), await load(postgres)),
     )
     assert step_by_step is not None
     assert at_once[1] is not None
@@ -56,7 +56,7 @@ async def test_each_day_is_learned_from_once(postgres: asyncpg.Pool) -> None:
 async def test_two_trainings_at_once_do_not_count_a_day_twice(postgres: asyncpg.Pool) -> None:
     await migrate(postgres)
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
-    done = await asyncio.gather(*(train(postgres, ZONE, MONDAY) for _ in range(3)))
+    done = await asyncio.gather(*(train(postgres, ZONE, {}, MONDAY) for _ in range(3)))
     assert sorted(one.days for one in done) == [0, 0, 1]
 
 
@@ -64,7 +64,7 @@ async def test_a_week_of_trainings_is_kept(postgres: asyncpg.Pool) -> None:
     await migrate(postgres)
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
     for _ in range(KEPT + 3):
-        await train(postgres, ZONE, MONDAY, anew=True)
+        await train(postgres, ZONE, {}, MONDAY, anew=True)
     assert await postgres.fetchval("SELECT count(*) FROM travel_times") == KEPT
 
 
@@ -73,13 +73,13 @@ async def test_a_running_tracker_takes_over_what_was_learned(postgres: asyncpg.P
     adopted: list[TravelTimes] = []
 
     async def train_now(until: dt.date) -> Trained:
-        return await train(postgres, ZoneInfo("Asia/Qyzylorda"), until)
+        return await train(postgres, ZoneInfo("Asia/Qyzylorda"), {}, until)
 
     school = School(adopted.append, history=postgres, zone=ZONE, clock=Noon(), metrics=Metrics(), train=train_now)
     await school.look()
     assert not adopted
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
-    await train(postgres, ZONE, MONDAY)
+    await train(postgres, ZONE, {}, MONDAY)
     await school.look()
     await school.look()
     assert [times.as_of for times in adopted] == [MONDAY], "once"

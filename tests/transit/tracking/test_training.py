@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.notation.town import town
 from transit.model import StopEvent
 from transit.tracking.learned import LearnedTimes, TravelTimes, day_kind, from_bytes, ready, to_bytes
-from transit.tracking.training import drives_of, learn, leavings_of
+from transit.tracking.training import drives_of, learn, leavings_of, planned_beginnings
 
 ZONE = ZoneInfo("Asia/Qyzylorda")
 MONDAY = dt.date(2026, 3, 2)
@@ -143,6 +144,28 @@ def test_departures_that_recur_are_known_by_the_minute() -> None:
     assert left[8 * 60] == pytest.approx(0, abs=0.01)
     assert left[9 * 60] == pytest.approx(1, abs=0.1)
     assert left[-1] == pytest.approx(2, abs=0.1)
+
+
+def test_a_departure_nobody_saw_follows_from_the_next_stop() -> None:
+    seen = run(MONDAY, 8.0)
+    unseen = run(MONDAY, 9.0, bus="b")[1:]
+    leavings = leavings_of([*seen, *unseen])
+    assert leavings.keys == [("1", "A")] * 2
+    assert leavings.when_ms.tolist() == [at(MONDAY, 8.0), at(MONDAY, 9.0)]
+
+
+def test_where_nobody_was_seen_to_begin_the_plan_says_when() -> None:
+    unseen = run(MONDAY, 9.0)[1:]
+    assert not len(leavings_of(unseen).when_ms)
+    leavings = leavings_of(unseen, {("1", 0, "B", 2): ("A", 75.0)})
+    assert leavings.keys == [("1", "A")]
+    assert leavings.when_ms.tolist() == [at(MONDAY, 9.0) + 15_000]
+
+
+def test_the_plan_knows_where_and_when_a_run_began() -> None:
+    network = town({"7/1": [(0.0, 0.0), (4000.0, 0.0)]}, {"7/1": [0.0, 400.0, 1200.0]}, "t 7/1 08:00")
+    first, second, third = network.stops.ids
+    assert planned_beginnings(network) == {("7", 1, second, 2): (first, 50.0), ("7", 1, third, 3): (first, 150.0)}
 
 
 def test_bytes_hold_everything_and_broken_ones_are_refused() -> None:
