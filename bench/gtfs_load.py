@@ -20,7 +20,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 RECORDED = Path(__file__).parents[1].parent / "shared" / "data" / "gtfs_feeds" / "fortaleza_2019.zip"
-STOPS = 50  # of each line of the synthetic feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +77,44 @@ STEPS: Mapping[str, Callable[[Path, Path], Callable[[], object]]] = MappingProxy
 )
 
 
-def synthetic(path: Path, trips: int = 10_000) -> Path:
-    """Write a feed of ``trips`` trips on a hundred lines of ``STOPS`` stops."""
+def synthetic(
+    path: Path,
+    trips: int = 10_000,
+    *,
+    lines: int = 100,
+    stops: int = 50,
+    vertices: int = 4,
+    starts_s: int = 18_000,
+    headway_s: int = 540,
+) -> Path:
+    """Write a feed of ``trips`` trips on parallel lines of so many ``stops``, drawn with ``vertices`` for each stop."""
     tables = {
         "agency": ["agency_name,agency_url,agency_timezone", "Bench,https://example.kz,Asia/Qyzylorda"],
         "calendar": [
             "service_id,monday,tuesday,wednesday,thursday,friday,saturday,sunday,start_date,end_date",
             "daily,1,1,1,1,1,1,1,20260101,20261231",
         ],
-        "routes": ["route_id,route_short_name,route_type", *(f"R{line},{line},3" for line in range(100))],
+        "routes": ["route_id,route_short_name,route_type", *(f"R{line},{line},3" for line in range(lines))],
         "stops": ["stop_id,stop_name,stop_lat,stop_lon"],
         "shapes": ["shape_id,shape_pt_lat,shape_pt_lon,shape_pt_sequence"],
         "trips": ["route_id,service_id,trip_id,shape_id"],
         "stop_times": ["trip_id,arrival_time,departure_time,stop_id,stop_sequence"],
     }
-    for line in range(100):
+    for line in range(lines):
         lat = 44.8 + 0.002 * line
-        tables["stops"] += [f"{line}-{k},Stop {k},{lat:.5f},{65.2 + 0.004 * k:.5f}" for k in range(STOPS)]
-        tables["shapes"] += [f"{line},{lat:.5f},{65.2 + 0.001 * k:.5f},{k}" for k in range(4 * STOPS)]
+        tables["stops"] += [f"{line}-{k},Stop {k},{lat:.5f},{65.2 + 0.004 * k:.5f}" for k in range(stops)]
+        step = 0.004 / vertices
+        tables["shapes"] += [f"{line},{lat:.5f},{65.2 + step * k:.5f},{k}" for k in range(vertices * stops)]
     for trip in range(trips):
-        line, starts_s = trip % 100, 18_000 + 540 * (trip // 100)
+        line, begins_s = trip % lines, starts_s + headway_s * (trip // lines)
         tables["trips"].append(f"R{line},daily,T{trip},{line}")
-        for k in range(STOPS):
-            at_s = starts_s + 70 * k
+        for k in range(stops):
+            at_s = begins_s + 70 * k
             clock = f"{at_s // 3600:02}:{at_s // 60 % 60:02}:{at_s % 60:02}"
             tables["stop_times"].append(f"T{trip},{clock},{clock},{line}-{k},{k}")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name, lines in tables.items():
-            zipped.writestr(f"{name}.txt", "\n".join(lines))
+        for name, rows in tables.items():
+            zipped.writestr(f"{name}.txt", "\n".join(rows))
     return path
 
 
