@@ -1,4 +1,4 @@
-"""Where the lines are: patterns cut into stop-to-stop pieces, found by place (STRtree) or by distance along.
+"""Where the lines are: patterns cut into stop-to-stop pieces, found by place (``nearby``) or by distance along.
 
 Piece number r of the network leads from pattern row r to row r + 1; the first piece of a pattern begins at the start
 of its line and the last ends at its end, so that a whole line is covered. A *key* is a distance along a line made
@@ -13,6 +13,7 @@ import pyproj
 import shapely
 
 from gtfs_data.network import Network
+from transit.tracking.nearby import Close, Pieces
 from transit.tracking.ragged import expand, first_minimum, heads
 from transit.tracking.segments import Segments
 
@@ -106,9 +107,7 @@ class Geometry:
 
     def near(self, place: tuple[Floats, Floats], within_m: float) -> Candidates:
         """Return every place on any line within ``within_m``, one per pass of the line by the point."""
-        points = _points(place)
-        pairs = self._tree.query(points, predicate="dwithin", distance=within_m)
-        return self._passes(pairs[0].astype(np.int64), self._tree_piece[pairs[1]], points)
+        return self._passes(self._pieces.near(place, within_m))
 
     def near_first_stops(self, place: tuple[Floats, Floats], within_m: float) -> tuple[Index, Index]:
         """Return ``(point, pattern)`` of every point within ``within_m`` of the first stop of a pattern."""
@@ -117,26 +116,21 @@ class Geometry:
 
     def near_on(self, place: tuple[Floats, Floats], point: Index, pattern: Index, within_m: float) -> Candidates:
         """Return the places within ``within_m`` of point number ``point[i]`` on the line of ``pattern[i]``."""
-        pair, piece = expand(self.first[pattern], self.first[pattern + 1] - 1)
-        points = _points(place)
-        owner = point[pair]
-        close = shapely.dwithin(self._pieces[piece], points[owner], within_m)
-        return self._passes(owner[close], piece[close], points)
+        asked, count = np.unique(point), len(self.length_m)
+        close = self._pieces.near((place[0][asked], place[1][asked]), within_m)
+        owner = asked[close.point]
+        wanted = np.isin(owner * count + self.pattern_of_row[close.piece], point * count + pattern)
+        return self._passes(Close(owner[wanted], close.piece[wanted], close.offset_m[wanted], close.gap_m[wanted]))
 
-    def _passes(self, point: Index, piece: Index, points: Shapes) -> Candidates:
+    def _passes(self, close: Close) -> Candidates:
         """Keep the nearest piece of each run of neighbouring pieces: one candidate per pass of the line."""
-        order = np.lexsort((piece, point))
-        point, piece = point[order], piece[order]
-        lines, at = self._pieces[piece], points[point]
-        gap = shapely.distance(lines, at)
-        found = self._piece_start[piece] + shapely.line_locate_point(lines, at)
+        order = np.lexsort((close.piece, close.point))
+        point, piece, gap_m = close.point[order], close.piece[order], close.gap_m[order]
         pattern = self.pattern_of_row[piece]
         new = np.ones(len(piece), dtype=np.bool_)
         new[1:] = (point[1:] != point[:-1]) | (pattern[1:] != pattern[:-1]) | (piece[1:] != piece[:-1] + 1)
-        run = np.cumsum(new) - 1
-        best = np.lexsort((gap, run))
-        keep = best[np.searchsorted(run[best], np.arange(int(run[-1]) + 1 if len(run) else 0))]
-        return Candidates(point[keep], pattern[keep], found[keep], gap[keep])
+        keep = first_minimum(new, gap_m) if len(piece) else order
+        return Candidates(point[keep], pattern[keep], close.offset_m[order][keep], gap_m[keep])
 
     def _along(self, pattern: Index, offset_m: Floats, course_x: Floats, course_y: Floats) -> Floats:
         tangent_x, tangent_y = self.tangent(self.base[pattern] + offset_m)
@@ -176,11 +170,7 @@ class Geometry:
         order = np.lexsort((key, piece))
         xy = np.column_stack([np.interp(key, vertex_key, column) for column in vertex_xy.T])[order]
         self._segments = Segments.of(piece[order], xy, start, base)
-        self._pieces: Shapes = np.asarray(shapely.linestrings(xy, indices=piece[order]), dtype=np.object_)
-        shapely.prepare(self._pieces)
-        self._piece_start = start
-        self._tree_piece = np.setdiff1d(rows, last_row)
-        self._tree = shapely.STRtree(self._pieces[self._tree_piece])
+        self._pieces = Pieces(self._segments, np.setdiff1d(rows, last_row))
 
 
 def _points(place: tuple[Floats, Floats]) -> Shapes:

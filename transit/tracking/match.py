@@ -83,6 +83,7 @@ def forget(fleet: Fleet, vehicle: Index) -> None:
 
 def merge_twins(fleet: Fleet, vehicle: Index) -> None:
     """Drop the weaker of two hypotheses of a vehicle that came to mean the same place on the same line."""
+    vehicle = vehicle[(fleet.guess_pattern[vehicle] >= 0).sum(axis=1) > 1]
     pattern, offset_m = fleet.guess_pattern[vehicle], fleet.guess_offset_m[vehicle]
     order = np.lexsort((offset_m, pattern), axis=1)
     rows = np.arange(len(vehicle))[:, None]

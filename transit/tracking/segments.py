@@ -61,16 +61,21 @@ class Segments:
         first = self.at(low_key)
         sizes = np.maximum(np.searchsorted(self.key, high_key) - first, 1)
         owner, segment = expand(first, first + sizes)
-        tangent_x, tangent_y = self.tangent_x[segment], self.tangent_y[segment]
-        east, north = np.repeat(place[0], sizes) - self.x[segment], np.repeat(place[1], sizes) - self.y[segment]
-        on_m = np.clip(east * tangent_x + north * tangent_y, 0.0, self.length_m[segment])
-        gap_m2 = (east - on_m * tangent_x) ** 2 + (north - on_m * tangent_y) ** 2
+        on_m, gap_m2 = self.nearest(segment, (np.repeat(place[0], sizes), np.repeat(place[1], sizes)))
         begins = heads(owner)
         begins[1:] |= np.diff(self.piece[segment]) > 0
         best = first_minimum(begins, gap_m2)
+        at = segment[best]
         return Nearby(
-            *(owner[best], self.offset_m[segment[best]] + on_m[best], gap_m2[best], tangent_x[best], tangent_y[best])
+            *(owner[best], self.offset_m[at] + on_m[best], gap_m2[best], self.tangent_x[at], self.tangent_y[at])
         )
+
+    def nearest(self, segment: Index, place: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Return how far along each ``segment`` the place nearest to ``place[i]`` lies, and its squared distance."""
+        tangent_x, tangent_y = self.tangent_x[segment], self.tangent_y[segment]
+        east, north = place[0] - self.x[segment], place[1] - self.y[segment]
+        on_m = np.clip(east * tangent_x + north * tangent_y, 0.0, self.length_m[segment])
+        return on_m, (east - on_m * tangent_x) ** 2 + (north - on_m * tangent_y) ** 2
 
 
 def _columns(pairs: Floats) -> tuple[Floats, Floats]:
