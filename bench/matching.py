@@ -148,7 +148,7 @@ def build_tiles(folder: Path, ways: list[list[Node]], osmium: ModuleType, valhal
     config.write_text(json.dumps(valhalla.get_config(tile_extract="", tile_dir=folder / "tiles")))
     program = Path(valhalla.__file__).parent / "bin" / "valhalla_build_tiles"
     command = [program, "-c", config, "-j", "1", folder / "roads.osm.pbf"]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    subprocess.run(command, check=True, capture_output=True, timeout=600, cwd=folder)  # it leaves notes where it runs
     return config
 
 

@@ -58,8 +58,11 @@ class Segments:
 
     def near(self, low_key: Floats, high_key: Floats, place: tuple[Floats, Floats]) -> Nearby:
         """Return the place nearest to ``place[i]`` on each piece, as far as it lies between the keys."""
-        first = self.at(low_key)
-        sizes = np.maximum(np.searchsorted(self.key, high_key) - first, 1)
+        # both ends of a window are looked up one after the other: they lie side by side in memory
+        ends = np.stack([low_key, np.nextafter(high_key, -np.inf)], axis=1).ravel()
+        found = np.searchsorted(self.key, ends, side="right").reshape(-1, 2)
+        first = np.maximum(found[:, 0] - 1, 0)
+        sizes = np.maximum(found[:, 1] - first, 1)
         owner, segment = expand(first, first + sizes)
         on_m, gap_m2 = self.nearest(segment, (np.repeat(place[0], sizes), np.repeat(place[1], sizes)))
         begins = heads(owner)
@@ -72,9 +75,10 @@ class Segments:
 
     def nearest(self, segment: Index, place: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """Return how far along each ``segment`` the place nearest to ``place[i]`` lies, and its squared distance."""
-        tangent_x, tangent_y = self.tangent_x[segment], self.tangent_y[segment]
-        east, north = place[0] - self.x[segment], place[1] - self.y[segment]
-        on_m = np.clip(east * tangent_x + north * tangent_y, 0.0, self.length_m[segment])
+        # ``take`` and not brackets, ``minimum`` and not ``clip``: half the time, for the same bits
+        tangent_x, tangent_y = self.tangent_x.take(segment), self.tangent_y.take(segment)
+        east, north = place[0] - self.x.take(segment), place[1] - self.y.take(segment)
+        on_m = np.minimum(np.maximum(east * tangent_x + north * tangent_y, 0.0), self.length_m.take(segment))
         return on_m, (east - on_m * tangent_x) ** 2 + (north - on_m * tangent_y) ** 2
 
 
