@@ -12,7 +12,7 @@ the tracker, so that its memory is that of the engine. Seconds are those of the 
 runs, so that what else the machine does counts little; the tracker uses one core.
 
 Last, the same fleet on synthetic networks: with lines drawn four times as finely, four times as long, and four times as
-many. What a position costs should be the same on all of them.
+many. What a position costs should be the same on all of them, as is the number of arrivals that it changes.
 """
 
 import argparse
@@ -308,7 +308,8 @@ def show_growth(folder: Path, options: argparse.Namespace) -> None:
         write_batches(folder / "batches", network, drive, "route", options.minutes)
         found = follow_alone(feed, folder, folder / "batches", options)
         of_stages = ", ".join(f"{stage} {1e6 * s / found.warm:.1f}" for stage, s in found.stages_s.items())
-        print(f"{name:<42}{1e6 * found.warm_s / found.warm:>8.1f}   ({of_stages})", flush=True)
+        changed = f"{found.changed / found.warm:.1f} arrivals changed"
+        print(f"{name:<42}{1e6 * found.warm_s / found.warm:>8.1f}   {changed}   ({of_stages})", flush=True)
 
 
 def main() -> None:
