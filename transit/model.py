@@ -6,14 +6,14 @@ are left out of garbage collection: they hold strings and numbers, so no cycle c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NewType, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from transit.outcomes import Phase, Rejection
+from transit.outcomes import DetourState, Phase, Rejection
 
 VehicleId = NewType("VehicleId", str)
 DeviceId = NewType("DeviceId", str)
@@ -145,6 +145,35 @@ class StopEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trip_stop_sequence: int = 0  # place within the run, the first stop being 1; 0: not noted
 
 
+class DetouredLine(msgspec.Struct, frozen=True, array_like=True):
+    """A line that is led another way, from ``left_m`` to ``back_m`` along each of its patterns."""
+
+    route_id: str
+    direction_id: int
+    patterns: list[int]  # dense indexes in the network, as in ``VehiclePosition``
+    left_m: list[float]
+    back_m: list[float]  # -1: not known yet
+    missed: list[list[int]]  # of each pattern, which of its stops are not served, counted from 0
+
+
+class Detour(msgspec.Struct, frozen=True, array_like=True):
+    """Vehicles leave their line at one place and come back to it at another, or are not yet back."""
+
+    detour_id: str
+    state: str  # ``outcomes.DetourState``
+    since_ms: int
+    last_ms: int  # when a vehicle was last seen to leave or to come back
+    lines: list[DetouredLine]
+    vehicles: list[str]  # that drove it, or are driving it
+    under_way: list[str]  # vehicles that are on it now
+    missed: list[str]  # stop ids, in the order in which they would be served
+    before_stop_id: str  # the last stop before the line is left
+    after_stop_id: str = ""  # the first stop after it is reached again, "" while that is unknown
+    extra_s: int | None = None  # what it takes longer than the regular way
+    path: list[tuple[float, float]] = []  # the way last driven, latitude and longitude
+    standing: bool = False  # so for more than a day: the line in the feed is probably drawn wrongly
+
+
 class Update(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One entry of the change feed: what one batch changed. An entry without changes says "still alive, as of"."""
 
@@ -153,6 +182,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     arrivals: list[Arrival]
     withdrawn: list[ArrivalKey]
     gone: list[str] = []  # vehicles that left the map
+    detours: list[Detour] = []  # new, changed or over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -164,6 +194,7 @@ class Changes:
     accepted: int
     rejected: Mapping[Rejection, int]
     phases: Mapping[Phase, int]  # vehicles known now, by phase
+    detours: Mapping[DetourState, int] = field(default_factory=dict)  # known now, by state
 
 
 class Tracking(Protocol):

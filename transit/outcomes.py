@@ -28,6 +28,14 @@ class Phase(enum.StrEnum):
     AT_DEPOT = enum.auto()  # parked
 
 
+class DetourState(enum.StrEnum):
+    """How sure it is that vehicles are led another way than their line (``tracking.detours``)."""
+
+    SUSPECTED = enum.auto()  # several left the line at one place; or a known detour is in doubt, or nobody came by
+    CONFIRMED = enum.auto()  # several drove it from end to end, and nobody the regular way since
+    OVER = enum.auto()  # the way is free again, or nothing was heard of it for too long
+
+
 class ArrivalState(enum.StrEnum):
     """What an arrival rests on."""
 

@@ -87,6 +87,7 @@ class Publisher:
             np.maximum.at(high, predictions.vehicle[mine], place[mine] + 1)
             new_first, new_last = low[vehicle], high[vehicle]
             old_first, old_last = fleet.shown_first[vehicle, leg], fleet.shown_last[vehicle, leg]
+            keys += self._left_out(fleet, predictions, mine, place, leg)
             none = new_last == 0
             new_first = np.where(none, old_last, new_first)
             new_last = np.where(none, old_last, new_last)
@@ -95,6 +96,14 @@ class Publisher:
             fleet.shown_first[vehicle, leg] = np.where(none, 0, new_first)
             fleet.shown_last[vehicle, leg] = np.where(none, 0, new_last)
         return keys
+
+    def _left_out(
+        self, fleet: Fleet, predictions: Predictions, mine: npt.NDArray[np.bool_], place: Index, leg: int
+    ) -> list[ArrivalKey]:
+        """Withdraw stops between others that are predicted: a detour leaves them out."""
+        vehicle, place = predictions.vehicle[mine], place[mine]
+        gap = np.flatnonzero((vehicle[1:] == vehicle[:-1]) & (np.diff(place) > 1))
+        return self._withdraw_rows(fleet, vehicle[gap], leg, place[gap] + 1, place[gap + 1]) if len(gap) else []
 
     def _withdraw_rows(self, fleet: Fleet, vehicle: Index, leg: int, first: Index, last: Index) -> list[ArrivalKey]:
         owner, place = expand(first, last)

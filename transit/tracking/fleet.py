@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from transit.tracking.lessons import DEPARTURE, OUTCOME, PASSAGE, Lessons
+from transit.tracking.detour_book import Book
+from transit.tracking.lessons import DEPARTURE, EXCURSION, OUTCOME, PASSAGE, Lessons
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -28,6 +29,7 @@ NOTHING: Final = frozenset(
         *("hint_trip", "hint_block", "hint_route", "hint_direction", "guess_pattern", "slot", "pattern", "last_route"),
         *(
             "last_pattern",
+            "line_pattern",
             "run_trip",
             "run_pattern",
             "passed_row",
@@ -52,6 +54,7 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     vehicles: dict[str, _Column]
     links: dict[str, _Column]
     lessons: list[_Column]
+    detours: bytes
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +176,12 @@ class Vehicles:
         self.departed = _ints(capacity)  # 1 once it left the first stop
         self.ended_ms = _ints(capacity)  # when it came so near the last stop that its run is all but over
         self.last_route, self.last_pattern = _ints(capacity), _ints(capacity)
+        # where it was last seen on its line, and what it did since (``excursions``)
+        self.line_pattern, self.line_m, self.line_ms = _ints(capacity), _floats(capacity), _ints(capacity)
+        self.line_from_m = _floats(capacity)  # on the line without a break since
+        self.strayed = _ints(capacity)  # fixes in a row off that line
+        self.back_fixes = _ints(capacity)  # … and on it again, further on
+        self.back_from_m, self.back_from_ms, self.back_m = _floats(capacity), _ints(capacity), _floats(capacity)
 
 
 class Fleet(Vehicles):
@@ -185,7 +194,8 @@ class Fleet(Vehicles):
         self._row_of: dict[str, int] = {}
         self.links = LinkMemory(sizes)
         self.passages, self.departures = Lessons(PASSAGE), Lessons(DEPARTURE)
-        self.outcomes = Lessons(OUTCOME)
+        self.outcomes, self.excursions = Lessons(OUTCOME), Lessons(EXCURSION)
+        self.detours = Book()
         self.now_ms = 0
 
     def __len__(self) -> int:
@@ -214,6 +224,7 @@ class Fleet(Vehicles):
             {name: _pack(array[: len(self)]) for name, array in _arrays(self).items()},
             {name: _pack(array) for name, array in _arrays(self.links).items()},
             [_pack(lessons.waiting) for lessons in self._lessons],
+            self.detours.save(),
         )
         return zlib.compress(msgspec.msgpack.encode(saved), 1)
 
@@ -235,11 +246,12 @@ class Fleet(Vehicles):
         _fill_whole(_arrays(fleet.links), saved.links)
         for lessons, column in zip(fleet._lessons, saved.lessons, strict=True):
             lessons.waiting = np.frombuffer(column.data, dtype=np.float64).reshape(column.shape)
+        fleet.detours = Book.load(saved.detours)
         return fleet
 
     @property
     def _lessons(self) -> tuple[Lessons, ...]:
-        return (self.passages, self.departures, self.outcomes)
+        return (self.passages, self.departures, self.outcomes, self.excursions)
 
     def _grow(self, capacity: int) -> None:
         larger = Vehicles(capacity, slots=self._sizes.slots, stops=self._sizes.stops)

@@ -76,6 +76,18 @@ class Geometry:
         segment = self._segments.at(key)
         return self._segments.tangent_x[segment], self._segments.tangent_y[segment]
 
+    def place(self, pattern: Index, offset_m: Floats) -> tuple[Floats, Floats]:
+        """Return the places at ``offset_m`` along the lines, in the network's projection."""
+        segment, key = self._segments.at(self.base[pattern] + offset_m), self.base[pattern] + offset_m
+        on_m = np.clip(key - self._segments.key[segment], 0.0, self._segments.length_m[segment])
+        x = self._segments.x[segment] + on_m * self._segments.tangent_x[segment]
+        return x, self._segments.y[segment] + on_m * self._segments.tangent_y[segment]
+
+    def degrees(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Return latitude and longitude of places in the network's projection."""
+        lon, lat = self._to_metres.transform(x, y, direction=pyproj.enums.TransformDirection.INVERSE)
+        return np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
+
     def match(
         self,
         pattern: Index,

@@ -22,6 +22,8 @@ PASSAGE: Final = (
 DEPARTURE: Final = ("when_ms", "vehicle", "start", "late_s", "stood_s")
 OUTCOME: Final = ("when_ms", "vehicle", "lead", "waiting", "score", "told", "said_late_s", "was_late_s")
 
+EXCURSION: Final = ("when_ms", "vehicle", "kind", "pattern", "left_ms", "x", "y")  # what happened: see ``detour_book``
+
 
 class Lessons:
     """Lessons of one kind, waiting to be taken in."""

@@ -71,6 +71,22 @@ class Parameters:
     run_early_max_s: float = 1_800.0
     early_weight: float = 3.0  # earliness is that much less likely than lateness (TransitClock earlyToLateRatio)
 
+    # detours
+    detour_min_m: float = 150.0  # of line left out: less is a yard or a lay-by beside it
+    detour_apart_m: float = 300.0  # places at which vehicles left or came back are one: fixes lie up to 300 m apart
+    detour_within_s: float = 1_200.0  # vehicles that leave at one place within 20 minutes (busones: the same) …
+    detour_whole_s: float = 3_600.0  # … or an hour, where the first is known to have come back: lines that run rarely
+    detour_vehicles: int = 2  # one alone is lost, or has its own reason
+    detour_passes: int = 2  # vehicles that drive the regular way: one puts a detour in doubt, the second ends it
+    detour_pass_m: float = 400.0  # driven on from where others left: the way is free there
+    detour_rest_s: float = 7_200.0  # nobody came by, as at night: not sure until the next vehicle shows it
+    detour_forget_s: float = 86_400.0  # nobody came by for a day: over
+    detour_standing_s: float = 86_400.0  # no street works on one line only, so long: the line is drawn wrongly
+    detour_spread_s: float = 45.0  # one sigma of the time a detour takes: signals and queues that nobody has learned …
+    detour_spread_share: float = 0.2  # … and of what it takes longer
+    excursion_max_s: float = 1_800.0  # a vehicle that is not back on its line by then does something else
+    stop_near_m: float = 50.0  # a stop this near to the way driven was served: less than ``candidate_m``
+
     # observe
     stop_zone_m: float = 20.0  # a vehicle within this beyond the stop has not left it
     stop_reach_m: float = 2.0  # a vehicle within this before the stop has arrived: further off it may still queue

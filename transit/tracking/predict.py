@@ -14,6 +14,7 @@ from transit.tracking.parameters import Parameters
 from transit.tracking.plan import Plan
 from transit.tracking.predictions import Predictions, join
 from transit.tracking.ragged import expand, heads, running_max, running_sum
+from transit.tracking.reroute import Reroute
 from transit.tracking.timetable_weight import weigh_timetable
 from transit.tracking.travel_times import Links, Rates
 
@@ -33,35 +34,50 @@ class Predictor:
         self._geometry, self._links, self._plan = geometry, links, plan
         self._departures, self._parameters = departures, parameters
 
-    def predict(self, fleet: Fleet, rates: Rates, vehicle: Index, now_ms: int) -> Predictions:
+    def predict(self, fleet: Fleet, rates: Rates, reroute: Reroute, vehicle: Index, now_ms: int) -> Predictions:
         """Return what is expected of ``vehicle``; nothing for those that are not on a run, silent or stuck."""
-        live = vehicle[self._live(fleet, vehicle, now_ms)]
+        stretch = reroute.stretch_of(fleet, vehicle, now_ms, self._parameters)
+        at = np.flatnonzero(self._live(fleet, vehicle, stretch, now_ms))
+        live, stretch = vehicle[at], stretch[at]
         start_ms, sigma_ms = self._start(fleet, live, now_ms)
+        led = np.flatnonzero(stretch >= 0)
+        if len(led):
+            start_ms[led] = reroute.start(fleet, live[led], stretch[led], now_ms)
         sure = P10_TO_P90_SIGMAS * sigma_ms <= 1000.0 * self._parameters.departure_within_s
         sure |= fleet.hint_trip[live] >= 0  # a run that is told has a timetable to go by
         live = live[sure]
-        first_leg = self._leg(fleet, rates, live, 0, (start_ms[sure], sigma_ms[sure]), now_ms)
+        offset_m = np.where(stretch >= 0, fleet.line_m[vehicle[at]], fleet.offset_m[vehicle[at]])[sure]
+        first_leg = self._leg(fleet, rates, reroute, live, 0, (offset_m, start_ms[sure], sigma_ms[sure]), now_ms)
+        first_leg = _behind(first_leg, reroute, live, stretch[sure], self._geometry)
         ends_ms = np.zeros(len(fleet))
         ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
         following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
-        second_leg = self._leg(fleet, rates, following, 1, self._next_start(fleet, following, ends_ms), now_ms)
+        start = (np.zeros(len(following)), *self._next_start(fleet, following, ends_ms))
+        second_leg = self._leg(fleet, rates, reroute, following, 1, start, now_ms)
         return _within(join(first_leg, second_leg), now_ms, self._parameters)
 
-    def _live(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Bools:
+    def _live(self, fleet: Fleet, vehicle: Index, stretch: Index, now_ms: int) -> Bools:
         parameters = self._parameters
         heard = now_ms - fleet.fix_ms[vehicle] <= parameters.stale_s * 1000
         stuck = (now_ms - fleet.moved_ms[vehicle] > parameters.delayed_s * 1000) & (fleet.departed[vehicle] > 0)
-        on_line = fleet.bad_fixes[vehicle] < parameters.bad_fixes_off_route
-        return np.asarray((fleet.slot[vehicle] >= 0) & heard & ~stuck & on_line, dtype=np.bool_)
+        on_line = (fleet.slot[vehicle] >= 0) & (fleet.bad_fixes[vehicle] < parameters.bad_fixes_off_route)
+        return np.asarray((on_line | (stretch >= 0)) & heard & ~stuck, dtype=np.bool_)
 
     def _leg(
-        self, fleet: Fleet, rates: Rates, vehicle: Index, leg: int, start: tuple[Floats, Floats], now_ms: int
+        self,
+        fleet: Fleet,
+        rates: Rates,
+        reroute: Reroute,
+        vehicle: Index,
+        leg: int,
+        start: tuple[Floats, Floats, Floats],
+        now_ms: int,
     ) -> Predictions:
         geometry, parameters, plan = self._geometry, self._parameters, self._plan
         pattern = fleet.run_pattern[vehicle, leg]
         first, last = geometry.first[pattern], geometry.first[pattern + 1]
         waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
-        offset_m = fleet.offset_m[vehicle] if leg == 0 else np.zeros(len(vehicle))
+        offset_m, start_ms, start_sigma_ms = start
         behind = np.maximum(geometry.row_at(pattern, offset_m - 0.5 * parameters.stop_zone_m), first)
         ahead = np.where(waiting, first, np.minimum(behind + 1, last))
         owner, row = expand(ahead, np.minimum(last, ahead + parameters.horizon_rows))
@@ -76,11 +92,12 @@ class Predictor:
         head = (row == ahead[owner]) & inner & ~waiting[owner]
         at = np.flatnonzero(head)
         step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
-        start_ms, start_sigma_ms = start
         if leg == 0:
             held_s = self._held_up(fleet, vehicle)
             step_s[at] += held_s[owner[at]]
             start_sigma_ms = np.hypot(start_sigma_ms, 1000.0 * held_s)
+        led = reroute.before(row, offset_m[owner], parameters) if len(reroute) else np.zeros(len(row), dtype=np.bool_)
+        step_s = np.maximum(step_s + np.where(led, reroute.extra_s[row], 0.0), 0.0)
         ready = running_sum(owner, step_s) if len(owner) else step_s
         planned_ms = plan.arrival_ms(fleet, who, leg, row)
         ready = self._recovered(fleet, vehicle, owner, ready, start_ms, planned_ms)
@@ -95,9 +112,10 @@ class Predictor:
         if len(owner):
             arrival = np.maximum(running_max(owner, arrival), overdue_ms)
         variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)
+        variance += np.where(led, reroute.variance_s2[row], 0.0)
         along = running_sum(owner, variance) if len(owner) else variance
         spread_ms = self._spread(arrival, along, fleet.fix_ms[who], now_ms, start_sigma_ms[owner])
-        return Predictions(
+        made = Predictions(
             who,
             np.full(len(owner), leg, dtype=np.int64),
             row,
@@ -108,6 +126,8 @@ class Predictor:
             np.where(np.isfinite(planned_ms), np.rint(np.nan_to_num(planned_ms)), 0).astype(np.int64),
             waiting[owner],
         )
+        missed = led & reroute.missed[row]
+        return made.pick(np.flatnonzero(~missed)) if missed.any() else made
 
     def _recovered(
         self, fleet: Fleet, vehicle: Index, owner: Index, ready: Floats, start_ms: Floats, planned_ms: Floats
@@ -205,6 +225,18 @@ class Predictor:
         floor = parameters.spread_floor_s + 0.3 * age_s
         shared = parameters.spread_share * ahead_s
         return np.asarray(1000.0 * np.sqrt(floor**2 + variance + shared**2 + (start_sigma_ms / 1000) ** 2))
+
+
+def _behind(
+    predictions: Predictions, reroute: Reroute, vehicle: Index, stretch: Index, geometry: Geometry
+) -> Predictions:
+    """Return ``predictions`` without what lies beside the detours that ``vehicle`` is on: who knows how far it is?"""
+    led = np.flatnonzero(stretch >= 0)
+    if not len(led):
+        return predictions
+    back_m = np.full(int(vehicle.max()) + 1, -np.inf)
+    back_m[vehicle[led]] = reroute.back_m[stretch[led]]
+    return predictions.pick(np.flatnonzero(geometry.offset_m[predictions.row] >= back_m[predictions.vehicle]))
 
 
 def _within(predictions: Predictions, now_ms: int, parameters: Parameters) -> Predictions:

@@ -13,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gtfs_data.network import Network
-from transit.model import ArrivalKey, Changes, PositionBatch, StopEvent, Update
-from transit.outcomes import Phase, Rejection
+from transit.model import ArrivalKey, Changes, Detour, PositionBatch, StopEvent, Update
+from transit.outcomes import DetourState, Phase, Rejection
 from transit.tracking.assign import Lines, choose, note_astray
 from transit.tracking.changes import Publisher
 from transit.tracking.clean import ACCEPTED, REASONS, far_away, refuse_after, refuse_alone
 from transit.tracking.departures import LATE_BINS, STOOD_BINS, Departures
+from transit.tracking.detour_book import Stretch
+from transit.tracking.detour_wording import DetourWording
+from transit.tracking.detours import Detours
 from transit.tracking.duty import Duty
+from transit.tracking.excursions import note_excursions
 from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet, Sizes
 from transit.tracking.geometry import Geometry
@@ -32,6 +36,7 @@ from transit.tracking.phases import say_idle
 from transit.tracking.plan import Plan
 from transit.tracking.predict import Predictor
 from transit.tracking.predictions import Predictions
+from transit.tracking.reroute import regular_s, reroute_of, watched_of
 from transit.tracking.runs import RunBook
 from transit.tracking.said import calibrate, remember, settle
 from transit.tracking.sow import Sower
@@ -69,6 +74,9 @@ class Tracker:
         self._publisher = Publisher(self._geometry, self._wording, self._parameters)
         self._duty = Duty(network, self._geometry, self._lines, self._runs, self._parameters)
         self._fleet = fleet or Fleet(_sizes(network, self._parameters))
+        self._detours = Detours(network, self._geometry, self._parameters)
+        self._detour_wording = DetourWording(network, self._geometry, self._detours, self._parameters)
+        self._lead()
 
     @classmethod
     def restore(cls, network: Network, data: bytes, parameters: Parameters | None = None) -> "Tracker":
@@ -91,7 +99,8 @@ class Tracker:
         now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
         fleet.now_ms = now_ms
         self._runs.advance(now_ms)
-        self._take_in(now_ms)
+        led_before = self._reroute.patterns()
+        detours = self._take_in(now_ms)
         refused: collections.Counter[Rejection] = collections.Counter()
         events: list[StopEvent] = []
         touched: list[Index] = []
@@ -100,9 +109,9 @@ class Tracker:
             events += self._step(step, hints, now_ms)
         accepted = sum(len(vehicles) for vehicles in touched)
         withdrawn, quiet, gone = self._expire(now_ms)
-        touched += [quiet, self._to_be_renewed(now_ms)]
+        touched += [quiet, self._to_be_renewed(now_ms), self._led_otherwise(led_before)]
         vehicle = np.unique(np.concatenate(touched))
-        raw = self._predictor.predict(fleet, self._rates, vehicle, now_ms)
+        raw = self._predictor.predict(fleet, self._rates, self._reroute, vehicle, now_ms)
         predictions = settle(fleet, raw, now_ms, self._parameters)
         remember(fleet, vehicle, raw, predictions, now_ms)
         arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
@@ -112,6 +121,7 @@ class Tracker:
             arrivals=arrivals,
             withdrawn=[*withdrawn, *passed],
             gone=gone,
+            detours=detours,
         )
         count = len(fleet)
         phases = np.bincount(fleet.phase[:count][fleet.shown_on_map[:count] > 0], minlength=len(PHASES))
@@ -121,6 +131,7 @@ class Tracker:
             accepted=accepted,
             rejected=dict(refused),
             phases={phase: int(phases[i]) for i, phase in enumerate(PHASES)},
+            detours=collections.Counter(DetourState(one.state) for one in fleet.detours.shown.values()),
         )
 
     def published(self) -> Update:
@@ -128,19 +139,20 @@ class Tracker:
         fleet = self._fleet
         vehicle = np.flatnonzero(fleet.shown_on_map[: len(fleet)] > 0).astype(np.int64)
         self._runs.advance(fleet.now_ms)
-        raw = self._predictor.predict(fleet, self._rates, vehicle, fleet.now_ms)
+        raw = self._predictor.predict(fleet, self._rates, self._reroute, vehicle, fleet.now_ms)
         predictions = settle(fleet, raw, fleet.now_ms, self._parameters)
         return Update(
             as_of_ms=fleet.now_ms,
             vehicles=self._wording.vehicles(fleet, vehicle, predictions),
             arrivals=self._publisher.published(fleet, predictions),
             withdrawn=[],
+            detours=list(fleet.detours.shown.values()),
         )
 
     def predictions(self, now_ms: int) -> Predictions:
         """Return what is expected now of every vehicle, whether published or not (for measuring)."""
         fleet = self._fleet
-        raw = self._predictor.predict(fleet, self._rates, np.arange(len(fleet), dtype=np.int64), now_ms)
+        raw = self._predictor.predict(fleet, self._rates, self._reroute, np.arange(len(fleet), dtype=np.int64), now_ms)
         return settle(fleet, raw, now_ms, self._parameters)
 
     def adopt(self, times: TravelTimes) -> None:
@@ -150,11 +162,14 @@ class Tracker:
         self._fleet.links.forget_since()
         self._stale_rates = True
 
-    def _take_in(self, now_ms: int) -> None:
-        """Learn what was noted and renew the rates, at most once in ``EVERY_MS`` of the city's time."""
+    def _take_in(self, now_ms: int) -> list[Detour]:
+        """Learn what was noted and renew the rates, at most once in ``EVERY_MS`` of the city's time.
+
+        Return what is new of detours.
+        """
         memory = self._fleet.links
         if now_ms // EVERY_MS == int(memory.rates_ms[0]) // EVERY_MS and not self._stale_rates:
-            return
+            return []
         self._links.learn(memory, self._fleet.passages.take())
         self._departures.learn(memory, self._fleet.departures.take())
         self._departures.watch(self._fleet, int(memory.rates_ms[0]), now_ms)
@@ -165,6 +180,27 @@ class Tracker:
         memory.rates[...] = self._links.rates(memory, learned_s, self._learned, now_ms)
         memory.rates_ms[0] = now_ms
         self._stale_rates = False
+        self._detours.learn(self._fleet.detours, self._fleet.excursions.take(), self._regular_s, now_ms)
+        self._lead()
+        return self._detour_wording.news(self._fleet.detours, self._fleet.vehicle_ids)
+
+    def _lead(self) -> None:
+        """Let predictions, and what is watched, follow the detours that are known."""
+        book, geometry, parameters = self._fleet.detours, self._geometry, self._parameters
+        self._reroute = reroute_of(self._detours, book, geometry, self._links, self._rates, parameters)
+        self._watched = watched_of(book, len(self._network.patterns), parameters)
+
+    def _regular_s(self, pattern: int, stretch: Stretch) -> float:
+        return regular_s(self._geometry, self._links, self._rates, self._parameters, pattern, stretch)
+
+    def _led_otherwise(self, before: Index) -> Index:
+        """Return the vehicles on lines whose detours began or ended: what is said of them changes at once."""
+        patterns = np.setxor1d(before, self._reroute.patterns())
+        count = len(self._fleet)
+        if not len(patterns):
+            return patterns
+        on_run = (self._fleet.slot[:count] >= 0) & (self._fleet.shown_on_map[:count] > 0)
+        return np.flatnonzero(on_run & np.isin(self._fleet.run_pattern[:count], patterns).any(axis=1)).astype(np.int64)
 
     @property
     def _rates(self) -> Rates:
@@ -235,6 +271,7 @@ class Tracker:
         events = self._wording.stop_events(fleet, done)
         self._duty.progress(fleet, step, now_ms)
         say_idle(fleet, self._geometry, step, parameters)
+        note_excursions(fleet, self._geometry, self._lines, step, self._watched, parameters)
         return events
 
     def _to_be_renewed(self, now_ms: int) -> Index:

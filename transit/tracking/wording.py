@@ -110,7 +110,7 @@ class Wording:
         next_row[known] = predictions.row[ahead[known]]
         timed = np.flatnonzero(planned_ms > 0)
         late_s[timed] = np.rint((predictions.arrival_ms[ahead[timed]] - planned_ms[timed]) / 1000)
-        on_run = fleet.slot[vehicle] >= 0
+        on_run = (fleet.slot[vehicle] >= 0) | (ahead >= 0)
         pattern, trip = np.where(on_run, fleet.pattern[vehicle], -1), np.where(on_run, fleet.run_trip[vehicle, 0], -1)
         return _made(
             VehiclePosition,
