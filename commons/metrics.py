@@ -30,6 +30,7 @@ METRICS: Mapping[str, Metric] = {
     "tracking_advance_seconds": Metric("histogram", "Time of one Tracker.advance"),
     "tracking_lag_seconds": Metric("histogram", "Age of the newest fix of a batch when tracking published it"),
     "tracking_vehicles": Metric("gauge", "Vehicles known, by phase", ("phase",)),
+    "tracking_detours": Metric("gauge", "Detours known now, by how sure they are", ("state",)),
     "tracking_arrivals_total": Metric("counter", "Arrivals published or withdrawn", ("change",)),
     "tracking_stop_events_total": Metric("counter", "Stop passages observed"),
     "tracking_history_total": Metric("counter", "Stop events on their way to PostgreSQL", ("outcome",)),

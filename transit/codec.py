@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from transit.model import Arrival, PositionReport, Update, VehiclePosition
+from transit.model import Arrival, Detour, PositionReport, Update, VehiclePosition
 
 SCHEMA: Final = b"\x01"
 
@@ -18,6 +18,7 @@ _reports: Final = msgspec.msgpack.Decoder(list[PositionReport])
 _update: Final = msgspec.msgpack.Decoder(Update)
 _vehicle: Final = msgspec.msgpack.Decoder(VehiclePosition)
 _arrival: Final = msgspec.msgpack.Decoder(Arrival)
+_detour: Final = msgspec.msgpack.Decoder(Detour)
 
 Value = TypeVar("Value")
 
@@ -68,6 +69,16 @@ def encode_arrival(arrival: Arrival) -> bytes:
 def decode_arrival(data: bytes) -> Arrival:
     """Return an arrival of a stop's hash."""
     return _decode(_arrival, data)
+
+
+def encode_detour(detour: Detour) -> bytes:
+    """Return the value of a detour in the detours hash."""
+    return SCHEMA + _encoder.encode(detour)
+
+
+def decode_detour(data: bytes) -> Detour:
+    """Return a detour of the detours hash."""
+    return _decode(_detour, data)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[Value]", data: bytes) -> Value:

@@ -29,6 +29,11 @@ class Keys:
         """Hash: vehicle id → ``codec.encode_vehicle``."""
         return f"{{{self.city}}}:vehicles"
 
+    @property
+    def detours(self) -> str:
+        """Hash: detour id → ``codec.encode_detour``; those that are over are not in it."""
+        return f"{{{self.city}}}:detours"
+
     def arrivals(self, stop_id: str) -> str:
         """Hash of one stop: arrival key → ``codec.encode_arrival``."""
         return f"{{{self.city}}}:arrivals:{stop_id}"

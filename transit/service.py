@@ -27,6 +27,7 @@ from commons.metrics import Metrics
 from gtfs_data.network import Network
 from transit.keys import Keys
 from transit.model import Changes, PositionReport, Tracking, Update, batch_of
+from transit.outcomes import DetourState
 from transit.store.checkpoints import Checkpoint, Checkpoints, Source, report_start
 from transit.store.postgres_history import HistoryWriter
 from transit.store.redis_reports import KEEP_S, ReportsEntry, ReportsReader
@@ -352,10 +353,13 @@ class _TrackingLoop:
             metrics.count("tracking_reports_total", reports, outcome=rejection.value)
         for phase, vehicles in changes.phases.items():
             metrics.set("tracking_vehicles", vehicles, phase=phase.value)
+        for state in DetourState:
+            if state is not DetourState.OVER:
+                metrics.set("tracking_detours", changes.detours.get(state, 0), state=state.value)
         metrics.count("tracking_arrivals_total", len(changes.update.arrivals), change="published")
         metrics.count("tracking_arrivals_total", len(changes.update.withdrawn), change="withdrawn")
         metrics.count("tracking_stop_events_total", len(changes.stop_events))
 
 
 def _changes_something(update: Update) -> bool:
-    return bool(update.vehicles or update.arrivals or update.withdrawn or update.gone)
+    return bool(update.vehicles or update.arrivals or update.withdrawn or update.gone or update.detours)

@@ -1,4 +1,4 @@
-"""What boards and maps read: a snapshot of vehicles and arrivals in hashes, and a feed of what changed.
+"""What boards and maps read: a snapshot of vehicles, arrivals and detours in hashes, and a feed of what changed.
 
 ``StateWriter`` writes both at once, so nobody sees an entry of the feed before the snapshot contains it.
 ``StateReader`` takes the feed's last id first and the snapshot then: following the feed from that id repeats some
@@ -13,13 +13,15 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from commons.logs import get_logger
 from transit import codec
 from transit.keys import Keys
-from transit.model import Arrival, ArrivalKey, Update, VehiclePosition
+from transit.model import Arrival, ArrivalKey, Detour, Update, VehiclePosition
+from transit.outcomes import DetourState
 from transit.store.redis_streams import FIRST_ID, Entry, entries_of, text_of
 
 KEEP_S: Final = 60  # a reader that was away longer takes a new snapshot
@@ -78,6 +80,7 @@ class StateSnapshot:
     as_of_ms: int | None
     vehicles: Sequence[VehiclePosition]
     arrivals: Sequence[Arrival]
+    detours: Sequence[Detour] = ()
 
 
 class StateWriter:
@@ -98,6 +101,7 @@ class StateWriter:
             RedisError: if Redis cannot take it; what it holds is then as before.
         """
         vehicle_ids = {text_of(vehicle_id) for vehicle_id in await _all(self._redis.hkeys(self._keys.vehicles))}
+        known = [codec.decode_detour(data) for data in await _all(self._redis.hvals(self._keys.detours))]
         stop_ids = sorted(text_of(stop_id) for stop_id in await _all(self._redis.smembers(self._keys.arrival_stops)))
         async with self._redis.pipeline(transaction=False) as pipe:
             for stop_id in stop_ids:
@@ -110,6 +114,12 @@ class StateWriter:
             for key in map(text_of, found)
             if (stop_id, key) not in current
         ]
+        ongoing = {detour.detour_id for detour in whole.detours}
+        over = [
+            msgspec.structs.replace(detour, state=DetourState.OVER)
+            for detour in known
+            if detour.detour_id not in ongoing
+        ]
         gone = vehicle_ids - {vehicle.vehicle_id for vehicle in whole.vehicles}
         self._number = None
         await self.publish(
@@ -119,6 +129,7 @@ class StateWriter:
                 arrivals=whole.arrivals,
                 withdrawn=[*whole.withdrawn, *stale],
                 gone=[*whole.gone, *sorted(gone)],
+                detours=[*over, *whole.detours],
             )
         )
 
@@ -158,6 +169,13 @@ class StateWriter:
         vehicles: list[str | bytes] = []
         for vehicle in update.vehicles:
             vehicles += (vehicle.vehicle_id, codec.encode_vehicle(vehicle))
+        over = [detour.detour_id for detour in update.detours if detour.state == DetourState.OVER]
+        detours: list[str | bytes] = []
+        for detour in update.detours:
+            if detour.state != DetourState.OVER:
+                detours += (detour.detour_id, codec.encode_detour(detour))
+        yield _HashChange("HDEL", self._keys.detours, "", over)
+        yield _HashChange("HSET", self._keys.detours, "", detours)
         yield _HashChange("HDEL", self._keys.vehicles, "", update.gone)
         yield _HashChange("HSET", self._keys.vehicles, "", vehicles)
         for stop_id, fields in withdrawn.items():
@@ -167,7 +185,7 @@ class StateWriter:
 
 
 class _HashChange(NamedTuple):
-    """One command on one hash; ``stop_id`` is "" for the vehicles."""
+    """One command on one hash; ``stop_id`` is "" for vehicles and detours."""
 
     command: Literal["HDEL", "HSET"]
     key: str
@@ -183,7 +201,7 @@ class StateReader:
         self._keys = keys
 
     async def snapshot(self, stop_ids: Iterable[str] | None = None) -> StateSnapshot:
-        """Return all vehicles and the arrivals of ``stop_ids``, of all stops if None.
+        """Return all vehicles and detours, and the arrivals of ``stop_ids``, of all stops if None.
 
         Raises:
             RedisError: if Redis cannot be asked.
@@ -195,14 +213,16 @@ class StateReader:
             stop_ids = sorted(text_of(stop_id) for stop_id in members)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hvals(self._keys.vehicles)
+            pipe.hvals(self._keys.detours)
             for stop_id in stop_ids:
                 pipe.hvals(self._keys.arrivals(stop_id))
-            vehicles, *by_stop = await pipe.execute()
+            vehicles, detours, *by_stop = await pipe.execute()
         return StateSnapshot(
             stream_id=last.stream_id if last else FIRST_ID,
             as_of_ms=codec.decode_update(last.fields[_UPDATE]).as_of_ms if last else None,
             vehicles=[codec.decode_vehicle(data) for data in vehicles],
             arrivals=[codec.decode_arrival(data) for values in by_stop for data in values],
+            detours=[codec.decode_detour(data) for data in detours],
         )
 
     async def follow(self, from_id: str) -> AsyncIterator[tuple[str, Update]]:

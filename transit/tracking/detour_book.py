@@ -33,6 +33,7 @@ class Excursion(msgspec.Struct, array_like=True):
     stretch: Stretch
     back_ms: int = 0
     path: list[tuple[float, float]] = []  # in the network's projection
+    reach_m: float = 0.0  # from the last place on the line to the first beside it: somewhere between it left
 
 
 class Known(msgspec.Struct, array_like=True):

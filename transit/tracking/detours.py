@@ -49,7 +49,7 @@ class Detours:
                 continue
             self._expire(book, when_ms)
             if kind == LEFT:
-                self._leave(book, vehicle, when_ms, Excursion(int(pattern), int(left), Stretch(x)))
+                self._leave(book, vehicle, when_ms, int(pattern), int(left), x)
             elif kind == BACK:
                 self._return(book, vehicle, when_ms, int(left), x, int(y), regular_s)
             elif kind == LOST:
@@ -84,7 +84,12 @@ class Detours:
         elif len(known.path) < PATH_MAX:
             known.path += place.path
 
-    def _leave(self, book: Book, vehicle: int, when_ms: int, excursion: Excursion) -> None:
+    def _leave(self, book: Book, vehicle: int, when_ms: int, pattern: int, left_ms: int, left_m: float) -> None:
+        astray = book.astray.get(vehicle)
+        excursion = Excursion(pattern, left_ms, Stretch(left_m))
+        if astray is not None and astray.left_ms == left_ms:
+            (x,), (y,) = self._geometry.place(np.array([pattern]), np.array([left_m]))
+            excursion.reach_m = float(np.hypot(astray.path[0][0] - x, astray.path[0][1] - y))
         known = self._agreeing(book, excursion) or self._new(book, excursion)
         known.under_way[vehicle] = excursion
         self._join(known, vehicle, when_ms)
@@ -108,11 +113,14 @@ class Detours:
         if known is None or known.under_way[vehicle].left_ms != left_ms:
             return
         begun = known.under_way.pop(vehicle)
-        excursion = Excursion(begun.pattern, left_ms, Stretch(begun.stretch.left_m, back_m), back_ms, path)
+        excursion = Excursion(
+            begun.pattern, left_ms, Stretch(begun.stretch.left_m, back_m), back_ms, path, begun.reach_m
+        )
         out_m = back_m - begun.stretch.left_m
-        if out_m < self._parameters.detour_min_m or not self._agrees(known, excursion):
+        short, alone = out_m < self._parameters.detour_min_m, known.vehicles == [vehicle]
+        if short or alone or not self._agrees(known, excursion):  # where it came back says more than where it left
             self._take_away(book, known, vehicle)
-            if out_m < self._parameters.detour_min_m:
+            if short:
                 return
             known = self._agreeing(book, excursion) or self._new(book, excursion)
         self._join(known, vehicle, when_ms)
@@ -213,21 +221,26 @@ class Detours:
     def _agrees(self, known: Known, excursion: Excursion) -> bool:
         stretch = known.stretches.get(excursion.pattern)
         if stretch is not None:
-            return self._alike(stretch, excursion.stretch)
+            return self._alike(stretch, excursion)
         for pattern, own in known.own.items():
             here = self._geometry.place(
                 np.array([pattern, excursion.pattern]), np.array([own.left_m, excursion.stretch.left_m])
             )
-            if np.hypot(np.diff(here[0]), np.diff(here[1]))[0] <= self._parameters.detour_apart_m:
+            if np.hypot(np.diff(here[0]), np.diff(here[1]))[0] <= self._parameters.detour_reach_max_m:
                 shared = self._on(pattern, own, excursion.pattern)
-                if shared is not None and self._alike(shared, excursion.stretch):
+                if shared is not None and self._alike(shared, excursion):
                     return True
         return False
 
-    def _alike(self, one: Stretch, other: Stretch) -> bool:
-        apart_m = self._parameters.detour_apart_m
-        whole = one.whole and other.whole
-        return abs(one.left_m - other.left_m) <= apart_m and (not whole or abs(one.back_m - other.back_m) <= apart_m)
+    def _alike(self, stretch: Stretch, excursion: Excursion) -> bool:
+        """Return whether an excursion leaves out what ``stretch`` of the same pattern does, as far as that is known."""
+        parameters, other = self._parameters, excursion.stretch
+        if stretch.whole and other.whole:
+            both_m = min(stretch.back_m, other.back_m) - max(stretch.left_m, other.left_m)
+            shorter_m = min(stretch.back_m - stretch.left_m, other.back_m - other.left_m)
+            return both_m >= parameters.detour_overlap * shorter_m
+        reach_m = min(max(parameters.detour_apart_m, excursion.reach_m), parameters.detour_reach_max_m)
+        return abs(stretch.left_m - other.left_m) <= reach_m
 
     def _spread_out(self, known: Known) -> None:
         """Find the stretch on all patterns of the lines that drive the detour; on each, the nearest ends count."""

@@ -73,7 +73,9 @@ class Parameters:
 
     # detours
     detour_min_m: float = 150.0  # of line left out: less is a yard or a lay-by beside it
-    detour_apart_m: float = 300.0  # places at which vehicles left or came back are one: fixes lie up to 300 m apart
+    detour_apart_m: float = 300.0  # places at which vehicles left their line are one: fixes are mostly nearer …
+    detour_reach_max_m: float = 1_000.0  # … where they are not, as far as the next one may lie, but no further
+    detour_overlap: float = 0.5  # of the shorter: stretches left out are one, each reaches a little too far
     detour_within_s: float = 1_200.0  # vehicles that leave at one place within 20 minutes (busones: the same) …
     detour_whole_s: float = 3_600.0  # … or an hour, where the first is known to have come back: lines that run rarely
     detour_vehicles: int = 2  # one alone is lost, or has its own reason
