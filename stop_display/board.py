@@ -2,7 +2,7 @@
 
 Live rows come only from what tracking publishes, and only while tracking is heard; a planned run whose vehicle is not
 heard stays a planned time, so marked, until its time has passed. A run whose vehicle has already left this stop behind
-is not shown again from the timetable.
+is not shown again from the timetable. Where a detour leaves a stop out, its planned times are not shown: no bus comes.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -34,6 +34,7 @@ class Moment:
     now_ms: int
     as_of_ms: int | None
     on_run: Mapping[str, VehiclePosition]
+    missed: Container[int] = frozenset()  # pattern rows at which no bus stops, for a detour
 
     @property
     def heard(self) -> bool:
@@ -71,10 +72,11 @@ class LineBoard:
         coming = {call_of(one.run_key, one.stop_sequence): one for one in expected(live, moment)}
         soonest = sorted((coming[call] for call in coming if call not in served), key=_when)[:ROWS_MAX]
         arrivals = [self._followed(arrival, planned, moment) for arrival in soonest]
+        led_past = not planned.rows_served(moment.missed)
         arrivals += self._timetable(planned, coming, moment, served)
         arrivals.sort(key=lambda arrival: (arrival.arrival_ms, arrival.key))
         arrivals = arrivals[:ROWS_MAX]
-        headway_s = self._headway_s(planned, moment.now_ms)
+        headway_s = None if led_past else self._headway_s(planned, moment.now_ms)
         state, first_ms = self._state(planned, arrivals, headway_s, moment)
         return self._named(planned, state, arrivals, first_ms, headway_s)
 
@@ -102,7 +104,7 @@ class LineBoard:
             if pattern == vehicle.pattern and int(patterns.stop_sequence[row]) == arrival.stop_sequence:
                 first = int(patterns.first[pattern])
                 ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(pattern)], vehicle.offset_m))
-                return max(row - ahead, 0)
+                return sum(between not in moment.missed for between in range(ahead, row))
         return None
 
     def _timetable(
@@ -113,11 +115,12 @@ class LineBoard:
         for call in self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS):
             row = self._planned(call)
             name = served_as(row)
-            if name not in live and name not in served and not self._passed(call, moment):
+            known = name in live or name in served or call.row in moment.missed
+            if not known and not self._passed(call, moment):
                 shown.append(row)
         if not shown and not live:
             later = self._plan.call_after_gap(self._stop, line.key, now_ms, now_ms + HORIZON_MS + 1)
-            if later is not None:
+            if later is not None and later.row not in moment.missed:
                 shown = [self._planned(later)]  # a long gap in the middle of the day: the next time, however far
         return shown[:ROWS_MAX]
 
@@ -159,7 +162,18 @@ class LineBoard:
             return (LineState.TIMETABLE if ArrivalState.TIMETABLE in states else LineState.CANCELLED), None
         if headway_s is not None:
             return LineState.HEADWAY, None
+        if self._led_past(line, moment):
+            return LineState.DETOUR, None
         return self._quiet(line, moment)
+
+    def _led_past(self, line: PlannedLine, moment: Moment) -> bool:
+        """Return whether buses would come about now if no detour led them past."""
+        if not any(row in moment.missed for row in line.rows):
+            return False
+        now_ms, until_ms = moment.now_ms, moment.now_ms + HORIZON_MS
+        calls = self._plan.upcoming(self._stop, line.key, now_ms, until_ms)
+        later = self._plan.call_after_gap(self._stop, line.key, now_ms, until_ms + 1)
+        return bool(calls or later or self._plan.windows(self._stop, line.key, now_ms))
 
     def _quiet(self, line: PlannedLine, moment: Moment) -> tuple[LineState, int | None]:
         """Return why nothing comes now, and the next departure; calls that are near would be rows if they came."""

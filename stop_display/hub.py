@@ -20,7 +20,8 @@ from stop_display.calm import HELD_MAX_MS, Memory, calm
 from stop_display.model import Change, Line, Snapshot, StopBoard
 from stop_display.plan import Plan
 from stop_display.search import name_of
-from transit.model import Arrival, Update, VehiclePosition
+from transit.model import Arrival, Detour, Update, VehiclePosition
+from transit.outcomes import DetourState
 
 REVIEW_S: Final = 3.0  # of wall time: how late a line may notice that time alone changed it, and a little more:
 REVIEWS_PART: Final = 10  # at most one in so many stops is reviewed at a time, so that changes do not wait for all
@@ -118,13 +119,21 @@ class Hub:
         self._on_run: dict[str, VehiclePosition] = {}  # run key → vehicle
         self._fix_of: dict[str, int] = {}  # vehicle id → time of its last fix
         self._open: dict[str, _OpenStop] = {}
+        self._detours: dict[str, Detour] = {}
+        self._missed: frozenset[int] = frozenset()  # pattern rows that confirmed detours leave out
         self._heard = False
 
     def knows(self, stop_id: str) -> bool:
         """Return whether the network has a stop of that id."""
         return stop_id in self.network.stop_by_id
 
-    def replace(self, arrivals: Iterable[Arrival], vehicles: Iterable[VehiclePosition], as_of_ms: int | None) -> None:
+    def replace(
+        self,
+        arrivals: Iterable[Arrival],
+        vehicles: Iterable[VehiclePosition],
+        as_of_ms: int | None,
+        detours: Iterable[Detour] = (),
+    ) -> None:
         """Take a snapshot as all there is."""
         self._arrivals.clear()
         for stop in self._open.values():
@@ -133,9 +142,17 @@ class Hub:
         self._run_of.clear()
         self._on_run.clear()
         self._fix_of.clear()
-        update = Update(as_of_ms=as_of_ms or 0, vehicles=list(vehicles), arrivals=list(arrivals), withdrawn=[])
+        self._detours.clear()
+        update = Update(
+            as_of_ms=as_of_ms or 0,
+            vehicles=list(vehicles),
+            arrivals=list(arrivals),
+            withdrawn=[],
+            detours=list(detours),
+        )
         self.apply(update)
         self.as_of_ms = as_of_ms
+        self._missed = self._rows_missed()
         self._review_all()
 
     def apply(self, update: Update) -> None:
@@ -157,6 +174,8 @@ class Hub:
             if stop is not None:
                 stop.take(arrival, fixed.get(arrival.vehicle_id, 0))
         self.as_of_ms = update.as_of_ms
+        if update.detours:
+            self._lead(update.detours)
 
     def open(self, stop_ids: Iterable[str], now_ms: int, wall_s: float) -> None:
         """Keep stops up to date for one more board: all of them, or none if one cannot be made."""
@@ -249,6 +268,27 @@ class Hub:
             return self._board(stop_id, stop.lines.values())
         return self._board(stop_id, self._true_lines(stop_id, now_ms).values())
 
+    def _lead(self, detours: Iterable[Detour]) -> None:
+        """Take new, changed and ended detours; boards are made anew where stops are left out now, or no longer."""
+        for detour in detours:
+            self._detours.pop(detour.detour_id, None)
+            if detour.state == DetourState.CONFIRMED:
+                self._detours[detour.detour_id] = detour
+        before, self._missed = self._missed, self._rows_missed()
+        if self._missed != before:
+            self._review_all()
+
+    def _rows_missed(self) -> frozenset[int]:
+        first = self.network.patterns.first
+        return frozenset(
+            int(first[pattern]) + place
+            for detour in self._detours.values()
+            for line in detour.lines
+            for pattern, places in zip(line.patterns, line.missed, strict=True)
+            if pattern < len(self.network.patterns)  # of another feed
+            for place in places
+        )
+
     def _review_all(self) -> None:
         for stop in self._open.values():
             stop.reviewed_s = -math.inf
@@ -303,7 +343,7 @@ class Hub:
             del self._on_run[run_key]
 
     def _moment(self, now_ms: int) -> Moment:
-        return Moment(now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run)
+        return Moment(now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run, missed=self._missed)
 
     def _board(self, stop_id: str, lines: Iterable[Line]) -> StopBoard:
         index = self.network.stop_by_id[stop_id]

@@ -14,6 +14,7 @@ class LineState(enum.StrEnum):
     NO_SERVICE = enum.auto()  # the line does not run today
     NO_DATA = enum.auto()  # tracking is silent and there is no plan to show instead
     CANCELLED = enum.auto()  # all that was to come is cancelled
+    DETOUR = enum.auto()  # its buses are led another way and do not stop here now
 
 
 class Problem(enum.StrEnum):

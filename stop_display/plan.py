@@ -7,7 +7,7 @@ import bisect
 import datetime as dt
 import functools
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -35,6 +35,10 @@ class PlannedLine:
     direction: int
     destination: Text
     rows: tuple[int, ...]
+
+    def rows_served(self, missed: Container[int]) -> bool:
+        """Return whether any of its patterns still calls here."""
+        return any(row not in missed for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

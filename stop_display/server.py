@@ -135,7 +135,7 @@ class Boards:
             try:
                 async with asyncio.timeout(SNAPSHOT_MAX_S):
                     snapshot = await self._state.snapshot()
-                self._hub.replace(snapshot.arrivals, snapshot.vehicles, snapshot.as_of_ms)
+                self._hub.replace(snapshot.arrivals, snapshot.vehicles, snapshot.as_of_ms, snapshot.detours)
                 self._changed.set()
                 async for _, update in self._state.follow(snapshot.stream_id):
                     self._hub.apply(update)

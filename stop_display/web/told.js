@@ -80,6 +80,7 @@ class LineTeller {
     else if (state === "before_first_trip") said.figure = words.say("first", { time: clock.time(line.first_ms) });
     else if (state === "service_ended") said.figure = words.say("ended");
     else if (state === "no_service") said.figure = words.say("no_service");
+    else if (state === "detour") Object.assign(said, { figure: words.say("detour"), note: words.say("detour_note") });
     if (line.first_ms && (state === "service_ended" || state === "no_service")) said.note = this.next(line.first_ms);
     return said;
   }

@@ -10,7 +10,7 @@ from stop_display.board import LineBoard, Moment
 from stop_display.model import Line
 from stop_display.plan import Plan
 from tests.notation.town import DAY, SPEED_MPS, at, seconds, town
-from transit.model import Arrival, ArrivalKey, Update, VehiclePosition
+from transit.model import Arrival, ArrivalKey, Detour, DetouredLine, Update, VehiclePosition
 
 STREET = [(0.0, 0.0), (2_400.0, 0.0)]
 STOPS_M = (0.0, 800.0, 1_600.0, 2_400.0)
@@ -85,13 +85,34 @@ def place(offset_m: float, *, run: str = "", vehicle: str = "101", fix_ms: int =
     )
 
 
-def update(as_of: str | int, *things: VehiclePosition | Arrival | ArrivalKey, gone: tuple[str, ...] = ()) -> Update:
+def update(
+    as_of: str | int, *things: VehiclePosition | Arrival | ArrivalKey | Detour, gone: tuple[str, ...] = ()
+) -> Update:
     return Update(
         as_of_ms=at(as_of) if isinstance(as_of, str) else as_of,
         vehicles=[thing for thing in things if isinstance(thing, VehiclePosition)],
         arrivals=[thing for thing in things if isinstance(thing, Arrival)],
         withdrawn=[thing for thing in things if isinstance(thing, ArrivalKey)],
         gone=list(gone),
+        detours=[thing for thing in things if isinstance(thing, Detour)],
+    )
+
+
+def detour(*missed: int, state: str = "confirmed", detour_id: str = "d") -> Detour:
+    """Return a detour of the street's line that leaves out its stops number ``missed``."""
+    line = DetouredLine(
+        route_id="1", direction_id=0, patterns=[0], left_m=[100.0], back_m=[1_500.0], missed=[list(missed)]
+    )
+    return Detour(
+        detour_id=detour_id,
+        state=state,
+        since_ms=at("07:00"),
+        last_ms=at("07:55"),
+        lines=[line],
+        vehicles=["7", "8"],
+        under_way=[],
+        missed=[f"S{number}" for number in missed],
+        before_stop_id="S0",
     )
 
 
@@ -106,11 +127,15 @@ def line_at(
     stop: str = "S1",
     vehicles: tuple[VehiclePosition, ...] = (),
     silent_s: int = 0,
+    missed: frozenset[int] = frozenset(),
 ) -> Line:
     """Return the street's line at ``stop``; tracking was heard ``silent_s`` ago."""
     now_ms = at(now) if isinstance(now, str) else now
     moment = Moment(
-        now_ms=now_ms, as_of_ms=now_ms - 1000 * silent_s, on_run={vehicle.run_key: vehicle for vehicle in vehicles}
+        now_ms=now_ms,
+        as_of_ms=now_ms - 1000 * silent_s,
+        on_run={vehicle.run_key: vehicle for vehicle in vehicles},
+        missed=missed,
     )
     return LineBoard(Plan(network), network.stop_by_id[stop]).line(KEY, live, moment)  # type: ignore[index]
 

@@ -128,6 +128,30 @@ def test_all_that_was_to_come_is_cancelled() -> None:
     assert (line.state, rows(line)) == (LineState.CANCELLED, [("cancelled", "08:01:40")])
 
 
+def test_where_a_detour_leaves_a_stop_out_no_planned_bus_is_shown_and_the_line_says_why() -> None:
+    assert line_at(street(), "08:00").state == LineState.TIMETABLE
+    for network in (street(), with_frequency(street(), "06:00", "22:00", 600, exact=False)):
+        line = line_at(network, "08:00", missed=frozenset({1}))
+        assert (line.state, line.arrivals, line.headway_s) == (LineState.DETOUR, [], None)
+        assert line_at(network, "08:00", stop="S2", missed=frozenset({1})).state != LineState.DETOUR
+
+
+def test_a_detour_explains_nothing_when_no_bus_would_come_anyway() -> None:
+    assert line_at(street(), "10:00", missed=frozenset({1})).state == LineState.SERVICE_ENDED
+
+
+def test_a_bus_that_tracking_expects_at_a_stop_left_out_is_shown_for_it_drives_the_regular_way() -> None:
+    line = line_at(street(), "08:00", bus("08:03"), missed=frozenset({1}))
+    assert (line.state, rows(line)) == (LineState.LIVE, [("live", "08:03:00")])
+
+
+def test_stops_left_out_are_not_stops_that_a_bus_still_makes() -> None:
+    third = {"stop": "S2", "sequence": 3}
+    for missed, stops_away in ((frozenset[int](), 1), (frozenset({1}), 0)):
+        line = line_at(street(), "08:00", bus("08:05", **third), stop="S2", vehicles=(place(10.0),), missed=missed)
+        assert line.arrivals[0].stops_away == stops_away
+
+
 def test_after_a_long_gap_the_next_bus_of_the_day_is_shown_however_far() -> None:
     line = line_at(street(EVERY_HALF_HOUR + "LATE 1/0 14:00"), "10:00")
     assert (line.state, rows(line)) == (LineState.TIMETABLE, [("timetable", "14:01:40")])

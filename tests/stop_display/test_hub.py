@@ -12,7 +12,7 @@ from stop_display.model import Line
 from stop_display.outcomes import LineState
 from tests.notation.town import at
 from tests.stop_display.hearing import Reader, change_of, frames_of, heard_by
-from tests.stop_display.scenes import bus, place, run_key, street, update, withdrawn
+from tests.stop_display.scenes import bus, detour, place, run_key, street, update, withdrawn
 from transit.model import Arrival
 
 NOW = at("08:00")
@@ -35,6 +35,23 @@ def test_a_changed_arrival_is_told_to_the_boards_of_its_stop_only() -> None:
     assert (change.stop, change.as_of_ms, change.server_ms) == ("S1", NOW + 500, NOW + 1_000)
     assert [row.arrival_ms for row in change.lines[0].arrivals] == [at("08:05")]
     assert heard_by(hub, NOW + 1_000, 1.1) == []
+
+
+def test_boards_say_a_confirmed_detour_at_the_stops_left_out_until_it_is_in_doubt_or_over() -> None:
+    hub = opened("S1", "S2", trips="T1 1/0 08:30")
+    told: list[tuple[str, str]] = []
+    for second, one in enumerate([detour(1, state="suspected"), detour(1), detour(1, state="over")], start=1):
+        hub.apply(update(NOW, one))
+        told += [(change.stop, change.lines[0].state) for change in heard_by(hub, NOW, float(second))]
+    assert told == [("S1", LineState.DETOUR), ("S1", LineState.TIMETABLE)]
+
+
+def test_a_snapshot_ends_the_detours_that_it_does_not_name() -> None:
+    hub = opened("S1", trips="T1 1/0 08:30")
+    hub.replace((), (), NOW, [detour(1)])
+    assert [change.lines[0].state for change in heard_by(hub, NOW, 1.0)] == [LineState.DETOUR]
+    hub.replace((), (), NOW, ())
+    assert [change.lines[0].state for change in heard_by(hub, NOW, 2.0)] == [LineState.TIMETABLE]
 
 
 def test_a_stop_that_nobody_looks_at_costs_nothing() -> None:

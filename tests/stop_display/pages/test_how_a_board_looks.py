@@ -82,11 +82,12 @@ async def test_the_main_text_has_more_contrast_than_the_law_asks(opened: Opened,
             line(planned(25, state="cancelled"), route="5"),
             line(route="6", state="headway", headway_s=(480, 600)),
             line(route="7", state="service_ended", first_ms=NOON_MS + 18 * 3_600_000),
+            line(route="8", state="detour"),
         )
     )
     async with scripted(script) as url, opened() as (page, _):
         await page.goto(f"{url}{STOP}?lang=kk&theme={theme}")
-        await expect(page.locator(".row")).to_have_count(7)
+        await expect(page.locator(".row")).to_have_count(8)
         script.tracking_silent_ms = 100_000
         await script.beat()
         await expect(page.locator("#banner")).to_be_visible()

@@ -34,6 +34,7 @@ EVERY_STATE = board(
     line(route="12", state="no_service", first_ms=NOON_MS + 5 * 24 * 60 * MINUTE_MS),
     line(route="13", state="no_data"),
     line(route="14", state="no_service"),
+    line(route="15", state="detour"),
 )
 
 READ = {
@@ -52,6 +53,7 @@ READ = {
         12  бүгін жүрмейді  келесі автобус 27.09 12:00
         13  дерек жоқ
         14  бүгін жүрмейді
+        15  қазір мұнда тоқтамайды  айналма жол
     """,
     "ru": """
         1   сейчас    в пути         затем 9, 22 мин
@@ -68,6 +70,7 @@ READ = {
         12  сегодня не ходит  следующий автобус 27.09 12:00
         13  нет данных
         14  сегодня не ходит
+        15  сейчас здесь не останавливается  объезд
     """,
     "en": """
         1   now       live         then 9, 22 min
@@ -84,6 +87,7 @@ READ = {
         12  no service today  next bus 27.09 12:00
         13  no data
         14  no service today
+        15  does not stop here now  detour
     """,
 }
 
@@ -111,7 +115,7 @@ async def test_each_state_has_its_words_in_three_languages(opened: Opened) -> No
     assert {one.state for one in EVERY_STATE.lines} == set(LineState)
     async with scripted(Script(board=EVERY_STATE)) as url, opened() as (page, seen):
         await page.goto(url + STOP)
-        await expect(page.locator(".row")).to_have_count(14)
+        await expect(page.locator(".row")).to_have_count(15)
         for language in LANGUAGES:
             await page.locator("#languages button", has_text=language).click()
             assert await read(page) == as_rows(READ[language])
@@ -127,7 +131,7 @@ async def test_buses_come_first_in_order_of_time_then_headways_then_the_silent_b
     async with scripted(Script(board=EVERY_STATE)) as url, opened() as (page, _):
         await page.goto(url + STOP)
         await expect(page.locator(".badge")).to_have_text(
-            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"]
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]
         )
 
 
