@@ -14,7 +14,7 @@ from ayaldama.health import Readiness
 from ayaldama.web import DemoAnswer
 from ayaldama.web.city import City
 from dispatch.accuracy import AccuracyAnswer
-from dispatch.live import VehicleAhead, VehicleList
+from dispatch.live import DetourList, VehicleAhead, VehicleList
 from stop_display.model import BoardAnswer, FoundStops
 
 JSON: Final = "application/json"
@@ -49,6 +49,7 @@ OPERATIONS: Final = (
     Operation(
         path="/api/demo", summary="Figures of the demo's simulator, measured against its truth", answer=DemoAnswer
     ),
+    Operation(path="/api/detours", summary="Where vehicles are led another way than their line now", answer=DetourList),
     Operation(
         path="/api/network.geojson",
         summary="Lines and stops of the planned network (GeoJSON)",

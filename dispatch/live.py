@@ -18,8 +18,9 @@ from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from commons.texts import load_catalogue
+from dispatch.detours import Detours
 from dispatch.fleet import Fleet
-from dispatch.messages import Changed, Heartbeat, Hello, Message, Snapshot, StopAhead, Vehicle
+from dispatch.messages import Changed, DetourShown, Heartbeat, Hello, Message, Snapshot, StopAhead, Vehicle
 from dispatch.network_document import network_document
 from gtfs_data.network import Network
 from transit.model import Update
@@ -35,8 +36,8 @@ HEARD_MAX_BYTES: Final = 1_024  # a map has nothing to say
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = (
-    "app.js", "basemap.js", "connection.js", "design.css", "detail.js", "fleet.js", "list.js", "map.css", "markers.js",
-    "words.js",
+    "app.js", "basemap.js", "connection.js", "design.css", "detail.js", "detours.css", "detours.js", "fleet.js",
+    "list.js", "map.css", "markers.js", "words.js",
 )  # fmt: skip
 
 _log = get_logger(__name__)
@@ -59,6 +60,14 @@ class VehicleList(msgspec.Struct, frozen=True, kw_only=True):
     server_ms: int
     as_of_ms: int
     vehicles: list[Vehicle]
+
+
+class DetourList(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /api/detours``."""
+
+    server_ms: int
+    as_of_ms: int
+    detours: list[DetourShown]
 
 
 class VehicleAhead(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +95,7 @@ class LiveMap:
         self._clock = clock
         self._metrics = metrics
         self._fleet = Fleet(network)
+        self._detours = Detours(network)
         self._maps: dict[_Map, asyncio.Transport] = {}
         self._document: Asset | None = None
         self._document_lock = asyncio.Lock()
@@ -100,6 +110,7 @@ class LiveMap:
             web.get("/static/map/texts.json", self._answer_texts),
             web.get("/map/ws", self._speak),
             web.get("/api/network.geojson", self._answer_network),
+            web.get("/api/detours", self._answer_detours),
             web.get("/api/vehicles", self._answer_vehicles),
             web.get("/api/vehicles/{vehicle_id}", self._answer_vehicle),
         ]
@@ -129,8 +140,10 @@ class LiveMap:
                         withdrawn=[],
                     )
                 )
+                self._detours.replace(snapshot.detours)
                 async for _, update in self._state.follow(snapshot.stream_id):
                     self._fleet.apply(update)
+                    self._detours.apply(update.detours)
             except FeedGapError as gap:
                 _log.info("map takes a new snapshot", reason=str(gap))
             except Exception as error:  # noqa: BLE001 - the top of the role: counted, logged, survived
@@ -144,9 +157,16 @@ class LiveMap:
             await asyncio.sleep(TICK_S)
             silent_s += TICK_S
             vehicles, gone = self._fleet.take_changes()
-            if vehicles or gone:
+            detours = self._detours.take_changes()
+            if vehicles or gone or detours is not None:
                 self._tell_all(
-                    Changed(server_ms=self._clock.now_ms(), as_of_ms=self._as_of_ms, vehicles=vehicles, gone=gone)
+                    Changed(
+                        server_ms=self._clock.now_ms(),
+                        as_of_ms=self._as_of_ms,
+                        vehicles=vehicles,
+                        gone=gone,
+                        detours=detours,
+                    )
                 )
             elif silent_s >= HEARTBEAT_S:
                 self._tell_all(Heartbeat(server_ms=self._clock.now_ms(), as_of_ms=self._as_of_ms))
@@ -184,7 +204,11 @@ class LiveMap:
         one = _Map()
         now_ms = self._clock.now_ms()
         self._hand(one, _text(self._hello(now_ms)))
-        self._hand(one, _text(Snapshot(server_ms=now_ms, as_of_ms=self._as_of_ms, vehicles=self._fleet.vehicles())))
+        vehicles, detours = self._fleet.vehicles(), self._detours.all()
+        self._hand(
+            one,
+            _text(Snapshot(server_ms=now_ms, as_of_ms=self._as_of_ms, vehicles=vehicles, detours=detours)),
+        )
         self._maps[one] = transport
         self._metrics.set("maps_connected", len(self._maps))
         writing = asyncio.create_task(self._write(socket, one, transport), name="map-write")
@@ -222,6 +246,9 @@ class LiveMap:
             if self._document is None:
                 self._document = await asyncio.to_thread(_document_of, self._network)
         return self._document.answer(request, max_age_s=0)
+
+    async def _answer_detours(self, request: web.Request) -> web.Response:
+        return _json(DetourList(server_ms=self._clock.now_ms(), as_of_ms=self._as_of_ms, detours=self._detours.all()))
 
     async def _answer_vehicles(self, request: web.Request) -> web.Response:
         return _json(

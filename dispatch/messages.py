@@ -26,6 +26,32 @@ class Vehicle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deviation_s: int | None = None  # behind the timetable, positive = late
 
 
+class LineShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a detour."""
+
+    route: str  # route id
+    direction: int
+
+
+class DetourShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One detour as the map shows it. Places are longitude and latitude."""
+
+    id: str
+    state: str  # ``transit.outcomes.DetourState``
+    since_ms: int
+    last_ms: int  # a vehicle left or came back
+    lines: list[LineShown]
+    before: str  # stop id: the last one before
+    after: str = ""  # the first one after; left out while that is not known
+    vehicles: list[str] = []  # that drove it, the latest last
+    under_way: list[str] = []  # that are on it now
+    missed: list[str] = []  # stop ids
+    extra_s: int | None = None  # longer than the regular way
+    standing: bool = False  # for so long that the line is probably drawn wrongly
+    left_out: list[list[tuple[float, float]]] = []  # of each line, the stretch that is not driven
+    path: list[tuple[float, float]] = []  # the way last driven
+
+
 class StopAhead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An arrival expected on the vehicle's present run."""
 
@@ -46,20 +72,25 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
-    """Every vehicle. ``as_of_ms``: up to when tracking has spoken, 0 if never."""
+    """Every vehicle and detour. ``as_of_ms``: up to when tracking has spoken, 0 if never."""
 
     server_ms: int
     as_of_ms: int
     vehicles: list[Vehicle]
+    detours: list[DetourShown] = []
 
 
-class Changed(msgspec.Struct, frozen=True, kw_only=True, tag="changes"):
-    """The latest of each vehicle that changed since the last message, and the ids of those that left the map."""
+class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="changes"):
+    """The latest of each vehicle that changed since the last message, and the ids of those that left the map.
+
+    ``detours``: all there are, if anything about them changed.
+    """
 
     server_ms: int
     as_of_ms: int
     vehicles: list[Vehicle]
     gone: list[str]
+    detours: list[DetourShown] | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):

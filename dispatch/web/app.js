@@ -4,6 +4,7 @@ import { LngLatBounds, Map as MapLibre, ScaleControl } from "/vendor/maplibre/ma
 import { HIT_LAYERS, chooseLines, stopName, styleOf, themeColours } from "./basemap.js";
 import { Connection } from "./connection.js";
 import { Detail, lateness } from "./detail.js";
+import { DetourView } from "./detours.js";
 import { Fleet, PHASES, shownAt } from "./fleet.js";
 import { VehicleList } from "./list.js";
 import { Markers } from "./markers.js";
@@ -68,7 +69,7 @@ class LiveMapPage {
     this.routesShown = new Set(); // empty: all
     this.phasesShown = new Set(); // empty: all
     this.query = "";
-    this.selected = { vehicle: "", stop: "" };
+    this.selected = { vehicle: "", stop: "", detour: "" };
     this.connected = false;
     this.heardAt = 0;
     words.timeZone = city.document.time_zone;
@@ -84,6 +85,12 @@ class LiveMapPage {
       city,
       closed: () => this.select({}),
       stopChosen: (id) => this.select({ stop: id }, true),
+    });
+    this.detours = new DetourView({
+      root: element("detours"),
+      words,
+      page: this,
+      chosen: (id) => this.select({ detour: id }, true),
     });
     this.drawMap();
     this.bind();
@@ -106,7 +113,7 @@ class LiveMapPage {
     try {
       this.map = new MapLibre({
         container: "map",
-        style: styleOf(this.city.document, this.words.language, this.colours, []),
+        style: this.style(),
         bounds: new LngLatBounds([west, south], [east, north]),
         fitBoundsOptions: { padding: 36 },
         attributionControl: false,
@@ -139,6 +146,10 @@ class LiveMapPage {
     document.fonts.load('600 12px "Golos Text"', "12 Ә").then(() => this.markers.useColours(this.colours));
   }
 
+  style() {
+    return styleOf(this.city.document, this.words.language, this.colours, [], this.detours.features());
+  }
+
   drawnVehicles = [];
 
   stopAt(point) {
@@ -164,15 +175,16 @@ class LiveMapPage {
 
   // What is chosen ------------------------------------------------------------------------------------------------
 
-  select({ vehicle = "", stop = "" }, comeNear = false) {
-    this.selected = { vehicle, stop };
+  select({ vehicle = "", stop = "", detour = "" }, comeNear = false) {
+    this.selected = { vehicle, stop, detour };
     if (this.markers) {
       this.markers.selected = vehicle;
       this.markers.dimOthers = Boolean(vehicle);
     }
     this.list.select(vehicle);
-    if (comeNear) this.comeNear(vehicle, stop);
-    if (comeNear && (vehicle || stop)) this.showView("map");
+    if (comeNear && detour) this.detours.comeNear(innerWidth <= NARROW_PX);
+    else if (comeNear) this.comeNear(vehicle, stop);
+    if (comeNear && (vehicle || stop || detour)) this.showView("map");
     this.chooseLines();
     this.askAhead();
     this.showText();
@@ -192,7 +204,7 @@ class LiveMapPage {
   chooseLines() {
     const vehicle = this.fleet.vehicles.get(this.selected.vehicle);
     const pattern = vehicle && this.city.pattern(vehicle.pattern);
-    const ofStop = this.city.stop(this.selected.stop)?.routes;
+    const ofStop = this.city.stop(this.selected.stop)?.routes ?? this.detours.chosen?.lines.map((line) => line.route);
     let lines = this.city.linesOfRoutes(new Set(ofStop ?? this.routesShown));
     if (pattern) lines = [pattern.line];
     else if (vehicle?.route) lines = this.city.linesOfRoutes(new Set([vehicle.route]));
@@ -224,9 +236,10 @@ class LiveMapPage {
     const changed = this.fleet.take(message, at);
     if (message.type === "hello" && message.feed_hash !== this.city.document.feed_hash) this.newNetwork();
     if (!changed) return;
+    if (message.detours) this.detours.draw();
     this.filter();
     this.markers?.wake();
-    if (message.type === "snapshot") this.showText();
+    if (message.type === "snapshot" || message.detours) this.showText();
   }
 
   async newNetwork() {
@@ -236,7 +249,7 @@ class LiveMapPage {
       return; // the next hello tries again
     }
     this.detail.city = this.city;
-    this.map?.setStyle(styleOf(this.city.document, this.words.language, this.colours, []));
+    this.map?.setStyle(this.style());
     this.linesChosen = undefined;
     this.relabel();
   }
@@ -288,7 +301,7 @@ class LiveMapPage {
     const minutes = Math.round((vehicle.deviation_s ?? 0) / 60);
     return {
       title: headsign ? `→ ${headsign}` : words.say("vehicle.bus", { id: vehicle.id }),
-      detail: running ? `${next}${due}` : words.say(`phase.${vehicle.phase}`),
+      detail: running ? `${next}${due}` : words.say(this.fleet.doing(vehicle)),
       late: assigned && vehicle.deviation_s !== undefined ? `${minutes > 0 ? "+" : minutes < 0 ? "−" : "±"}${Math.abs(minutes)}` : "",
       lateness: assigned ? lateness(vehicle.deviation_s) : "",
       note: vehicle.id,
@@ -335,6 +348,7 @@ class LiveMapPage {
     none.hidden = this.shown.length > 0;
     write(none, this.words.say(this.fleet.vehicles.size ? "none_shown" : "none_at_all"));
     this.showPhaseCounts();
+    this.detours.show(this.fleet.cityNow(performance.now()));
     this.showCard();
   }
 
@@ -354,11 +368,12 @@ class LiveMapPage {
     if (vehicle) {
       const route = this.city.route(vehicle.route);
       element("card").style.setProperty("--line-colour", route?.colour ?? "");
-      this.detail.showVehicle(vehicle, this.fleet.cityNow(performance.now()));
+      this.detail.showVehicle(vehicle, this.fleet.cityNow(performance.now()), this.fleet.doing(vehicle));
       this.chooseLines();
     } else if (stop) {
       if (this.detail.kind !== `stop ${stop.id} ${this.words.language}`) this.detail.showStop(stop);
-    } else this.detail.hide();
+    } else if (this.detours.chosen) this.detail.showDetour(this.detours, this.fleet.cityNow(performance.now()));
+    else this.detail.hide();
   }
 
   /** Everything that is written in the chosen language or depends on the network. */
@@ -466,12 +481,12 @@ class LiveMapPage {
     element("zoom-city").addEventListener("click", () => this.wholeCity());
     element("switch-view").addEventListener("click", () => this.showView(document.body.dataset.view === "list" ? "map" : "list"));
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && (this.selected.vehicle || this.selected.stop)) this.select({});
+      if (event.key === "Escape" && Object.values(this.selected).some(Boolean)) this.select({});
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.colours = themeColours();
       this.linesChosen = undefined;
-      this.map?.setStyle(styleOf(this.city.document, this.words.language, this.colours, []));
+      this.map?.setStyle(this.style());
       this.markers?.useColours(this.colours);
       this.map?.once("styledata", () => this.chooseLines());
     });

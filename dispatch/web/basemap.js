@@ -1,6 +1,8 @@
 // The MapLibre style made of our own network document: land, streets (where buses run), route lines, stops and names.
 // No tiles, sprites or glyphs of others; label fonts are our woff2 files through the style's `font-faces`.
 
+import { detourLayers } from "./detours.js";
+
 const RANGES = {
   "cyrillic-ext": ["U+0460-048F", "U+0492-04AF", "U+04B2-052F"],
   cyrillic: ["U+0400-045F", "U+0490-0491", "U+04B0-04B1", "U+2116"],
@@ -25,6 +27,7 @@ export function themeColours() {
     surface: colour("--surface"),
     ink: colour("--ink"),
     quiet: colour("--quiet"),
+    warn: colour("--warn"),
     bad: colour("--bad"),
     accent: colour("--accent"),
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
@@ -42,8 +45,8 @@ function fontFaces() {
 
 const byZoom = (...stops) => ["interpolate", ["exponential", 1.5], ["zoom"], ...stops];
 
-/** The whole style. `chosen`: numbers of lines to bring forward, empty for none. */
-export function styleOf(document_, language, colours, chosen) {
+/** The whole style. `chosen`: numbers of lines to bring forward, empty for none; `detours`: a feature collection. */
+export function styleOf(document_, language, colours, chosen, detours) {
   const lines = document_.features.filter((feature) => feature.properties.kind === "line");
   const stops = document_.features.filter((feature) => feature.properties.kind === "stop");
   return {
@@ -52,12 +55,14 @@ export function styleOf(document_, language, colours, chosen) {
     sources: {
       lines: { type: "geojson", data: collection(lines), tolerance: 0.3 },
       stops: { type: "geojson", data: collection(stops) },
+      detours: { type: "geojson", data: detours },
     },
     layers: [
       { id: "land", type: "background", paint: { "background-color": colours.land } },
       ...streetLayers(colours),
       ...routeLayers(colours, chosen),
       ...stopLayers(language, colours),
+      ...detourLayers(colours, byZoom, LABEL_FONT),
     ],
   };
 }

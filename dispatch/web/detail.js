@@ -1,4 +1,4 @@
-// The card of what was clicked: a vehicle with the stops ahead of it, or a stop with the way to its board.
+// The card of what was clicked: a vehicle with the stops ahead of it, a stop with the way to its board, or a detour.
 
 const AHEAD_SHOWN = 6;
 const PASSED_MS = 15_000; // a stop stays in the list for so long after its time
@@ -25,14 +25,14 @@ export class Detail {
     this.ahead = [];
   }
 
-  showVehicle(vehicle, nowMs) {
+  showVehicle(vehicle, nowMs, doing = `phase.${vehicle.phase}`) {
     const { words, city } = this;
     if (this.kind !== `vehicle ${vehicle.id}`) {
       this.kind = `vehicle ${vehicle.id}`;
       this.ahead = [];
     }
     const route = city.route(vehicle.route);
-    this.heading(words.say("vehicle.bus", { id: vehicle.id }), route, words.say(`phase.${vehicle.phase}`), vehicle.phase);
+    this.heading(words.say("vehicle.bus", { id: vehicle.id }), route, words.say(doing), vehicle.phase);
     const headsign = words.name(city.pattern(vehicle.pattern)?.headsign);
     const next = vehicle.next_stop ? words.name(city.stop(vehicle.next_stop)?.name) || vehicle.next_stop : "";
     const assigned = vehicle.phase === "in_service" || vehicle.phase === "layover";
@@ -100,6 +100,41 @@ export class Detail {
     link.textContent = words.say("stop.open_board");
     this.foot.replaceChildren(badges, link);
     this.root.hidden = false;
+  }
+
+  /** The stops left out are buttons, so that their boards are one click away. */
+  showDetour({ chosen: detour, teller }, nowMs) {
+    const { words } = this;
+    const key = `detour ${detour.id} ${words.language} ${JSON.stringify(detour)}`;
+    const facts = teller.facts(detour, nowMs);
+    if (this.kind === key) return this.list(facts);
+    this.kind = key;
+    this.heading(words.say("detour.title"), undefined, teller.state(detour), detour.state === "confirmed" ? "off_route" : "");
+    this.list(facts);
+    this.aheadBox.hidden = true;
+    const badges = document.createElement("p");
+    badges.className = "badges";
+    const routes = [...new Set(detour.lines.map((line) => line.route))];
+    badges.append(...routes.map((route) => routeBadge(this.city.route(route))));
+    const stops = document.createElement("ul");
+    stops.className = "missed";
+    stops.setAttribute("aria-label", words.say("detour.missed"));
+    for (const id of detour.missed ?? []) stops.append(this.missedStop(id));
+    const note = document.createElement("p");
+    note.className = "card-note";
+    note.textContent = words.say(`detour_meaning.${detour.standing ? "standing" : detour.state}`);
+    this.foot.replaceChildren(stops, badges, note);
+    this.root.hidden = false;
+  }
+
+  missedStop(id) {
+    const item = document.createElement("li");
+    const name = document.createElement("button");
+    name.type = "button";
+    name.textContent = this.words.name(this.city.stop(id)?.name) || id;
+    name.addEventListener("click", () => this.stopChosen(id));
+    item.append(name);
+    return item;
   }
 
   heading(title, route, note, phase) {

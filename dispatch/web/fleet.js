@@ -10,6 +10,8 @@ const JUMP_DEGREES = 0.02; // about 2 km: not driven, so not drawn as if it were
 export class Fleet {
   constructor() {
     this.vehicles = new Map();
+    this.detours = [];
+    this.detoured = new Set(); // ids of vehicles that are on one now
     this.asOfMs = 0;
     this.rate = 1;
     this.feedHash = "";
@@ -30,9 +32,18 @@ export class Fleet {
       const named = new Set(message.vehicles.map((vehicle) => vehicle.id));
       for (const id of this.vehicles.keys()) if (!named.has(id)) this.vehicles.delete(id);
     }
+    if (message.detours) {
+      this.detours = message.detours;
+      this.detoured = new Set(message.detours.flatMap((detour) => detour.under_way ?? []));
+    }
     for (const vehicle of message.vehicles ?? []) this.place(vehicle, at);
     for (const id of message.gone ?? []) this.vehicles.delete(id);
-    return Boolean(message.vehicles?.length || message.gone?.length || message.type === "snapshot");
+    return Boolean(message.vehicles?.length || message.gone?.length || message.detours || message.type === "snapshot");
+  }
+
+  /** The key of what a vehicle is doing: off its line on a known detour is not astray. */
+  doing(vehicle) {
+    return vehicle.phase === "off_route" && this.detoured.has(vehicle.id) ? "detour.on_it" : `phase.${vehicle.phase}`;
   }
 
   /** The message with the shortest way tells the time best; others only correct slow drift. */

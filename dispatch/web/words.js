@@ -69,6 +69,13 @@ export class Words {
     }).format(ms);
   }
 
+  /** A time of day, with its date when that is not today. */
+  moment(ms, nowMs) {
+    const date = new Intl.DateTimeFormat("en-GB", { timeZone: this.timeZone, day: "2-digit", month: "2-digit" });
+    const [day, today] = [date.format(ms), date.format(nowMs)].map((text) => text.replace("/", "."));
+    return day === today ? this.clockTime(ms) : `${day} ${this.clockTime(ms)}`;
+  }
+
   age(seconds) {
     const s = Math.max(0, Math.round(seconds));
     if (s < 90) return this.say("age.seconds", { n: s });

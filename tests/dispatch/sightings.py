@@ -1,8 +1,8 @@
 """Vehicles and arrivals of the small city, short to write in a test."""
 
 from dispatch.fleet import Fleet
-from tests.dispatch.small_city import ALAN, network_of
-from transit.model import Arrival, Update, VehiclePosition
+from tests.dispatch.small_city import ALAN, BAZAR, VOKZAL, network_of
+from transit.model import Arrival, Detour, DetouredLine, Update, VehiclePosition
 
 NOON_MS = 1_790_000_000_000
 RUN = "10-0|2026-09-21"
@@ -50,13 +50,35 @@ def arrival(stop_id: str = ALAN.id, in_s: int = 120, sequence: int = 1, **change
     return Arrival(**({"key": key} | values))  # type: ignore[arg-type]
 
 
-def update(*things: VehiclePosition | Arrival, as_of_ms: int = NOON_MS, gone: tuple[str, ...] = ()) -> Update:
+def detour(detour_id: str = "d", **changes: object) -> Detour:
+    """Return a detour of route 10 round its second stop."""
+    values: dict[str, object] = {
+        "detour_id": detour_id,
+        "state": "confirmed",
+        "since_ms": NOON_MS - 1_800_000,
+        "last_ms": NOON_MS - 60_000,
+        "lines": [
+            DetouredLine(route_id="10", direction_id=0, patterns=[0], left_m=[100.0], back_m=[2_000.0], missed=[[1]])
+        ],
+        "vehicles": ["101", "102"],
+        "under_way": [],
+        "missed": [ALAN.id],
+        "before_stop_id": VOKZAL.id,
+        "after_stop_id": BAZAR.id,
+        "extra_s": 130,
+        "path": [(44.8560, 65.5040), (44.8500, 65.5020), (44.8440, 65.5120)],
+    }
+    return Detour(**(values | changes))  # type: ignore[arg-type]
+
+
+def update(*things: VehiclePosition | Arrival | Detour, as_of_ms: int = NOON_MS, gone: tuple[str, ...] = ()) -> Update:
     return Update(
         as_of_ms=as_of_ms,
         vehicles=[thing for thing in things if isinstance(thing, VehiclePosition)],
         arrivals=[thing for thing in things if isinstance(thing, Arrival)],
         withdrawn=[],
         gone=list(gone),
+        detours=[thing for thing in things if isinstance(thing, Detour)],
     )
 
 

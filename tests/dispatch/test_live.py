@@ -17,7 +17,7 @@ from commons.metrics import Metrics
 from dispatch import live as module
 from dispatch.live import LiveMap
 from tests.dispatch.pages import served
-from tests.dispatch.sightings import NOON_MS, arrival, position, update
+from tests.dispatch.sightings import NOON_MS, arrival, detour, position, update
 from tests.dispatch.small_city import ALAN, network_of
 from transit.keys import Keys
 from transit.store.redis_state import StateReader, StateWriter
@@ -92,6 +92,23 @@ async def test_an_open_map_hears_hello_then_everything_then_what_changes(redis: 
         assert [(vehicle["id"], vehicle["lat"]) for vehicle in changes["vehicles"]] == [("101", 44.9), ("102", 44.851)]
         await city.writer.publish(update(as_of_ms=NOON_MS + 2_000, gone=("101",)))
         assert (await hear_of(socket, NOON_MS + 2_000))["gone"] == ["101"]
+
+
+async def test_an_open_map_hears_of_detours_when_they_begin_change_and_end(redis: Redis) -> None:
+    async with running(redis) as city, city.opened() as socket:
+        await hear(socket)
+        assert (await hear(socket))["detours"] == []
+        for second, state, told in ((1, "suspected", ["suspected"]), (2, "confirmed", ["confirmed"]), (3, "over", [])):
+            await city.writer.publish(update(detour(state=state), as_of_ms=NOON_MS + 1_000 * second))
+            message = await hear_of(socket, NOON_MS + 1_000 * second)
+            assert [one["state"] for one in message["detours"]] == told
+        await city.writer.publish(update(detour(), as_of_ms=NOON_MS + 4_000))
+        await hear_of(socket, NOON_MS + 4_000)
+        async with city.opened() as later:
+            await hear(later)
+            assert [one["id"] for one in (await hear(later))["detours"]] == ["d"]
+        listed = json.loads(await (await city.get("/api/detours")).read())
+        assert [(one["before"], one["missed"]) for one in listed["detours"]] == [("vokzal", [ALAN.id])]
 
 
 async def test_many_updates_become_few_messages_with_the_latest_only(redis: Redis) -> None:

@@ -5,6 +5,8 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -16,12 +18,13 @@ from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from dispatch.live import LiveMap
 from tests.dispatch.pages import Seen, opened, served, until
-from tests.dispatch.sightings import NOON_MS, arrival, position, update
+from tests.dispatch.sightings import NOON_MS, arrival, detour, position, update
 from tests.dispatch.small_city import ALAN, AUEZHAI, BAZAR, SHUGYLA, network_of
 from transit.keys import Keys
 from transit.store.redis_state import StateReader, StateWriter
 
 KEYS = Keys("test")
+FAINT_TEXTS = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
 pytestmark = [
     pytest.mark.browser,
@@ -173,6 +176,52 @@ async def test_vehicles_glide_to_where_they_are_known_to_be_and_filters_find_the
 
         await city.writer.publish(update(as_of_ms=NOON_MS + 2_000, gone=("101",)))
         await expect(rows).to_have_count(4)
+        no_complaints(seen, city)
+
+
+DETOUR_WORDS = {
+    "kk": ("Айналма жол расталды", "Теміржол вокзалы – Сыбаға базары аралығында", "Айналма жолмен келеді"),
+    "ru": ("Объезд подтверждён", "Между остановками Ж/д вокзал и Рынок «Сыбага»", "Едет в объезд"),
+    "en": ("Detour confirmed", "Between Railway station and Sybaga market", "On a detour"),
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_a_detour_is_told_listed_and_drawn_until_it_is_over(
+    redis: Redis, chromium: str, theme: Literal["light", "dark"]
+) -> None:
+    city = await city_with_buses(redis)
+    async with city.served(), opened(chromium, language="en", width=1200, height=820, theme=theme) as (page, seen):
+        await page.goto(city.url("/map"))
+        await ready(page)
+        listed = page.locator("#detours")
+        await expect(listed).to_be_hidden()
+        await city.writer.publish(
+            update(detour(under_way=["101"]), position("101", phase="off_route", lat=44.8500, lon=65.5020))
+        )
+        await expect(listed.locator(".detour")).to_have_count(1)
+        await listed.locator(".detour").click()
+        card = page.locator("#card")
+        for language, (state, place, doing) in DETOUR_WORDS.items():
+            await page.locator("#languages button", has_text=language).click()
+            await expect(listed.locator(".detour-place")).to_have_text(place)
+            await expect(listed.locator(".detour-state")).to_have_text(state)
+            await expect(card.locator(".card-facts")).to_contain_text("101, 102")
+            await expect(card.locator(".missed li")).to_have_count(1)
+            await expect(page.locator('.row[data-vehicle="101"]')).to_contain_text(doing)
+        for layer in ("detour-left-out", "detour-path", "detour-missed", "detour-missed-cross"):
+            await until(page, f"{drawn(layer)}.length >= 1")
+        assert await page.evaluate(FAINT_TEXTS) == []
+        await card.locator(".missed button").click()
+        await expect(card.locator("a.button")).to_have_attribute("href", "/board/alan?lang=en")
+
+        standing = detour(since_ms=NOON_MS - 200_000_000, standing=True)
+        await city.writer.publish(update(standing))
+        await expect(listed.locator(".detour-state")).to_have_text("Line in the feed probably wrong")
+        await expect(listed.locator(".row-detail")).to_contain_text("since 19.09 ")
+        await city.writer.publish(update(detour(state="over")))
+        await expect(listed).to_be_hidden()
+        await until(page, f"{drawn('detour-left-out')}.length === 0")
         no_complaints(seen, city)
 
 

@@ -40,14 +40,19 @@ class Detours:
         self._patterns_of = {one: [p for p, other in enumerate(line) if other == one] for one in dict.fromkeys(line)}
         self.line_of = line
 
-    def learn(self, book: Book, noted: dict[str, Floats], regular_s: RegularTime, now_ms: int) -> None:
-        """Take in what was ``noted`` (``lessons.EXCURSION``), and let what was not renewed end."""
+    def learn(self, book: Book, noted: dict[str, Floats], regular_s: RegularTime, now_ms: int) -> bool:
+        """Take in what was ``noted`` (``lessons.EXCURSION``), and let what was not renewed end.
+
+        Return whether anything may be different now.
+        """
+        changed = False
         for when, who, kind, pattern, left, x, y in zip(*(noted[name].tolist() for name in noted), strict=True):
             when_ms, vehicle = int(when), int(who)
             if kind == PLACE:
                 self._stray(book, vehicle, Excursion(int(pattern), int(left), Stretch(0.0), path=[(x, y)]))
                 continue
             self._expire(book, when_ms)
+            changed = True
             if kind == LEFT:
                 self._leave(book, vehicle, when_ms, int(pattern), int(left), x)
             elif kind == BACK:
@@ -57,7 +62,7 @@ class Detours:
                 self._withdraw(book, vehicle)
             elif kind == PASSED:
                 self._pass(book, int(x))
-        self._expire(book, now_ms)
+        return self._expire(book, now_ms) or changed
 
     def state(self, known: Known) -> DetourState | None:
         """Return how sure ``known`` is; None while it is the excursion of one vehicle."""
@@ -191,17 +196,20 @@ class Detours:
         known.last_ms = when_ms
         known.vehicles = [*(one for one in known.vehicles if one != vehicle), vehicle][-VEHICLES_KEPT:]
 
-    def _expire(self, book: Book, now_ms: int) -> None:
-        """End what was not renewed for too long; what is well known rests first."""
-        parameters = self._parameters
+    def _expire(self, book: Book, now_ms: int) -> bool:
+        """End what was not renewed for too long, what is well known rests first; return whether anything did."""
+        parameters, changed = self._parameters, False
         for known in list(book.known.values()):
             for vehicle, excursion in list(known.under_way.items()):
                 if now_ms - excursion.left_ms > 1000 * (parameters.excursion_max_s + parameters.window_max_s):
                     del known.under_way[vehicle]
                     self._take_away(book, known, vehicle)
+                    changed = True
             quiet_s = (now_ms - known.last_ms) / 1000
             if len(known.vehicles) >= parameters.detour_vehicles and known.whole:
-                known.resting |= quiet_s > parameters.detour_rest_s
+                rests = quiet_s > parameters.detour_rest_s
+                changed |= rests != known.resting
+                known.resting = rests
                 kept_s = parameters.detour_forget_s
             elif known.whole:
                 kept_s = parameters.detour_whole_s
@@ -209,9 +217,11 @@ class Detours:
                 kept_s = parameters.detour_within_s
             if quiet_s > kept_s:
                 book.known.pop(known.number, None)
+                changed = True
         old_ms = now_ms - 1000 * (parameters.excursion_max_s + parameters.window_max_s)
         for vehicle in [vehicle for vehicle, excursion in book.astray.items() if excursion.left_ms < old_ms]:
             del book.astray[vehicle]
+        return changed
 
     def _agreeing(self, book: Book, excursion: Excursion) -> Known | None:
         """Return the detour that ``excursion`` belongs to, the one with most vehicles."""

@@ -180,9 +180,10 @@ class Tracker:
         memory.rates[...] = self._links.rates(memory, learned_s, self._learned, now_ms)
         memory.rates_ms[0] = now_ms
         self._stale_rates = False
-        self._detours.learn(self._fleet.detours, self._fleet.excursions.take(), self._regular_s, now_ms)
+        book = self._fleet.detours
+        changed = self._detours.learn(book, self._fleet.excursions.take(), self._regular_s, now_ms)
         self._lead()
-        return self._detour_wording.news(self._fleet.detours, self._fleet.vehicle_ids)
+        return self._detour_wording.news(book, self._fleet.vehicle_ids) if changed else []
 
     def _lead(self) -> None:
         """Let predictions, and what is watched, follow the detours that are known."""

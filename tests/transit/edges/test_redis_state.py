@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from transit.codec import SchemaError, decode_arrival, decode_update
 from transit.keys import Keys
-from transit.model import Arrival, ArrivalKey, Update, VehiclePosition
+from transit.model import Arrival, ArrivalKey, Detour, DetouredLine, Update, VehiclePosition
+from transit.outcomes import DetourState
 from transit.store.redis_state import FeedGapError, StateLostError, StateReader, StateSnapshot, StateWriter
 
 KEYS = Keys("test")
@@ -56,6 +57,22 @@ def arrival(stop_id: str, key: str, arrival_ms: int = 1) -> Arrival:
     )
 
 
+def detour(detour_id: str, state: str = "confirmed", since_ms: int = 1) -> Detour:
+    line = DetouredLine(route_id="12", direction_id=1, patterns=[0], left_m=[10.0], back_m=[900.0], missed=[[1]])
+    return Detour(
+        detour_id=detour_id,
+        state=state,
+        since_ms=since_ms,
+        last_ms=2,
+        lines=[line],
+        vehicles=["bus-1", "bus-2"],
+        under_way=[],
+        missed=["market"],
+        before_stop_id="school",
+        path=[(44.8, 65.4)],
+    )
+
+
 def update(
     as_of_ms: int,
     *,
@@ -63,6 +80,7 @@ def update(
     arrivals: Sequence[Arrival] = (),
     withdrawn: Sequence[tuple[str, str]] = (),
     gone: Sequence[str] = (),
+    detours: Sequence[Detour] = (),
 ) -> Update:
     return Update(
         as_of_ms=as_of_ms,
@@ -70,6 +88,7 @@ def update(
         arrivals=list(arrivals),
         withdrawn=[ArrivalKey(stop_id=stop_id, key=key) for stop_id, key in withdrawn],
         gone=list(gone),
+        detours=list(detours),
     )
 
 
@@ -79,6 +98,7 @@ class Board:
     def __init__(self, snapshot: StateSnapshot | None = None) -> None:
         self.vehicles = {each.vehicle_id: each for each in snapshot.vehicles} if snapshot else {}
         self.arrivals = {(each.stop_id, each.key): each for each in snapshot.arrivals} if snapshot else {}
+        self.detours = {each.detour_id: each for each in snapshot.detours} if snapshot else {}
 
     def apply(self, one: Update) -> None:
         for key in one.withdrawn:
@@ -87,9 +107,13 @@ class Board:
             self.vehicles.pop(vehicle_id, None)
         self.arrivals |= {(each.stop_id, each.key): each for each in one.arrivals}
         self.vehicles |= {each.vehicle_id: each for each in one.vehicles}
+        for each in one.detours:
+            self.detours.pop(each.detour_id, None)
+            if each.state != DetourState.OVER:
+                self.detours[each.detour_id] = each
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Board) and (self.vehicles, self.arrivals) == (other.vehicles, other.arrivals)
+        return isinstance(other, Board) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -103,7 +127,12 @@ async def test_what_is_published_is_read_back_whole(redis: Redis) -> None:
     writer, reader = StateWriter(redis, KEYS), StateReader(redis, KEYS)
     empty = await reader.snapshot()
     assert (empty.stream_id, empty.as_of_ms, list(empty.vehicles), list(empty.arrivals)) == ("0-0", None, [], [])
-    first = update(5, vehicles=[vehicle("bus-1")], arrivals=[arrival("market", "a"), arrival("school", "b")])
+    first = update(
+        5,
+        vehicles=[vehicle("bus-1")],
+        arrivals=[arrival("market", "a"), arrival("school", "b")],
+        detours=[detour("d")],
+    )
     await writer.replace(first)
     snapshot = await reader.snapshot()
     assert snapshot.as_of_ms == 5
@@ -133,6 +162,7 @@ async def test_a_reader_that_began_anywhere_ends_with_what_was_published(redis: 
             arrivals=[arrival(dice.choice(stop_ids), dice.choice("abc"), step) for _ in range(dice.randrange(4))],
             withdrawn=[(dice.choice(stop_ids), dice.choice("abc")) for _ in range(dice.randrange(3))],
             gone=[f"bus-{dice.randrange(4)}"],
+            detours=[detour(dice.choice("de"), dice.choice(list(DetourState)), step) for _ in range(dice.randrange(2))],
         )
         truth.apply(one)
         if dice.random() < 0.2:  # also in the middle of a publish
@@ -215,6 +245,17 @@ async def test_a_new_writer_removes_what_nobody_publishes_any_more_and_says_so(r
     async with aclosing(reader.follow(before.stream_id)) as feed:
         board.apply((await next_of(feed))[1])
     assert board == published(whole)
+
+
+async def test_a_new_writer_ends_the_detours_that_it_does_not_know(redis: Redis) -> None:
+    reader = StateReader(redis, KEYS)
+    await StateWriter(redis, KEYS).replace(update(1, detours=[detour("d"), detour("e")]))
+    before = await reader.snapshot()
+    await StateWriter(redis, KEYS).replace(update(2, detours=[detour("e", "suspected")]))
+    assert [(each.detour_id, each.state) for each in (await reader.snapshot()).detours] == [("e", "suspected")]
+    async with aclosing(reader.follow(before.stream_id)) as feed:
+        told = (await next_of(feed))[1].detours
+    assert {each.detour_id: each.state for each in told} == {"d": "over", "e": "suspected"}
 
 
 async def test_a_follower_goes_on_after_its_connection_was_cut(redis: Redis, valkey_url: str) -> None:
