@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -101,7 +100,7 @@ class StateWriter:
             RedisError: if Redis cannot take it; what it holds is then as before.
         """
         vehicle_ids = {text_of(vehicle_id) for vehicle_id in await _all(self._redis.hkeys(self._keys.vehicles))}
-        known = [codec.decode_detour(data) for data in await _all(self._redis.hvals(self._keys.detours))]
+        detour_ids = {text_of(detour_id) for detour_id in await _all(self._redis.hkeys(self._keys.detours))}
         stop_ids = sorted(text_of(stop_id) for stop_id in await _all(self._redis.smembers(self._keys.arrival_stops)))
         async with self._redis.pipeline(transaction=False) as pipe:
             for stop_id in stop_ids:
@@ -114,12 +113,7 @@ class StateWriter:
             for key in map(text_of, found)
             if (stop_id, key) not in current
         ]
-        ongoing = {detour.detour_id for detour in whole.detours}
-        over = [
-            msgspec.structs.replace(detour, state=DetourState.OVER)
-            for detour in known
-            if detour.detour_id not in ongoing
-        ]
+        over = [_over(name, whole.as_of_ms) for name in detour_ids - {detour.detour_id for detour in whole.detours}]
         gone = vehicle_ids - {vehicle.vehicle_id for vehicle in whole.vehicles}
         self._number = None
         await self.publish(
@@ -182,6 +176,21 @@ class StateWriter:
             yield _HashChange("HDEL", self._keys.arrivals(stop_id), stop_id, fields)
         for stop_id, pairs in written.items():
             yield _HashChange("HSET", self._keys.arrivals(stop_id), stop_id, pairs)
+
+
+def _over(detour_id: str, now_ms: int) -> Detour:
+    """Return a detour of which nothing is known but that it is over."""
+    return Detour(
+        detour_id=detour_id,
+        state=DetourState.OVER,
+        since_ms=0,
+        last_ms=now_ms,
+        lines=[],
+        vehicles=[],
+        under_way=[],
+        missed=[],
+        before_stop_id="",
+    )
 
 
 class _HashChange(NamedTuple):
