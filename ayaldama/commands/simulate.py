@@ -8,6 +8,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ayaldama.commands._base import Chosen, console, fail
+from ayaldama.simulate.closures import closure_of
 from ayaldama.simulate.record import record
 from ayaldama.terminal import Steps
 from gtfs_data.calendar import day_zero_ms
@@ -73,6 +74,11 @@ class _ClockTime(click.ParamType[int]):
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Same seed, same file."
 )
 @click.option(
+    "--closed",
+    metavar="STOP:STOP",
+    help="Close the street between two stops of a line: all buses over it drive beside it.",
+)
+@click.option(
     "-o",
     "--output",
     "fixes_out",
@@ -97,6 +103,7 @@ def simulate(
     end_s: int,
     buses: int,
     seed: int,
+    closed: str | None,
     fixes_out: Path,
     truth_out: Path | None,
 ) -> None:
@@ -115,6 +122,7 @@ def simulate(
     try:
         with steps.step(f"feed {feed.name}"):
             network = load_network(feed, cache=settings.network_cache)
+        closure = closure_of(network, *_two_stops(closed)) if closed else None
     except ValueError as error:
         fail(str(error))
     zero_ms = day_zero_ms(date.date(), network.time_zone)
@@ -131,6 +139,7 @@ def simulate(
                 end_ms=end_ms,
                 fixes_out=fixes_out,
                 truth_out=truth_out,
+                closure=closure,
                 progress=lambda now_ms: bar.update(task, completed=now_ms - start_ms),
             )
         except OSError as error:
@@ -138,6 +147,13 @@ def simulate(
     if not done.buses:
         fail(f"no bus runs on {date:%Y-%m-%d} between these hours: the feed has no service then")
     steps.console.print(f"  buses {done.buses}, fixes {done.fixes}, stop passages {done.passages}")
+
+
+def _two_stops(closed: str) -> tuple[str, str]:
+    from_stop, separator, to_stop = closed.partition(":")
+    if not separator:
+        raise click.UsageError("--closed must be two stop ids with a colon between")
+    return from_stop, to_stop
 
 
 COMMAND: Final = simulate

@@ -103,6 +103,10 @@ class Motion:
         pattern = self._pattern[self.run[bus]]
         return self._at(pattern, self.offset_m[bus])
 
+    def along(self, bus: Index) -> tuple[Index, Floats]:
+        """Return pattern and offset along its line of ``bus``."""
+        return self._pattern[self.run[bus]], self.offset_m[bus]
+
     def route_of(self, bus: int) -> tuple[str, int]:
         """Return route id and direction of what a bus drives or waits to drive."""
         pattern = int(self._pattern[self.run[bus]])

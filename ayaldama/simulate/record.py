@@ -19,6 +19,7 @@ import numpy as np
 import pyproj
 
 from ayaldama.simulate.city import WARM_UP_MS, bus_id, motion_of
+from ayaldama.simulate.closures import Closure
 from ayaldama.simulate.motion import STEP_MS, Motion, Passages
 from ayaldama.simulate.trackers import Fixes, Units
 from gtfs_data.network import Network
@@ -70,9 +71,13 @@ def record(
     end_ms: int,
     fixes_out: Path,
     truth_out: Path | None = None,
+    closure: Closure | None = None,
     progress: Callable[[int], None] = lambda _now_ms: None,
 ) -> Recorded:
-    """Write the fixes that at most ``buses`` units make from ``start_ms`` to ``end_ms``; ``.gz`` is compressed."""
+    """Write the fixes that at most ``buses`` units make from ``start_ms`` to ``end_ms``; ``.gz`` is compressed.
+
+    Where ``closure`` closes a street, buses drive beside it.
+    """
     motion = motion_of(network, buses=buses, seed=seed, start_ms=start_ms - WARM_UP_MS)
     units = Units(buses, np.random.default_rng((seed, 1)))
     to_degrees = pyproj.Transformer.from_crs(network.epsg, 4326, always_xy=True)
@@ -83,13 +88,15 @@ def record(
         truth_file = _table(files, truth_out, PASSAGE_COLUMNS) if truth_out else None
         while motion.now_ms < end_ms:
             passages = motion.step()
-            fixes = _fixes(motion, units)
+            fixes = _fixes(motion, units, closure)
             if motion.now_ms < start_ms:
                 continue
             for row in _fix_rows(fixes, motion, units, to_degrees):
                 fixes_file.writerow(row)
                 fixes_written += 1
             seen.update(fixes.bus.tolist())
+            if closure is not None:
+                passages = _served(passages, closure)
             for row in _passage_rows(passages, motion, network):
                 passages_written += 1
                 if truth_file is not None:
@@ -107,9 +114,23 @@ def _table(files: ExitStack, path: Path, columns: Sequence[str]) -> _Writer:
     return writer
 
 
-def _fixes(motion: Motion, units: Units) -> Fixes:
+def _served(passages: Passages, closure: Closure) -> Passages:
+    """Return ``passages`` but those of stops on the closed street."""
+    kept = ~closure.missed[passages.row]
+    return Passages(
+        bus=passages.bus[kept],
+        row=passages.row[kept],
+        run=passages.run[kept],
+        arrival_ms=passages.arrival_ms[kept],
+        departure_ms=passages.departure_ms[kept],
+    )
+
+
+def _fixes(motion: Motion, units: Units, closure: Closure | None) -> Fixes:
     out = motion.visible
     xy, heading = motion.place(out)
+    if closure is not None:
+        xy = closure.lead(*motion.along(out), xy, heading)
     return units.take(out, xy, motion.speed[out], heading, motion.now_ms)
 
 

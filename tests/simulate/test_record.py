@@ -10,27 +10,38 @@ from click.testing import CliRunner
 
 from ayaldama.commands._base import Chosen
 from ayaldama.commands.simulate import simulate
+from ayaldama.simulate.closures import closure_of
 from ayaldama.simulate.record import FIX_COLUMNS, PASSAGE_COLUMNS, Recorded, record
 from tests.notation.town import at
 from tests.simulate.there_and_back import network_of
 from transit.accuracy.recording import read_recording
 from transit.accuracy.replay import replay
+from transit.outcomes import DetourState
+from transit.tracking.tracker import Tracker
 
 MINUTES = 12
 
 Written = tuple[Recorded, Path, Path]
 
 
-def simulated(folder: Path, *, seed: int = 1, suffix: str = ".csv.gz") -> Written:
+def simulated(
+    folder: Path,
+    *,
+    seed: int = 1,
+    suffix: str = ".csv.gz",
+    minutes: int = MINUTES,
+    closed: tuple[str, str] | None = None,
+) -> Written:
     fixes, truth = folder / f"avl-{seed}{suffix}", folder / f"truth-{seed}{suffix}"
     done = record(
         network_of(),
         buses=12,
         seed=seed,
         start_ms=at("08:00"),
-        end_ms=at("08:00") + 60_000 * MINUTES,
+        end_ms=at("08:00") + 60_000 * minutes,
         fixes_out=fixes,
         truth_out=truth,
+        closure=closure_of(network_of(), *closed) if closed else None,
     )
     return done, fixes, truth
 
@@ -106,3 +117,25 @@ def test_wrong_options_are_explained(tmp_path: Path, options: list[str], says: s
     assert called.exit_code == 2
     assert says in called.output
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_tracking_finds_the_street_that_was_closed_and_the_stops_that_were_missed(tmp_path: Path) -> None:
+    _, fixes, truth = simulated(tmp_path, minutes=40, closed=("S2", "S6"))
+    tracker, told = Tracker(network_of()), {}
+    for until_ms, batch in read_recording(fixes).steps(10_000, None):
+        told |= {detour.detour_id: detour for detour in tracker.advance(batch, until_ms).update.detours}
+    (detour,) = (one for one in told.values() if one.state == DetourState.CONFIRMED)
+    assert ([(line.route_id, line.direction_id) for line in detour.lines], detour.missed) == (
+        [("7", 0)],
+        ["S3", "S4", "S5"],
+    )
+    assert {row["stop_id"] for row in rows(truth)} & {"S3", "S4", "S5"} == set()
+
+
+def test_a_street_is_closed_between_two_stops_of_a_line() -> None:
+    with pytest.raises(ValueError, match="no line drives from stop 'S6' to 'S2'"):
+        closure_of(network_of(), "S6", "S2")
+    closure = closure_of(network_of(), "S2", "S6")
+    offset_m = np.array([950.0, 1_100.0, 1_900.0, 2_720.0, 2_760.0])
+    assert closure.aside_m(np.zeros(5, dtype=np.int64), offset_m).tolist() == [0.0, 250.0, 250.0, 0.0, 0.0]
+    assert closure.aside_m(np.ones(5, dtype=np.int64), offset_m).tolist() == [0.0] * 5
