@@ -91,7 +91,7 @@ class LinkMemory:
             _floats(2, LEADS, LEVELS),
             _floats(2, LEADS),
         )  # how true predictions proved (``said``)
-        self.followed = _floats(2, 2, LEADS, 2)  # how far the plan was followed (``timetable_weight``)
+        self.followed = _floats(sizes.routes, 2, 2, LEADS, 2)  # how far the plan was followed (``timetable_weight``)
         self.left_late = _floats(sizes.starts, sizes.late_bins)  # departures by lateness, fading
         self.left_after = _floats(sizes.starts, sizes.stood_bins)  # departures by time stood, fading
         self.habit_kept = _floats(2, sizes.starts)  # departures made, and expected, while somebody waited; fading

@@ -20,7 +20,7 @@ PASSAGE: Final = (
     *("off_s", "told", "early", "waited"),
 )
 DEPARTURE: Final = ("when_ms", "vehicle", "start", "late_s", "stood_s")
-OUTCOME: Final = ("when_ms", "vehicle", "lead", "waiting", "score", "told", "said_late_s", "was_late_s")
+OUTCOME: Final = ("when_ms", "vehicle", "lead", "route", "waiting", "score", "told", "said_late_s", "was_late_s")
 
 EXCURSION: Final = ("when_ms", "vehicle", "kind", "pattern", "left_ms", "x", "y")  # what happened: see ``detour_book``
 

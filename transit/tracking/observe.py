@@ -103,7 +103,7 @@ def observe(
     )
     place = done.row - geometry.first[fleet.pattern[done.vehicle]]
     planned_ms = plan.arrival_ms(fleet, done.vehicle, 0, done.row)
-    judge(fleet, fleet.outcomes, done.vehicle, place, done.arrival_ms, planned_ms)
+    judge(fleet, fleet.outcomes, done.vehicle, links.route_of_row[done.row], place, done.arrival_ms, planned_ms)
     _note_unseen(fleet, geometry, links, rates, departures, done)
     _teach(fleet, links, rates, plan, done, parameters)
     return done

@@ -108,7 +108,7 @@ class Predictor:
         overdue_ms = now_ms - 1000.0 * parameters.due_s
         arrival = np.maximum(arrival, overdue_ms)
         plain = arrival
-        arrival = weigh_timetable(fleet, who, arrival, planned_ms, now_ms)
+        arrival = weigh_timetable(fleet, who, self._links.route_of_row[row], arrival, planned_ms, now_ms)
         if len(owner):
             arrival = np.maximum(running_max(owner, arrival), overdue_ms)
         variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)

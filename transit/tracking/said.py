@@ -89,8 +89,10 @@ def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Prediction
     fleet.asked_spread_ms[at] = np.where(raw.waiting[asked], -raw.spread_ms[asked], raw.spread_ms[asked])[new]
 
 
-def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival_ms: Index, planned_ms: Floats) -> None:
-    """Note how true proved what was said of passages at stop number ``place`` of the run under way."""
+def judge(
+    fleet: Fleet, outcomes: Lessons, vehicle: Index, route: Index, place: Index, arrival_ms: Index, planned_ms: Floats
+) -> None:
+    """Note how true proved what was said of passages at stop number ``place`` of the run under way, on ``route``."""
     asked = fleet.asked_ms[vehicle, :, place]
     who, lead = np.nonzero(asked)
     spread = fleet.asked_spread_ms[vehicle[who], lead, place[who]]
@@ -98,6 +100,7 @@ def judge(fleet: Fleet, outcomes: Lessons, vehicle: Index, place: Index, arrival
         when_ms=arrival_ms[who],
         vehicle=vehicle[who],
         lead=lead,
+        route=route[who],
         waiting=spread < 0,
         told=fleet.hint_trip[vehicle[who]] >= 0,
         said_late_s=(asked[who, lead] - planned_ms[who]) / 1000 - fleet.asked_drawn_s[vehicle[who], lead, place[who]],

@@ -1,5 +1,6 @@
 """Countdowns that stand still rather than rise, and intervals that come true."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,8 +17,8 @@ MINUTE = 60_000
 START = 1_772_420_400_000
 
 
-def fleet() -> Fleet:
-    one = Fleet(SIZES)
+def fleet(routes: int = 1) -> Fleet:
+    one = Fleet(msgspec.structs.replace(SIZES, routes=routes))
     one.rows_for(["bus"])
     one.run_pattern[0, 0], one.run_trip[0, 0], one.run_start_ms[0, 0] = 0, 0, START
     return one
