@@ -7,6 +7,7 @@ Trips are ``trip_id line first-departure [block]``; a bus needs ``SPEED_MPS`` be
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 import pyproj
 import shapely
@@ -21,6 +22,7 @@ EPSG = 32641
 CENTRE = (697_000.0, 4_970_000.0)  # in Kyzylorda
 DAY = dt.date(2026, 3, 2)
 SPEED_MPS = 8.0
+METRES_OF_A_DEGREE = 111_195.0
 
 Line = Sequence[tuple[float, float]]
 
@@ -173,6 +175,17 @@ def drive(
         fix_ms = start_ms + 1000 * every_s * step
         reports.append(fix(vehicle, place, fix_ms, trip=trip, route=route, direction=direction, block=block))
     return reports
+
+
+def noisy(reports: Iterable[PositionReport], sigma_m: float, seed: int = 1) -> list[PositionReport]:
+    """Return the reports with places off by ``sigma_m`` metres (one sigma) north and east."""
+    rng = np.random.default_rng(seed)
+    moved = []
+    for report in reports:
+        north, east = rng.normal(0.0, sigma_m / METRES_OF_A_DEGREE, 2)
+        lon = report.lon + east / np.cos(np.radians(report.lat))
+        moved.append(msgspec.structs.replace(report, lat=float(report.lat + north), lon=float(lon)))
+    return moved
 
 
 def fix(

@@ -101,22 +101,59 @@ def choose(
     needed_m = np.where(trip_given | (direction_given & waiting), -np.inf, needed_m)
     progress_m = fleet.guess_progress_m[vehicle, best]
     enough = np.where(trip_given, 0.3, np.where(direction_given & waiting, -0.1, parameters.odds_assign))
-    share = np.clip(progress_m / parameters.lead_long_m, 0.0, 1.0)
-    lead_enough = parameters.odds_lead + share * (parameters.lead_least - parameters.odds_lead)
     chosen = active[at, best] & (best != now) & (progress_m >= needed_m) & (odds[at, best] >= enough)
-    chosen &= (lead >= lead_enough) | trip_given
+    chosen &= waiting | ~_parked(fleet, vehicle, parameters)
+    empty = chosen & ~told & drives_empty(fleet, fit, vehicle, best, parameters)
+    doubt(fleet, vehicle[empty], best[empty])
+    chosen &= trip_given | ~empty & _leads(lead, progress_m, parameters)
     chosen &= trip_given | (fleet.guess_gap_m[vehicle, best] <= parameters.candidate_m)
     chosen &= given | ~midway | _serves(fleet, fit, vehicle, best, parameters)
     return vehicle[chosen], best[chosen]
 
 
+def _leads(lead: Floats, progress_m: Floats, parameters: Parameters) -> Bools:
+    """Return which hypotheses lead clearly enough: the longer a vehicle has followed a line, the less it takes."""
+    share = np.clip(progress_m / parameters.lead_long_m, 0.0, 1.0)
+    return np.asarray(lead >= parameters.odds_lead + share * (parameters.lead_least - parameters.odds_lead))
+
+
+def _parked(fleet: Fleet, vehicle: Index, parameters: Parameters) -> Bools:
+    """Return which vehicles stand for longer than any bus in service does."""
+    stood_ms = fleet.fix_ms[vehicle] - fleet.moved_ms[vehicle]
+    return np.asarray(stood_ms >= 1000 * parameters.parked_anywhere_s)
+
+
+def drives_empty(fleet: Fleet, fit: Fit, vehicle: Index, slot: Index, parameters: Parameters) -> Bools:
+    """Return which vehicles followed the line of ``slot`` as fast as only buses do that pass its stops.
+
+    It takes longer to say so of a line that the vehicle is believed to be on.
+    """
+    since_s, planned_s, stops = _driven(fleet, fit, vehicle, slot)
+    believed = fleet.slot[vehicle] == slot
+    needed_s = np.where(believed, parameters.pace_empty_long_s, parameters.pace_empty_s)
+    known = (planned_s >= needed_s) & (stops >= parameters.stops_midway)
+    return np.asarray(known & (since_s < parameters.pace_empty * planned_s))
+
+
 def _serves(fleet: Fleet, fit: Fit, vehicle: Index, slot: Index, parameters: Parameters) -> Bools:
-    """Return which vehicles drove no quicker than the timetable since they were found on the line of ``slot``."""
-    pattern = fleet.guess_pattern[vehicle, slot]
+    """Return which vehicles passed stops, no quicker than planned, since they were found on the line of ``slot``."""
+    since_s, planned_s, stops = _driven(fleet, fit, vehicle, slot)
+    return np.asarray((stops >= parameters.stops_midway) & (since_s >= parameters.pace_midway * planned_s))
+
+
+def _driven(fleet: Fleet, fit: Fit, vehicle: Index, slot: Index) -> tuple[Floats, Floats, Index]:
+    """Return the seconds since the vehicles were found on the line of ``slot``, as planned, and the stops passed."""
     since_s = (fleet.fix_ms[vehicle] - fleet.guess_born_ms[vehicle, slot]) / 1000
-    usual_s = fit.usual_s(pattern, fleet.guess_offset_m[vehicle, slot])
-    usual_s = usual_s - fit.usual_s(pattern, fleet.guess_born_m[vehicle, slot])
-    return np.asarray(since_s >= parameters.pace_midway * usual_s)
+    pattern, born_m = fleet.guess_pattern[vehicle, slot], fleet.guess_born_m[vehicle, slot]
+    offset_m = fleet.guess_offset_m[vehicle, slot]
+    return since_s, *fit.planned_s(pattern, born_m, offset_m, fleet.fix_ms[vehicle])
+
+
+def doubt(fleet: Fleet, vehicle: Index, slot: Index) -> None:
+    """Hold ``slot`` for a line that the vehicle only happens to be on, until it has followed it for long from here."""
+    fleet.guess_midway[vehicle, slot], fleet.guess_progress_m[vehicle, slot] = 1, 0.0
+    fleet.guess_born_ms[vehicle, slot] = fleet.fix_ms[vehicle]
+    fleet.guess_born_m[vehicle, slot] = fleet.guess_offset_m[vehicle, slot]
 
 
 def note_astray(fleet: Fleet, lines: Lines, step: Step) -> None:

@@ -90,11 +90,29 @@ class Fit:
         best_s = np.where(real, cost_s, np.inf).min(axis=1)
         return np.where(self._without_timetable[pattern], 0.0, best_s)
 
-    def usual_s(self, pattern: Index, offset_m: Floats) -> Floats:
-        """Return the mean planned time from the first stop of each pattern to a place on its line."""
-        row = self._geometry.row_at(pattern, offset_m)
+    def planned_s(self, pattern: Index, from_m: Floats, to_m: Floats, now_ms: Index) -> tuple[Floats, Index]:
+        """Return what a run about now is given from one place to another of each pattern, and the stops between.
+
+        0 seconds where no run is planned and on lines without a timetable: a template's pace is only a shape.
+        """
+        first = self._geometry.first[pattern]
+        row, row_to = self._geometry.row_at(pattern, from_m), self._geometry.row_at(pattern, to_m)
+        if not len(self._key):
+            return np.zeros(len(pattern)), row_to - row
+        key = self._keys(pattern, now_ms - (1000 * self._usual_s[row_to]).astype(np.int64))
+        after = np.clip(np.searchsorted(self._key, key), 1, len(self._key) - 1)
+        run = np.where(key - self._key[after - 1] <= self._key[after] - key, after - 1, after)
+        trip = self._trip[run]
+        known = (self._trips.pattern[trip] == pattern) & ~self._without_timetable[pattern]
+        start = np.where(known, self._trips.first[trip] - first, 0)  # from rows of patterns to stop times of trips
+        planned_s = self._planned_at(start, pattern, row_to, to_m) - self._planned_at(start, pattern, row, from_m)
+        return np.where(known, planned_s, 0.0), row_to - row
+
+    def _planned_at(self, start: Index, pattern: Index, row: Index, offset_m: Floats) -> Floats:
         after = np.minimum(row + 1, self._geometry.first[pattern + 1] - 1)
-        return self._usual_s[row] + self._share(row, after, offset_m) * (self._usual_s[after] - self._usual_s[row])
+        left_s = self._trips.departure_s[start + row].astype(np.float64)
+        share = self._share(row, after, offset_m)
+        return np.asarray(left_s + share * (self._trips.arrival_s[start + after] - left_s), dtype=np.float64)
 
     def _share(self, row: Index, after: Index, offset_m: Floats) -> Floats:
         """Return how far between two stops a place is, 0 to 1."""

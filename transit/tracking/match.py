@@ -57,9 +57,8 @@ def follow(fleet: Fleet, geometry: Geometry, step: Step, parameters: Parameters)
     )
     evidence = _evidence(found.gap_m, found.along, found.offset_m - before_m, moved_m, parameters)
     first_m = geometry.offset_m[geometry.first[pattern]]
-    at_terminal = (before_m <= first_m + parameters.departed_m) & (
-        np.hypot(*geometry.from_first_stop(pattern, place)) < parameters.terminal_m
-    )
+    near_first = np.hypot(*geometry.from_first_stop(pattern, place)) < parameters.terminal_m
+    at_terminal = near_first & (before_m <= first_m + parameters.departed_m)
     evidence = np.where(at_terminal, np.maximum(evidence, 0.0), evidence)
     on_line = found.gap_m <= 2.0 * parameters.candidate_m
     advance_m = np.where(on_line, found.offset_m - before_m, 0.0)
@@ -67,6 +66,9 @@ def follow(fleet: Fleet, geometry: Geometry, step: Step, parameters: Parameters)
     fleet.guess_odds[row, slot] = odds
     fleet.guess_offset_m[row, slot] = before_m + advance_m
     fleet.guess_gap_m[row, slot] = found.gap_m
+    begins = near_first & (fleet.guess_offset_m[row, slot] <= first_m + parameters.terminal_m)
+    fleet.guess_born_ms[row[begins], slot[begins]] = step.fix_ms[who[begins]]  # who waits and turns has no pace yet
+    fleet.guess_born_m[row[begins], slot[begins]] = fleet.guess_offset_m[row[begins], slot[begins]]
     fleet.guess_progress_m[row, slot] += np.minimum(advance_m, 1.5 * moved_m)
     dropped = odds < parameters.odds_drop
     fleet.guess_pattern[row[dropped], slot[dropped]] = -1

@@ -42,7 +42,11 @@ class Parameters:
     progress_min_m: float = 120.0  # direction is proven by progress along the line
     progress_hinted_m: float = 40.0  # where the feed already names route and direction
     progress_midway_m: float = 3_000.0  # vehicles from and to depots follow a line for a while that they do not serve …
-    pace_midway: float = 1.0  # … and are quicker than its timetable: they do not stop
+    stops_midway: int = 5  # … nor does a motorway: between stops all buses look alike
+    pace_midway: float = 0.8  # … and need less than this of its time: of buses in service, 1 in 10 is so quick
+    pace_empty: float = 0.6  # of the planned time: of runs in Washington and Austin 3 in 100 are so quick …
+    pace_empty_s: float = 300.0  # … over so much of the plan …
+    pace_empty_long_s: float = 900.0  # … and less than 1 in 100 over so much: what is believed is then given up
     midway_odds: float = 1.5  # runs begin at first stops: what a vehicle seen before counts less for, on the way
     unseen_odds: float = 0.2  # a run near its end would have been seen before, one that just began would not
     known_m: float = 500.0  # a vehicle followed for so far …
@@ -59,6 +63,7 @@ class Parameters:
     terminal_m: float = 250.0  # a vehicle this near a first stop may be waiting for a run (TransitClock: 100 m; our
     # terminals are yards, the recorded buses wait up to 250 m off)
     departed_m: float = 80.0  # beyond the first stop: the run has begun
+    back_m: float = 40.0  # standing so near the first stop again, it has not: less, so that noise does not change it
     finished_m: float = 40.0  # before the last stop: the run is over
     ended_s: float = 120.0  # … when it stands there, or crept for so long
     leave_late_s: float = 480.0  # a bus that leaves later than this may be the next departure

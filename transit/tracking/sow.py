@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from gtfs_data.network import Network
 from transit.outcomes import Phase
-from transit.tracking.assign import Lines
+from transit.tracking.assign import Lines, doubt, drives_empty
 from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet
 from transit.tracking.geometry import Candidates, Geometry
@@ -23,6 +23,7 @@ Bools = npt.NDArray[np.bool_]
 Place = tuple[Floats, Floats]
 
 TWIN_M = 80.0  # two places this near on one line are one hypothesis
+DEADHEAD = PHASES.index(Phase.DEADHEAD)
 ON_A_RUN = np.array([phase in (Phase.IN_SERVICE, Phase.OFF_ROUTE) for phase in PHASES])
 
 
@@ -47,7 +48,8 @@ class Sower:
         lost = odds < parameters.odds_sow
         self._sow(fleet, step, np.flatnonzero(due & lost))
         slot = fleet.slot[vehicle]
-        free = ~told & ((slot < 0) | (fleet.guess_midway[vehicle, np.maximum(slot, 0)] > 0))
+        waits = (fleet.departed[vehicle] == 0) & (fleet.run_guessed[vehicle] > 0)  # it may leave as another line
+        free = ~told & ((slot < 0) | waits | (fleet.guess_midway[vehicle, np.maximum(slot, 0)] > 0))
         self._sow(fleet, step, np.flatnonzero(due & ~lost & free), beginning=True)
 
     def _doubt(self, fleet: Fleet, step: Step) -> None:
@@ -59,13 +61,16 @@ class Sower:
             first_m = geometry.offset_m[geometry.first[np.maximum(fleet.guess_pattern[row], 0)]]
             on_the_way = fleet.guess_offset_m[row] > first_m + parameters.terminal_m
             who, slot = np.nonzero(on_the_way & (fleet.guess_pattern[row] >= 0))
-            row = row[who]
-            fleet.guess_midway[row, slot], fleet.guess_progress_m[row, slot] = 1, 0.0
-            fleet.guess_born_ms[row, slot] = fleet.fix_ms[row]
-            fleet.guess_born_m[row, slot] = fleet.guess_offset_m[row, slot]
+            doubt(fleet, row[who], slot)
         held = vehicle[fleet.slot[vehicle] >= 0]
         slot = fleet.slot[held]
         fleet.guess_midway[held, slot] &= fleet.guess_progress_m[held, slot] < parameters.lead_long_m
+        untold = (fleet.hint_trip[held] < 0) & (fleet.hint_route[held] < 0) & (fleet.departed[held] > 0)
+        held, slot = held[untold], slot[untold]
+        empty = drives_empty(fleet, self._fit, held, slot, parameters)
+        held, slot = held[empty], slot[empty]
+        doubt(fleet, held, slot)
+        fleet.slot[held], fleet.phase[held] = -1, DEADHEAD
 
     def _sow(self, fleet: Fleet, step: Step, who: Index, *, beginning: bool = False) -> None:
         """Look for places of vehicles number ``who`` of ``step``: anywhere they may be, or only where lines begin."""

@@ -1,12 +1,10 @@
 """Which line and run a vehicle is on, and what it does while it is on none, where the feed tells little or is wrong."""
 
-from collections.abc import Iterable
-
 from gtfs_data.network import Network
+from tests.notation.seen import Seen
 from tests.notation.town import at, drive, fix, town
-from transit.model import PositionReport, VehiclePosition, batch_of
+from transit.model import PositionReport
 from transit.outcomes import Phase
-from transit.tracking.tracker import Tracker
 
 EAST = [(0.0, 0.0), (12_000.0, 0.0)]
 WEST = [(12_000.0, 0.0), (0.0, 0.0)]
@@ -15,29 +13,6 @@ SHORT = [(4_000.0, 0.0), (12_000.0, 0.0)]
 SHORT_STOPS = [500.0 * k for k in range(17)]
 SIDE = [(0.0, 3_000.0), (12_000.0, 3_000.0)]
 DEPOT = (5_000.0, -600.0)
-
-
-class Seen:
-    """What a map shows of one vehicle after each of its reports."""
-
-    def __init__(self, network: Network) -> None:
-        self.tracker = Tracker(network)
-        self.now: VehiclePosition | None = None
-        self.phases: list[str] = []
-
-    def after(self, *drives: Iterable[PositionReport]) -> "Seen":
-        """Feed the reports, one at a time; ``phases`` is then what was shown after each."""
-        self.phases = []
-        for report in (report for drive_ in drives for report in drive_):
-            changes = self.tracker.advance(batch_of([report]), report.received_ms)
-            self.now = {vehicle.vehicle_id: vehicle for vehicle in changes.update.vehicles}[report.vehicle_id]
-            self.phases.append(self.now.phase)
-        return self
-
-    @property
-    def is_on(self) -> tuple[str, str, int, str]:
-        assert self.now is not None
-        return self.now.phase, self.now.route_id, self.now.direction_id, self.now.trip_id
 
 
 def two_lines(trips: str) -> Network:
@@ -110,6 +85,50 @@ def test_a_bus_that_joins_a_line_and_keeps_its_pace_for_long_serves_it() -> None
     assert seen.is_on[:2] == (Phase.IN_SERVICE, "1")
     followed_m = 75.0 * seen.phases[-81:].count(Phase.DEADHEAD)
     assert followed_m >= 2_500
+
+
+def test_on_a_motorway_nothing_shows_that_a_bus_serves_the_line() -> None:
+    """Every bus keeps that pace where there is no stop; it is believed once it has passed some."""
+    stops = [0.0, 500.0, *(8_000.0 + 500.0 * k for k in range(9))]
+    seen = Seen(town({"1/0": EAST}, {"1/0": stops}, "a 1/0 08:00\nb 1/0 08:15\nc 1/0 08:30")).after(
+        parked((2_000.0, -600.0), "08:00", 20),
+        drive("bus", [(2_000.0, -600.0), (2_000.0, 0.0)], at("08:20")),
+        drive("bus", EAST, at("08:21:20"), from_m=2_000, until_m=9_500),
+    )
+    assert Phase.IN_SERVICE not in seen.phases
+    assert seen.after(drive("bus", EAST, at("08:37:10"), from_m=9_580, until_m=11_000)).is_on[0] == Phase.IN_SERVICE
+
+
+def test_a_bus_that_passes_all_stops_of_a_line_from_its_first_on_is_empty() -> None:
+    """Two lines would explain it; before one is believed it shows that it serves neither."""
+    seen = Seen(two_lines("a 1/0 08:00\nb 2/0 08:00")).after(
+        drive("bus", EAST, at("08:02"), until_m=11_000, speed_mps=16)
+    )
+    assert Phase.IN_SERVICE not in seen.phases
+    assert seen.is_on[0] == Phase.DEADHEAD
+
+
+def test_a_bus_that_no_longer_serves_its_stops_is_empty() -> None:
+    """Nobody told its run; 15 minutes of the plan driven in 7 say that it is on none."""
+    network = town({"1/0": EAST}, {"1/0": STOPS}, "a 1/0 08:00\nb 1/0 08:15")
+    seen = Seen(network).after(drive("bus", EAST, at("08:04"), until_m=4_000, speed_mps=16))
+    assert seen.is_on[:2] == (Phase.IN_SERVICE, "1")
+    seen.after(drive("bus", EAST, at("08:08:20"), from_m=4_160, until_m=11_000, speed_mps=16))
+    assert seen.is_on == (Phase.DEADHEAD, "", -1, "")
+    assert not len(seen.tracker.predictions(at("08:15:30")).vehicle)
+
+
+def test_a_told_bus_may_be_as_fast_as_it_likes() -> None:
+    network = town({"1/0": EAST}, {"1/0": STOPS}, "a 1/0 08:00\nb 1/0 08:15")
+    seen = Seen(network).after(drive("bus", EAST, at("08:04"), until_m=11_000, speed_mps=16, trip="a"))
+    assert seen.is_on == (Phase.IN_SERVICE, "1", 0, "a")
+
+
+def test_a_template_says_nothing_of_the_pace() -> None:
+    seen = Seen(town({"1/0": EAST}, {"1/0": STOPS}, headways={"1/0": 600})).after(
+        drive("bus", EAST, at("08:04"), until_m=11_000, speed_mps=16)
+    )
+    assert seen.is_on[:2] == (Phase.IN_SERVICE, "1")
 
 
 def test_a_bus_from_the_depot_begins_where_a_line_begins() -> None:
