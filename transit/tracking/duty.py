@@ -61,6 +61,18 @@ class Duty:
                 if self._at_the_end(fleet, row):
                     fleet.phase[row] = LAYOVER  # the driver was quicker than the last metres
                 forget(fleet, vehicle[i : i + 1])
+        self._retake(fleet, vehicle)
+
+    def _retake(self, fleet: Fleet, vehicle: Index) -> None:
+        """Give vehicles that follow the line of the run they were told, which another had, that run once it is free."""
+        trip = fleet.hint_trip[vehicle]
+        without = (fleet.slot[vehicle] >= 0) & (trip >= 0) & (fleet.run_trip[vehicle, 0] != trip)
+        without &= self._network.trips.pattern[trip] == fleet.pattern[vehicle]
+        for row in vehicle[without].tolist():
+            run = self._told(fleet, row, int(fleet.pattern[row]), float(fleet.offset_m[row]))
+            if run is not None:
+                self._take(fleet, row, run)
+                fleet.run_guessed[row] = 0
 
     def begin(self, fleet: Fleet, vehicle: Index, slot: Index) -> None:
         """Let each vehicle believe its hypothesis ``slot`` and find its run."""
@@ -70,17 +82,35 @@ class Duty:
         for row, chosen in zip(vehicle.tolist(), slot.tolist(), strict=True):
             pattern = int(fleet.guess_pattern[row, chosen])
             offset_m = float(fleet.guess_offset_m[row, chosen])
-            now_ms = int(fleet.fix_ms[row])
             trip = int(fleet.hint_trip[row])
+            if pattern < 0:  # another vehicle has just taken its run
+                continue
             waiting = self._waits(pattern, offset_m)
-            if trip >= 0 and int(self._network.trips.pattern[trip]) == pattern:
-                at = int(self._geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
-                run = self._runs.of_trip(trip, at - int(self._geometry.first[pattern]), now_ms)
-            else:
-                run = self._find(pattern, offset_m, now_ms, taken, waiting=waiting)
+            run = self._told(fleet, row, pattern, offset_m)
+            if run is None:
+                run = self._find(pattern, offset_m, int(fleet.fix_ms[row]), taken, waiting=waiting)
             self._enter(fleet, row, chosen, run, departed=not waiting)
-            fleet.run_guessed[row] = trip < 0
+            fleet.run_guessed[row] = run.trip != trip
             taken.add((run.day, run.trip, run.zero_ms))
+
+    def _told(self, fleet: Fleet, row: int, pattern: int, offset_m: float) -> Run | None:
+        """Return the run that the feed says, if it is on ``pattern`` and nobody has a better claim to it.
+
+        Two vehicles told one run: the first keeps it while it is heard, unless it waits and the other is under way.
+        """
+        trip, now_ms = int(fleet.hint_trip[row]), int(fleet.fix_ms[row])
+        if trip < 0 or int(self._network.trips.pattern[trip]) != pattern:
+            return None
+        at = int(self._geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
+        run = self._runs.of_trip(trip, at - int(self._geometry.first[pattern]), now_ms)
+        for holder in self._holding(fleet, 0, run, row).tolist():
+            told = int(fleet.hint_trip[holder]) == trip
+            heard = now_ms - int(fleet.fix_ms[holder]) <= 1000 * self._parameters.stale_s
+            waits = not fleet.departed[holder] and not self._waits(pattern, offset_m)
+            if told and heard and not waits:
+                return None
+            forget(fleet, np.array([holder]))
+        return run
 
     def progress(self, fleet: Fleet, step: Step, now_ms: int) -> None:
         """Say what the vehicles of ``step`` on a run are doing; end the runs that are over and begin what follows."""
@@ -90,11 +120,18 @@ class Duty:
         row = vehicle[on_run]
         pattern = fleet.pattern[row]
         first, last = geometry.first[pattern], geometry.first[pattern + 1] - 1
-        left = fleet.offset_m[row] > geometry.offset_m[first] + parameters.departed_m
+        since_m = fleet.offset_m[row] - geometry.offset_m[first]
+        left = since_m > parameters.departed_m
         leaves = left & (fleet.departed[row] == 0) & (fleet.run_guessed[row] > 0) & (fleet.run_scheduled[row, 0] > 0)
+        stood_ms = step.fix_ms[on_run] - fleet.moved_ms[row]
+        back = (since_m <= parameters.back_m) & (stood_ms >= 1000 * parameters.known_s)
+        self._wait_again(fleet, row[back & (fleet.departed[row] > 0)])
         fleet.departed[row] = np.maximum(fleet.departed[row], left)
         self._leave(fleet, row[leaves])
         departed = fleet.departed[row] > 0
+        fleet.bad_fixes[row] += (
+            fleet.guess_gap_m[row, fleet.slot[row]] > parameters.jump_free_m
+        )  # no noise: counts twice
         off = fleet.bad_fixes[row] >= parameters.bad_fixes_off_route
         fleet.phase[row] = np.where(off & departed, OFF_ROUTE, np.where(departed, IN_SERVICE, LAYOVER))
         remaining_m = geometry.offset_m[last] - fleet.offset_m[row]
@@ -104,9 +141,17 @@ class Duty:
         )
         stands = step.moved_m[on_run] < parameters.course_move_m
         waited = step.fix_ms[on_run] - fleet.ended_ms[row] >= 1000 * parameters.ended_s
+        parked = row[departed & (stood_ms >= 1000 * parameters.parked_anywhere_s)]
         over = there & (stands | waited | (fleet.bad_fixes[row] > 0))
         for vehicle_row in row[over].tolist():
             self._finish(fleet, vehicle_row, now_ms)
+        forget(fleet, parked)
+
+    def _wait_again(self, fleet: Fleet, vehicle: Index) -> None:
+        """Let those that stand at their first stop again wait there: they turned, or were never gone."""
+        fleet.departed[vehicle] = 0
+        fleet.front_m[vehicle], fleet.front_ms[vehicle] = fleet.offset_m[vehicle], fleet.fix_ms[vehicle]
+        fleet.passed_row[vehicle], fleet.entered_ms[vehicle] = -1, fleet.moved_ms[vehicle]
 
     def _leave(self, fleet: Fleet, vehicle: Index) -> None:
         """See anew which departure those vehicles are that leave late; while they stood it was a guess."""
@@ -117,8 +162,7 @@ class Duty:
             pattern, offset_m, now_ms = int(fleet.pattern[row]), float(fleet.offset_m[row]), int(fleet.fix_ms[row])
             run = self._find(pattern, offset_m, now_ms, taken, waiting=False)
             if run.scheduled and run.start_ms != fleet.run_start_ms[row, 0]:
-                self._put(fleet, row, 0, run)
-                self._plan_next(fleet, row, run)
+                self._take(fleet, row, run)
 
     def _agrees(self, fleet: Fleet, row: int) -> bool:
         """Return whether what the feed says now is what the vehicle is already believed to do."""
@@ -199,19 +243,33 @@ class Duty:
         fleet.passed_row[row], fleet.passed_ms[row], fleet.entered_ms[row] = -1, 0, 0
         if not departed:
             fleet.entered_ms[row] = fleet.fix_ms[row]  # it stands at the first stop: this is when it was seen there
-        self._put(fleet, row, 0, run)
-        self._plan_next(fleet, row, run)
+        self._take(fleet, row, run)
 
-    def _plan_next(self, fleet: Fleet, row: int, run: Run) -> None:
+    def _take(self, fleet: Fleet, row: int, run: Run) -> None:
+        """Give ``run`` to the vehicle and to nobody else, also not as the next run; plan what follows it."""
+        self._put(fleet, row, 0, run)
+        self._unplan(fleet, self._holding(fleet, 1, run, row))
         following = None
         if run.trip >= 0 and run.scheduled:
             block = int(self._network.trips.block[run.trip])
             following = self._runs.next_of_block(block, run.day, run.start_ms + 1)
-        if following is None:
-            fleet.run_trip[row, 1] = fleet.run_pattern[row, 1] = -1
-            fleet.run_scheduled[row, 1] = fleet.run_start_ms[row, 1] = 0
+        if following is None or len(self._holding(fleet, 0, following, row)):
+            self._unplan(fleet, np.array([row]))
         else:
             self._put(fleet, row, 1, following)
+
+    def _unplan(self, fleet: Fleet, vehicle: Index) -> None:
+        """Let the vehicles have no next run."""
+        fleet.run_trip[vehicle, 1] = fleet.run_pattern[vehicle, 1] = -1
+        fleet.run_scheduled[vehicle, 1] = fleet.run_start_ms[vehicle, 1] = 0
+
+    def _holding(self, fleet: Fleet, leg: int, run: Run, but: int) -> Index:
+        """Return the vehicles, but for one, that have ``run``, a run of the timetable, as this leg."""
+        count = len(fleet)
+        same = (fleet.run_trip[:count, leg] == run.trip) & (fleet.run_zero_ms[:count, leg] == run.zero_ms)
+        same &= (fleet.run_scheduled[:count, leg] > 0) & (fleet.slot[:count] >= 0) & run.scheduled
+        same[but] = False
+        return np.flatnonzero(same).astype(np.int64)
 
     def _put(self, fleet: Fleet, row: int, leg: int, run: Run) -> None:
         fleet.run_trip[row, leg] = run.trip

@@ -276,11 +276,14 @@ class Tracker:
         return events
 
     def _to_be_renewed(self, now_ms: int) -> Index:
-        """Return vehicles on a run of which nothing was said for a while; what is said of them must age with them."""
+        """Return vehicles of which nothing was said for a while, to let that age, and those whose run another took."""
         fleet, parameters = self._fleet, self._parameters
         count = len(fleet)
-        old = now_ms - fleet.saying_at_ms[:count] >= 1000 * parameters.renew_s
-        return np.flatnonzero(old & (fleet.slot[:count] >= 0) & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
+        on_run = fleet.slot[:count] >= 0
+        old = on_run & (now_ms - fleet.saying_at_ms[:count] >= 1000 * parameters.renew_s)
+        other = (fleet.run_pattern[:count] != fleet.shown_pattern[:count]) | ~on_run[:, None]
+        taken = (other & (fleet.shown_last[:count] > 0)).any(axis=1)
+        return np.flatnonzero((old | taken) & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
 
     def _expire(self, now_ms: int) -> tuple[list[ArrivalKey], Index, list[str]]:
         """Return what silence withdraws, the vehicles newly silent, and those that leave the map."""
