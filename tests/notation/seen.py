@@ -54,4 +54,4 @@ class Seen:
             for leg in (0, 1)
             if fleet.slot[vehicle] >= 0 and fleet.run_pattern[vehicle, leg] >= 0
         ]
-        assert len(held) == len(set(held)), "two vehicles hold one run"
+        assert len(held) == len(set(held)), f"two vehicles hold one run: {held}"

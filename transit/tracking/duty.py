@@ -3,6 +3,7 @@
 These are the few vehicles of a batch that change what they do, so they are taken one at a time.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ class Duty:
             if run is None:
                 run = self._find(pattern, offset_m, int(fleet.fix_ms[row]), taken, waiting=waiting)
             self._enter(fleet, row, chosen, run, departed=not waiting)
-            fleet.run_guessed[row] = run.trip != trip
+            fleet.run_guessed[row] = trip < 0 or run.trip != trip
             taken.add((run.day, run.trip, run.zero_ms))
 
     def _told(self, fleet: Fleet, row: int, pattern: int, offset_m: float) -> Run | None:
@@ -198,20 +199,20 @@ class Duty:
         return offset_m <= first_m + self._parameters.departed_m
 
     def _taken(self, fleet: Fleet, patterns: Index | int) -> set[tuple[int, int, int]]:
-        """Return the runs of ``patterns`` that vehicles are on."""
+        """Return the runs of ``patterns`` that vehicles are on, or will be on next by what the feed says."""
         count = len(fleet)
         wanted = np.zeros(len(self._network.patterns), dtype=np.bool_)
         wanted[patterns] = True
-        on_run = (fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0)
-        busy = np.flatnonzero(on_run & wanted[fleet.run_pattern[:count, 0]])
-        return set(
-            zip(
-                fleet.run_day[busy, 0].tolist(),
-                fleet.run_trip[busy, 0].tolist(),
-                fleet.run_zero_ms[busy, 0].tolist(),
-                strict=True,
+        taken: set[tuple[int, int, int]] = set()
+        for leg, held in enumerate(
+            (fleet.slot[:count] >= 0, (fleet.slot[:count] >= 0) & (fleet.hint_trip[:count] >= 0))
+        ):
+            busy = np.flatnonzero(
+                held & (fleet.run_scheduled[:count, leg] > 0) & wanted[fleet.run_pattern[:count, leg]]
             )
-        )
+            columns = (fleet.run_day[busy, leg], fleet.run_trip[busy, leg], fleet.run_zero_ms[busy, leg])
+            taken.update(zip(*(column.tolist() for column in columns), strict=True))
+        return taken
 
     def _find(
         self, pattern: int, offset_m: float, now_ms: int, taken: set[tuple[int, int, int]], *, waiting: bool
@@ -247,6 +248,7 @@ class Duty:
 
     def _take(self, fleet: Fleet, row: int, run: Run) -> None:
         """Give ``run`` to the vehicle and to nobody else, also not as the next run; plan what follows it."""
+        run = run if run.scheduled else self._apart(fleet, row, run)
         self._put(fleet, row, 0, run)
         self._unplan(fleet, self._holding(fleet, 1, run, row))
         following = None
@@ -257,6 +259,17 @@ class Duty:
             self._unplan(fleet, np.array([row]))
         else:
             self._put(fleet, row, 1, following)
+
+    def _apart(self, fleet: Fleet, row: int, run: Run) -> Run:
+        """Return ``run``, which is known by its departure, some seconds later if others of that line have the same."""
+        count = len(fleet)
+        others = (fleet.run_pattern[:count, 0] == run.pattern) & (fleet.slot[:count] >= 0)
+        others[row] = False
+        held_s = set((fleet.run_start_ms[:count, 0][others] // 1000).tolist())
+        later_ms = 0
+        while (run.start_ms + later_ms) // 1000 in held_s:
+            later_ms += 1000
+        return dataclasses.replace(run, start_ms=run.start_ms + later_ms, zero_ms=run.zero_ms + later_ms)
 
     def _unplan(self, fleet: Fleet, vehicle: Index) -> None:
         """Let the vehicles have no next run."""

@@ -114,6 +114,26 @@ def test_the_next_run_of_a_block_that_another_vehicle_drives_is_not_expected_twi
     assert seen.on("late")[::3] == (Phase.LAYOVER, "")
 
 
+def test_two_buses_without_timetable_that_come_at_one_second_are_two_departures() -> None:
+    """``Seen`` asserts that their runs have different keys: a board would show one of them only."""
+    network = town({"1/0": EAST}, {"1/0": STOPS}, headways={"1/0": 600})
+    seen = Seen(network).together(
+        drive("one", EAST, at("08:00"), until_m=2_000, route="1", direction=0),
+        drive("two", EAST, at("08:00"), until_m=2_000, route="1", direction=0),
+    )
+    assert seen.on("one")[0] == seen.on("two")[0] == Phase.IN_SERVICE
+
+
+def test_what_a_told_bus_does_next_is_not_taken_by_a_guess() -> None:
+    network = town(
+        {"1/0": EAST, "1/1": WEST}, {"1/0": STOPS, "1/1": STOPS}, "a 1/0 08:00 b\nb 1/1 08:20 b\nc 1/1 08:30"
+    )
+    seen = Seen(network).together(
+        drive("told", EAST, at("08:00"), trip="a"), drive("guessed", WEST, at("08:10"), until_m=2_500)
+    )
+    assert seen.on("guessed") == (Phase.IN_SERVICE, "1", 1, "c")
+
+
 def test_a_word_that_was_found_to_be_wrong_is_believed_again_when_it_becomes_true() -> None:
     """Told run a, the bus drives line 2 for long, then goes over to line 1 and drives run a after all."""
     seen = Seen(line("a 1/0 08:20\nc 2/0 08:00")).after(drive("bus", SIDE, at("08:00"), until_m=6_000, trip="a"))
