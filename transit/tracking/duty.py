@@ -125,7 +125,7 @@ class Duty:
         left = since_m > parameters.departed_m
         leaves = left & (fleet.departed[row] == 0) & (fleet.run_guessed[row] > 0) & (fleet.run_scheduled[row, 0] > 0)
         stood_ms = step.fix_ms[on_run] - fleet.moved_ms[row]
-        back = (since_m <= parameters.back_m) & (stood_ms >= 1000 * parameters.known_s)
+        back = (since_m <= parameters.back_m) & (stood_ms >= 1000 * parameters.delayed_s)
         self._wait_again(fleet, row[back & (fleet.departed[row] > 0)])
         fleet.departed[row] = np.maximum(fleet.departed[row], left)
         self._leave(fleet, row[leaves])
@@ -149,7 +149,7 @@ class Duty:
         forget(fleet, parked)
 
     def _wait_again(self, fleet: Fleet, vehicle: Index) -> None:
-        """Let those that stand at their first stop again wait there: they turned, or were never gone."""
+        """Let those that stand for long at their first stop again wait there: they turned, or were never gone."""
         fleet.departed[vehicle] = 0
         fleet.front_m[vehicle], fleet.front_ms[vehicle] = fleet.offset_m[vehicle], fleet.fix_ms[vehicle]
         fleet.passed_row[vehicle], fleet.entered_ms[vehicle] = -1, fleet.moved_ms[vehicle]

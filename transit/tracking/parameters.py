@@ -63,7 +63,7 @@ class Parameters:
     terminal_m: float = 250.0  # a vehicle this near a first stop may be waiting for a run (TransitClock: 100 m; our
     # terminals are yards, the recorded buses wait up to 250 m off)
     departed_m: float = 80.0  # beyond the first stop: the run has begun
-    back_m: float = 40.0  # standing so near the first stop again, it has not: less, so that noise does not change it
+    back_m: float = 40.0  # standing so near the first stop for ``delayed_s``, it has not begun after all
     finished_m: float = 40.0  # before the last stop: the run is over
     ended_s: float = 120.0  # … when it stands there, or crept for so long
     leave_late_s: float = 480.0  # a bus that leaves later than this may be the next departure

@@ -101,9 +101,10 @@ def test_a_bus_that_comes_back_to_its_first_stop_waits_there_again() -> None:
     seen = Seen(one_line(EAST)).after(frozen((0.0, 0.0), "07:50", 5, trip="a"))
     seen.after([fix("bus", (150.0, 0.0), at("07:55"), trip="a")])
     assert seen.phases == [Phase.IN_SERVICE]
-    seen.after(frozen((10.0, 0.0), "07:55:30", 4, trip="a"))
-    assert set(seen.phases[4:]) == {Phase.LAYOVER}
-    seen.after(drive("bus", EAST, at("08:00"), until_m=2_000, trip="a"))
+    seen.after(frozen((10.0, 0.0), "07:55:30", 14, trip="a"))
+    assert set(seen.phases[17:]) == {Phase.LAYOVER}
+    assert len(seen.tracker.predictions(at("08:09:30")).vehicle) == 17
+    seen.after(drive("bus", EAST, at("08:10"), until_m=2_000, trip="a"))
     assert seen.is_on == (Phase.IN_SERVICE, "1", 0, "a")
 
 
