@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transit.tracking.fleet import Fleet, LinkMemory
-from transit.tracking.learned import MINUTES, LearnedTimes, day_kind
+from transit.tracking.learned import HABIT_DAYS, MINUTES, LearnedTimes, day_kind
 from transit.tracking.parameters import Parameters
 
 Floats = npt.NDArray[np.float64]
@@ -46,8 +46,8 @@ class Habits:
         self._learned: LearnedTimes | None = None
 
     def adopt(self, learned: LearnedTimes) -> None:
-        """Let ``learned`` say when departures recur."""
-        self._learned = learned
+        """Let ``learned`` say when departures recur; one day alone does not show that they do."""
+        self._learned = learned if learned.start_days.max(initial=0.0) >= HABIT_DAYS else None
 
     def note(self, memory: LinkMemory, place: Index, when_ms: Index, waited: Bools) -> None:
         """Take in departures, in order of time; ``waited``: of a bus that was seen to wait."""

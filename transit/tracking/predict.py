@@ -192,15 +192,16 @@ class Predictor:
     def _earliness_ms(self, fleet: Fleet, vehicle: Index, leg: int, row: Index) -> Floats:
         """Return how long before its time a bus may come to ``row``: not at all where early ones are seen to wait.
 
-        A run that nobody told, only guessed, holds no bus back until buses were seen to wait there.
+        A run that nobody told, only guessed, holds no bus back: the guess may be the run before or after.
         """
         parameters = self._parameters
         told = fleet.hint_trip[vehicle] >= 0
         timed = self._plan.timing_point(fleet, vehicle, leg, row - 1)
-        prior = np.where(told, np.where(timed, parameters.wait_timed, parameters.wait_anywhere), 0.0)
+        prior = np.where(timed, parameters.wait_timed, parameters.wait_anywhere)
         waited, early = fleet.links.early[0, row], fleet.links.early[1, row]
         share = (waited + parameters.wait_weight * prior) / (early + parameters.wait_weight)
-        return np.where(share > 0.5, 0.0, np.where(told, 1000.0 * parameters.early_max_s, np.inf))
+        held = np.where(share > 0.5, 0.0, 1000.0 * parameters.early_max_s)
+        return np.where(told, held, np.inf)
 
     def _start(self, fleet: Fleet, vehicle: Index, now_ms: int) -> tuple[Floats, Floats]:
         """Return when the links ahead begin, and one sigma of that: at the last fix, or the departure to come."""

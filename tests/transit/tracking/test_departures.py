@@ -106,6 +106,15 @@ def test_after_midnight_yesterdays_departures_are_not_forgotten() -> None:
     assert leaves(tracker, "a", "23:53")[1] == pytest.approx(17.5, abs=1.5)
 
 
+def test_one_day_does_not_show_that_departures_recur() -> None:
+    network = headway_town()
+    tracker, untaught = Tracker(network), Tracker(network)
+    tracker.adopt(past_days(network, days=1))
+    for one in (tracker, untaught):
+        hear(one, *standing("a", "08:10", "08:12"))
+    assert leaves(tracker, "a", "08:12") == leaves(untaught, "a", "08:12")
+
+
 def test_at_hours_nobody_left_past_days_say_nothing(tracker: Tracker) -> None:
     hear(tracker, *standing("a", "14:00", "14:02"))
     early, middle, late = leaves(tracker, "a", "14:02")
