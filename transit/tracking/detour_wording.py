@@ -39,7 +39,12 @@ class DetourWording:
 
     def _all(self, book: Book, vehicle_ids: Sequence[str]) -> list[Detour]:
         told = ((known, self._detours.state(known)) for known in book.known.values())
-        return [self._said(known, state, vehicle_ids) for known, state in told if state is not None]
+        said = [(known, self._said(known, state, vehicle_ids)) for known, state in told if state is not None]
+        return [one for known, one in said if one.missed or self._drawn(known)]
+
+    def _drawn(self, known: Known) -> bool:
+        """Return whether the feed draws a line that was left: otherwise lines are straight, streets are not."""
+        return any(self._network.patterns.shape_ids[pattern] for pattern in known.stretches)
 
     def _said(self, known: Known, state: DetourState, vehicle_ids: Sequence[str]) -> Detour:
         geometry, stops = self._geometry, self._network.stops.ids

@@ -190,6 +190,16 @@ def test_a_stop_that_the_other_way_passes_closely_is_served() -> None:
         assert city.detour.missed == missed
 
 
+def test_where_no_line_is_drawn_a_detour_that_leaves_out_no_stop_is_not_told() -> None:
+    between = [(0.0, 0.0), (2050.0, 0.0), (2050.0, 400.0), (2450.0, 400.0), (2450.0, 0.0), (6000.0, 0.0)]
+    drawn = street()
+    straight = dataclasses.replace(drawn, patterns=dataclasses.replace(drawn.patterns, shape_ids=("",)))
+    told, untold = (City(network).hear(traffic(between, between)).detours for network in (drawn, straight))
+    assert [one.missed for one in told.values()] == [[]]
+    assert not untold
+    assert City(straight).hear(traffic(ROUND, ROUND)).detours, "stops left out are told in any case"
+
+
 def test_lines_that_share_the_street_share_the_detour_and_others_have_none() -> None:
     second = [(0.0, -900.0), (0.0, 0.0), (5000.0, 0.0), (5000.0, 900.0)]
     north = [(0.0, -900.0), (0.0, 0.0), (2100.0, 0.0), (2100.0, 400.0), (3900.0, 400.0), (3900.0, 0.0)]
