@@ -132,7 +132,8 @@ class Parameters:
     gone_s: float = 1_800.0  # then the vehicle leaves the map
     layover_s: float = 300.0  # between runs where nothing is known
     layover_min_s: float = 60.0
-    departure_within_s: float = 880.0  # a departure that cannot be told within this (p10 to p90) is not said
+    departure_within_s: float = 920.0  # a departure that cannot be told within this (p10 to p90) is not said
+    departure_overdue_s: float = 600.0  # so long after its time a bus that stands at its terminal is promised no more
     delayed_s: float = 480.0  # standing this long outside a terminal: withdraw rather than repeat a guess
     delayed_move_m: float = 60.0
     held_after_s: float = 60.0  # longer than a stop or a light: a bus that stands for so long is held up by something …

@@ -44,7 +44,8 @@ class Predictor:
         if len(led):
             start_ms[led] = reroute.start(fleet, live[led], stretch[led], now_ms)
         sure = P10_TO_P90_SIGMAS * sigma_ms <= 1000.0 * self._parameters.departure_within_s
-        sure |= fleet.hint_trip[live] >= 0  # a run that is told has a timetable to go by
+        sure |= fleet.hint_trip[live] >= 0  # a run that is told has a timetable to go by …
+        sure &= ~self._overdue(fleet, live, now_ms)  # … for as long as that may still be so
         live = live[sure]
         offset_m = np.where(stretch >= 0, fleet.line_m[vehicle[at]], fleet.offset_m[vehicle[at]])[sure]
         first_leg = self._leg(fleet, rates, reroute, live, 0, (offset_m, start_ms[sure], sigma_ms[sure]), now_ms)
@@ -62,6 +63,13 @@ class Predictor:
         stuck = (now_ms - fleet.moved_ms[vehicle] > parameters.delayed_s * 1000) & (fleet.departed[vehicle] > 0)
         on_line = (fleet.slot[vehicle] >= 0) & (fleet.bad_fixes[vehicle] < parameters.bad_fixes_off_route)
         return np.asarray((on_line | (stretch >= 0)) & heard & ~stuck, dtype=np.bool_)
+
+    def _overdue(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Bools:
+        """Return which vehicles wait so long after their time, or their arrival, that none knows what for."""
+        due_ms = np.maximum(fleet.run_start_ms[vehicle, 0], fleet.entered_ms[vehicle])
+        late = now_ms - due_ms > 1000 * self._parameters.departure_overdue_s
+        waits = (fleet.departed[vehicle] == 0) & self._plan.scheduled(fleet, vehicle, 0)
+        return np.asarray(waits & late, dtype=np.bool_)
 
     def _leg(
         self,

@@ -108,6 +108,12 @@ def a_departure_that_nobody_can_tell_is_not_said(parameters: Parameters) -> bool
     return not board.hear(*waits).rows
 
 
+def a_bus_that_should_have_left_ten_minutes_ago_is_not_promised_any_more(parameters: Parameters) -> bool:
+    waits = [fix("bus", (5.0, 0.0), at("07:58") + 20_000 * k, trip="t1") for k in range(45)]  # until 08:12:40
+    seven, twelve = (Board(parameters).hear(*waits[:count]) for count in (27, 45))
+    return bool(seven.rows) and not twelve.rows
+
+
 def a_small_delay_lets_the_countdown_stand_and_not_rise(parameters: Parameters) -> bool:
     board = Board(parameters).hear(*ride())
     before = board.left_s("S8")
@@ -127,6 +133,7 @@ def a_small_delay_lets_the_countdown_stand_and_not_rise(parameters: Parameters) 
         (a_bus_that_should_have_come_is_due_and_not_minutes_ago, {"due_s": 1e6, "overdue_s": 1e6}),
         (what_is_said_of_a_bus_unheard_ages_with_it, {"renew_s": 1e9}),
         (a_departure_that_nobody_can_tell_is_not_said, {"departure_within_s": 1e9}),
+        (a_bus_that_should_have_left_ten_minutes_ago_is_not_promised_any_more, {"departure_overdue_s": 1e9}),
         (a_small_delay_lets_the_countdown_stand_and_not_rise, {"calm_max_s": -math.inf, "calm_max_share": -math.inf}),
     ],
 )
