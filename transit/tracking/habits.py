@@ -26,7 +26,7 @@ BEHIND_BINS: Final = 32  # departures expected longer ago do not come any more
 AHEAD_BINS: Final = 120
 EDGES: Final = np.arange(-BEHIND_BINS, AHEAD_BINS + 1, dtype=np.float64)
 QUANTILES: Final = (0.1, 0.5, 0.9)
-SEEN_SHARE: Final = 0.9  # of the departures of past days: the others were not observed (recorded cities: 80 to 90 %)
+SEEN_SHARE: Final = 0.9  # of the departures of past days: some are not observed (0.85 to 0.95: 1 s of error apart)
 REACH_BINS: Final = 16  # a departure at most so much before or after the expected minute was that one
 OVERDUE_HALF_S: Final = 180.0  # a departure overdue for so long is half given up …
 OVERDUE_BINS: Final = 6  # … and what is left of it may come within this
@@ -46,8 +46,15 @@ class Habits:
         self._learned: LearnedTimes | None = None
 
     def adopt(self, learned: LearnedTimes) -> None:
-        """Let ``learned`` say when departures recur; one day alone does not show that they do."""
-        self._learned = learned if learned.start_days.max(initial=0.0) >= HABIT_DAYS else None
+        """Let ``learned`` say when departures recur."""
+        self._learned = learned
+
+    def _known(self, now_ms: int) -> LearnedTimes | None:
+        """Return what says when departures recur on such days; one alone does not, nor do others' kinds."""
+        if self._learned is None:
+            return None
+        kind = day_kind(dt.datetime.fromtimestamp(now_ms / 1000, self._zone).date())
+        return self._learned if self._learned.start_days[kind] >= HABIT_DAYS else None
 
     def note(self, memory: LinkMemory, place: Index, when_ms: Index, waited: Bools) -> None:
         """Take in departures, in order of time; ``waited``: of a bus that was seen to wait."""
@@ -57,21 +64,23 @@ class Habits:
 
     def watch(self, fleet: Fleet, since_ms: int, now_ms: int) -> None:
         """Keep how many departures were expected between these moments where somebody waited for them."""
-        if self._learned is None or not 0 < now_ms - since_ms <= WATCH_MAX_MS:
+        learned = self._known(now_ms)
+        if learned is None or not 0 < now_ms - since_ms <= WATCH_MAX_MS:
             return
         _, place = self._queue(fleet, now_ms)
         places = np.unique(place)
         edges_s = np.array([(since_ms - now_ms) / 1000, 0.0])
-        due = self._recurring(self._learned, places, now_ms, edges_s)[:, 0]
+        due = self._recurring(learned, places, now_ms, edges_s)[:, 0]
         fleet.links.habit_kept[:, places] *= 0.5 ** (due / KEPT_HALF)
         fleet.links.habit_kept[1, places] += due
 
     def expect(self, fleet: Fleet, vehicle: Index, now_ms: int) -> Floats:
         """Return ``[3, n]``: p10, median and p90 of when each vehicle leaves; NaN where past days do not tell."""
-        if self._learned is None or not len(vehicle):
+        learned = self._known(now_ms)
+        if learned is None or not len(vehicle):
             return np.full((3, len(vehicle)), np.nan)
         places, of_vehicle = np.unique(self._of_pattern[fleet.run_pattern[vehicle, 0]], return_inverse=True)
-        rate = self._still_expected(fleet.links, self._learned, places, now_ms)
+        rate = self._still_expected(fleet.links, learned, places, now_ms)
         queue, waiting_at = self._queue(fleet, now_ms)
         here = np.isin(waiting_at, places)
         queue, place = queue[here], np.searchsorted(places, waiting_at[here])
@@ -91,9 +100,10 @@ class Habits:
 
     def median_ms(self, memory: LinkMemory, place: Index, now_ms: int) -> float:
         """Return when the first bus waiting at ``place``, one number, would be expected to leave; NaN for unknown."""
-        if self._learned is None:
+        learned = self._known(now_ms)
+        if learned is None:
             return np.nan
-        summed = np.cumsum(self._still_expected(memory, self._learned, place, now_ms), axis=1)
+        summed = np.cumsum(self._still_expected(memory, learned, place, now_ms), axis=1)
         return float(now_ms + 1000 * BIN_S * _first_at(summed, 0.5)[0]) if summed[0, -1] >= LEAST else np.nan
 
     def _still_expected(self, memory: LinkMemory, learned: LearnedTimes, places: Index, now_ms: int) -> Floats:

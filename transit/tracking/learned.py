@@ -67,7 +67,7 @@ class LearnedTimes:
     dwell_s: Floats
     deviation_s: Floats  # one sigma of a single run
     left: Singles  # [DAY_KINDS, starts, MINUTES + 1] departures a day up to that minute
-    start_days: Floats  # [DAY_KINDS] days that rests on
+    start_days: Floats  # [DAY_KINDS] days of that kind observed
 
     def at(self, now_ms: int, zone: ZoneInfo) -> Floats:
         """Return the seconds of each link at ``now_ms``, between the half-hours before and after."""
@@ -154,7 +154,7 @@ def _habits(times: TravelTimes, start_of: Mapping[StartKey, int]) -> tuple[Singl
             counts = times.left[kind, i] if like[kind] else times.left[:, i].sum(axis=0)
             rate = np.convolve(counts, kernel)[4 : 4 + MINUTES] / max(float(days[kind]), 1.0)
             summed[kind, number, 1:] = np.cumsum(rate)
-    return summed, days
+    return summed, times.days
 
 
 def _smooth(values: Floats) -> Floats:

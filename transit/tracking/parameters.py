@@ -110,7 +110,7 @@ class Parameters:
     pace_lean_s: float = 4_000.0  # … about a quarter of it is believed …
     pace_ahead_s: float = 600.0  # … and less for later: it goes back to the driver's manner within so long
     manner_half_life_s: float = 10_800.0  # a driver's manner lasts a shift …
-    manner_lean_s: float = 8_000.0  # … and is known after some runs (two recorded cities: 0.2 to 0.4 of it holds)
+    manner_lean_s: float = 8_000.0  # … and is known after some runs (two recorded cities: 0.2 to 0.7 of it holds)
     pace_outlier: float = 2.5  # times the expected: a stop for fuel is not a pace
     link_outlier: float = 4.0  # times the expected: a breakdown, not traffic
     usual_half_life_s: float = 14 * 86_400.0  # what is usual changes with the seasons

@@ -3,6 +3,7 @@
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -113,6 +114,20 @@ def test_one_day_does_not_show_that_departures_recur() -> None:
     for one in (tracker, untaught):
         hear(one, *standing("a", "08:10", "08:12"))
     assert leaves(tracker, "a", "08:12") == leaves(untaught, "a", "08:12")
+
+
+def test_working_days_do_not_say_when_buses_leave_on_saturday() -> None:
+    network = headway_town()
+    tracker, untaught = Tracker(network), Tracker(network)
+    tracker.adopt(past_days(network))
+    saturday_ms = 5 * 86_400_000
+    for one in (tracker, untaught):
+        stay = standing("a", "08:10", "08:12")
+        later = [(r, r.fix_ms + saturday_ms) for r in stay]
+        hear(one, *(msgspec.structs.replace(r, fix_ms=ms, received_ms=ms) for r, ms in later))
+    row, now_ms = np.array([0]), at("08:12") + saturday_ms
+    taught, plain = (one._departures.expect(one.fleet, row, now_ms) for one in (tracker, untaught))
+    np.testing.assert_array_equal(taught, plain)
 
 
 def test_at_hours_nobody_left_past_days_say_nothing(tracker: Tracker) -> None:
