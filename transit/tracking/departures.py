@@ -121,6 +121,9 @@ class Departures:
         said[BY_STAY] = self._by_stay(memory, start, since_ms, now_ms)
         free = np.flatnonzero(fleet.hint_trip[vehicle] < 0)
         said[BY_HABIT][:, free] = self._habits.expect(fleet, vehicle[free], now_ms)
+        stays = _mass(memory.left_after, self._stood, start[free])
+        by_hour = self._habits.weigh_stays(start[free], since_ms[free], stays, now_ms)
+        said[BY_STAY][:, free] = np.where(np.isfinite(by_hour), by_hour, said[BY_STAY][:, free])
         off_s = (memory.departure_off + ASSUMED_WEIGHT * np.array(ASSUMED_OFF_S)[:, None]) / (
             memory.departure_proofs + ASSUMED_WEIGHT
         )

@@ -31,6 +31,7 @@ REACH_BINS: Final = 16  # a departure at most so much before or after the expect
 OVERDUE_HALF_S: Final = 180.0  # a departure overdue for so long is half given up …
 OVERDUE_BINS: Final = 6  # … and what is left of it may come within this
 FLOOR: Final = 0.05  # of the mean rate within the hour: buses also leave when none left before
+HOUR_FLOOR: Final = 0.2  # likewise, where only the hour counts
 LEAST: Final = 0.5  # departures expected within the hour: with less, past days say nothing of this one
 KEPT_LEAN: Final = 4.0  # departures: all are thought to be taken until about that many were watched
 KEPT_HALF: Final = 60.0  # departures: what was watched so many before counts half
@@ -97,6 +98,21 @@ class Habits:
         mine = summed[turn_of[vehicle], of_vehicle.reshape(-1)]
         found = now_ms + 1000 * BIN_S * np.stack([_first_at(mine, quantile) for quantile in QUANTILES])
         return np.where(mine[:, -1] >= LEAST, found, np.nan)
+
+    def weigh_stays(self, place: Index, since_ms: Floats, stays: Floats, now_ms: int) -> Floats:
+        """Return quantiles of departures by ``stays``, how likely each length is by place, and when others left at all.
+
+        Buses that stay on see the hours go by: at some of them, on any kind of day, more leave than at others.
+        """
+        if self._learned is None or not len(place):
+            return np.full((3, len(place)), np.nan)
+        rate = self._recurring(self._learned, place, now_ms, BIN_S * EDGES[BEHIND_BINS:])
+        rate += HOUR_FLOOR * rate.mean(axis=1, keepdims=True) + 1e-6
+        stood = ((now_ms - since_ms) / 1000 / BIN_S)[:, None] + np.arange(AHEAD_BINS)
+        bins = np.minimum(stood, stays.shape[1] - 1).astype(np.int64)
+        summed = np.cumsum(rate * np.take_along_axis(stays, bins, axis=1), axis=1)
+        summed /= summed[:, -1:]
+        return now_ms + 1000 * BIN_S * np.stack([_first_at(summed, quantile) for quantile in QUANTILES])
 
     def median_ms(self, memory: LinkMemory, place: Index, now_ms: int) -> float:
         """Return when the first bus waiting at ``place``, one number, would be expected to leave; NaN for unknown."""
