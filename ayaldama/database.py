@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -11,7 +12,19 @@ from ayaldama import embedded
 from ayaldama.processes import ProcessError, sole_user_of
 from ayaldama.roles._base import open_postgres
 from ayaldama.settings import Settings
-from transit.store.migrate import migrate
+from commons.migrate import migrate
+
+STORES: Final = ("transit.store",)  # packages with migrations
+
+
+async def bring_up_to_date(pool: asyncpg.Pool) -> None:
+    """Apply the migrations of all rooms.
+
+    Raises:
+        MigrationError: if the database and this program disagree.
+    """
+    for package in STORES:
+        await migrate(pool, package)
 
 
 @asynccontextmanager
@@ -26,7 +39,7 @@ async def open_database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         url = settings.postgres_url or _embedded_url(settings, around)
         async with open_postgres(msgspec.structs.replace(settings, postgres_url=url), connections_max=2) as pool:
             async with asyncio.timeout(60.0):
-                await migrate(pool)
+                await bring_up_to_date(pool)
             yield pool
 
 

@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from ayaldama import embedded
+from ayaldama.database import bring_up_to_date
 from ayaldama.log_file import LogFile
 from ayaldama.processes import sole_user_of
 from ayaldama.roles._base import open_postgres
@@ -17,7 +18,6 @@ from ayaldama.settings import Settings
 from ayaldama.supervisor import Planned, Supervisor
 from ayaldama.terminal import Steps
 from commons.logs import configure_logs
-from transit.store.migrate import migrate
 
 CITY: Final = (
     Planned(name="intake", roles=("intake",)),
@@ -83,7 +83,7 @@ async def _run(
             settings = _start_servers(settings, home, supervisor, steps)
             async with open_postgres(settings, connections_max=2) as pool:
                 with steps.step("database"):
-                    await migrate(pool)
+                    await bring_up_to_date(pool)
                 settings = await prepare(settings, pool, steps)
             for one in planned:
                 if stop.is_set():

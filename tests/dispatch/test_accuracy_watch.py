@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 import ayaldama.web
 from ayaldama.web.vendor import INSTALLED
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from gtfs_data.network import Network
@@ -25,7 +26,6 @@ from transit.accuracy.live import Tally, Told
 from transit.keys import Keys
 from transit.model import StopEvent
 from transit.store.accuracy import Slice, add_slice
-from transit.store.migrate import migrate
 from transit.store.postgres_history import write_stop_events
 from transit.store.redis_state import StateReader, StateWriter
 
@@ -110,7 +110,7 @@ def passage(place: int) -> StopEvent:
 
 @pytest.fixture
 async def city(redis: Redis, postgres: asyncpg.Pool) -> City:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     return City(redis, postgres)
 
 

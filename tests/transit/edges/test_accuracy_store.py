@@ -6,6 +6,7 @@ import datetime as dt
 import asyncpg
 from redis.asyncio import Redis
 
+from commons.migrate import migrate
 from tests.transit.edges.test_history import event
 from transit.accuracy.live import Sample, Tally, Told, by_route
 from transit.keys import Keys
@@ -20,7 +21,6 @@ from transit.store.accuracy import (
     of_date,
     settled_until,
 )
-from transit.store.migrate import migrate
 from transit.store.postgres_history import events_between, write_stop_events
 
 KEYS = Keys("test")
@@ -93,7 +93,7 @@ async def test_a_sample_of_another_version_is_left_out(redis: Redis) -> None:
 
 
 async def test_slices_add_up_to_days_and_to_the_last_hour(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     assert (await settled_until(postgres), await last_hour(postgres)) == (None, None)
     for number in range(14):
         assert await add_slice(postgres, piece(5 * number, tally("10", 3), tally("2", 1)))
@@ -110,7 +110,7 @@ async def test_slices_add_up_to_days_and_to_the_last_hour(postgres: asyncpg.Pool
 
 
 async def test_two_processes_do_not_count_a_slice_twice(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     done = await asyncio.gather(*(add_slice(postgres, piece(0, tally("10", 3))) for _ in range(4)))
     assert sorted(done) == [False, False, False, True]
     assert not await add_slice(postgres, piece(10, tally("10", 3))), "a slice that leaves out minutes"
@@ -118,7 +118,7 @@ async def test_two_processes_do_not_count_a_slice_twice(postgres: asyncpg.Pool) 
 
 
 async def test_days_can_be_looked_back_at_the_newest_first(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     days = [MONDAY + dt.timedelta(days=number) for number in range(3)]
     await add_slice(postgres, piece(0, *(tally("10", 3, day) for day in days)))
     assert await counted_dates(postgres, limit=2) == [days[2], days[1]]
@@ -126,7 +126,7 @@ async def test_days_can_be_looked_back_at_the_newest_first(postgres: asyncpg.Poo
 
 
 async def test_slices_after_a_clock_that_was_set_back_are_forgotten(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await add_slice(postgres, piece(0))
     await add_slice(postgres, piece(5))
     await forget_later(postgres, NOON_MS + 6 * MINUTE_MS)
@@ -134,7 +134,7 @@ async def test_slices_after_a_clock_that_was_set_back_are_forgotten(postgres: as
 
 
 async def test_events_of_a_stretch_of_time_come_as_they_were_written(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     events = [event(number, arrival_ms=MINUTE_MS * number) for number in range(5)]
     await write_stop_events(postgres, events)
     found = await events_between(postgres, events[1].arrival_ms, events[3].arrival_ms)

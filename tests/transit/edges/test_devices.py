@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from transit.intake.devices import (
     Device,
     DeviceListError,
@@ -20,7 +21,6 @@ from transit.intake.devices import (
     set_enabled,
 )
 from transit.protocols._base import Refusal, SignIn
-from transit.store.migrate import migrate
 
 BUS = DeviceRow(device_id="8601", vehicle_id="bus-1", note="Ikarus")
 
@@ -37,7 +37,7 @@ async def until(devices: Devices, device_id: str, key: str, wanted: str) -> None
 
 
 async def test_a_key_is_made_shown_once_and_kept_only_as_a_digest(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     key = await add_device(postgres, BUS)
     assert len(key) == 16
     (device,) = await list_devices(postgres)
@@ -51,7 +51,7 @@ async def test_a_key_is_made_shown_once_and_kept_only_as_a_digest(postgres: asyn
 
 
 async def test_intake_hears_of_changes_at_once(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     async with open_devices(postgres, Metrics()) as devices:
         await until(devices, "8601", "any", Refusal.UNKNOWN_DEVICE)
         key = await add_device(postgres, BUS)
@@ -65,7 +65,7 @@ async def test_intake_hears_of_changes_at_once(postgres: asyncpg.Pool) -> None:
 
 
 async def test_the_registry_is_heard_again_after_its_connection_was_cut(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     async with open_devices(postgres, Metrics()) as devices:
         key = await add_device(postgres, BUS)
         await until(devices, "8601", key, "bus-1")
@@ -81,7 +81,7 @@ async def test_the_registry_is_heard_again_after_its_connection_was_cut(postgres
 async def test_thousands_are_imported_and_a_second_import_keeps_their_keys(
     postgres: asyncpg.Pool, tmp_path: Path
 ) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     file = tmp_path / "devices.csv"
     lines = [f"{number:015},bus-{number},route 1" for number in range(3_000)]
     file.write_text("device_id,vehicle_id,note\n" + "\n".join(lines) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from commons.clock import Clock, ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from gtfs_data.network import Network
 from tests.notation.town import at, drive, town
 from transit.intake.devices import DeviceRow, add_device, open_devices
@@ -17,7 +18,6 @@ from transit.intake.serve import IntakeSettings, serve_intake
 from transit.keys import Keys
 from transit.model import PositionReport
 from transit.service import restore_tracker, serve_tracking
-from transit.store.migrate import migrate
 from transit.store.redis_state import StateReader, StateSnapshot
 from transit.tracking.tracker import Tracker
 
@@ -83,7 +83,7 @@ async def test_a_bus_reports_and_the_board_of_a_stop_ahead_expects_it(redis: Red
     reports = drive("bus-1", STREET, at("08:02:30"), from_m=1_200, until_m=1_700, trip="t1")
     clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=reports[-1].fix_ms + 1_000))
     metrics = Metrics()
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     key = await add_device(postgres, DeviceRow(device_id="8601", vehicle_id="bus-1"))
     stop = asyncio.Event()
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from commons.metrics import Metrics
+from commons.migrate import MigrationError, migrate, migrations
 from transit.model import StopEvent
-from transit.store.migrate import MigrationError, migrate, migrations
 from transit.store.postgres_history import HistoryWriter, write_stop_events
 
 
@@ -29,7 +29,7 @@ def event(sequence: int, *, vehicle_id: str = "bus-1", stop_id: str = "market", 
 
 
 async def test_the_same_passage_is_one_row_however_often_it_is_written(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await write_stop_events(postgres, [event(1), event(2), event(2, arrival_ms=1_000)])
     await write_stop_events(postgres, [event(1), event(3, vehicle_id="bus-2")])
     rows = await postgres.fetch("SELECT * FROM stop_event ORDER BY stop_sequence")
@@ -42,7 +42,7 @@ async def test_the_same_passage_is_one_row_however_often_it_is_written(postgres:
 
 
 async def test_a_month_can_be_given_its_own_partition(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await postgres.execute(
         "CREATE TABLE stop_event_2026_09 PARTITION OF stop_event FOR VALUES FROM ('2026-09-01') TO ('2026-10-01')"
     )
@@ -51,7 +51,7 @@ async def test_a_month_can_be_given_its_own_partition(postgres: asyncpg.Pool) ->
 
 
 async def test_one_event_that_cannot_be_written_costs_no_other(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     metrics = Metrics()
     writer = HistoryWriter(postgres, metrics)
     running = asyncio.create_task(writer.run())
@@ -72,7 +72,7 @@ async def test_events_wait_for_an_absent_database_and_the_oldest_are_given_up_fi
     assert not await writer.flush(0.1)
     assert (writer.taken, writer.settled) == (8, 0)
     writer.take([event(number) for number in range(8, 15)])
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     assert await writer.flush(5.0)
     running.cancel()
     rows = await postgres.fetch("SELECT stop_sequence FROM stop_event ORDER BY stop_sequence")
@@ -81,17 +81,17 @@ async def test_events_wait_for_an_absent_database_and_the_oldest_are_given_up_fi
 
 
 async def test_migrations_are_applied_once_also_by_many_at_a_time(postgres: asyncpg.Pool) -> None:
-    applied = await asyncio.gather(*(migrate(postgres) for _ in range(4)))
-    assert sorted(applied) == [0, 0, 0, len(migrations())]
+    applied = await asyncio.gather(*(migrate(postgres, "transit.store") for _ in range(4)))
+    assert sorted(applied) == [0, 0, 0, len(migrations("transit.store"))]
 
 
 async def test_a_changed_or_unknown_migration_stops_the_start(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await postgres.execute("UPDATE migration SET sha256 = 'other' WHERE number = 1")
     with pytest.raises(MigrationError, match=r"0001_.* was changed after it was applied"):
-        await migrate(postgres)
+        await migrate(postgres, "transit.store")
     await postgres.execute(
         "INSERT INTO migration (package, number, name, sha256) VALUES ('transit.store', 99, 'x', 'y')"
     )
     with pytest.raises(MigrationError, match="the database has migration 99"):
-        await migrate(postgres)
+        await migrate(postgres, "transit.store")

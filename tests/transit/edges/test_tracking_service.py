@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from ayaldama.embedded import open_home, start_valkey
 from commons.clock import SystemClock
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from gtfs_data.network import Network
 from transit import service
 from transit.codec import encode_arrival
@@ -32,7 +33,6 @@ from transit.model import (
 )
 from transit.service import restore_tracker, serve_tracking
 from transit.store.checkpoints import Checkpoints, Source
-from transit.store.migrate import migrate
 from transit.store.redis_reports import ReportsReader, ReportsWriter
 from transit.store.redis_state import StateReader, StateSnapshot
 
@@ -159,7 +159,7 @@ async def snapshot_with(redis: Redis, counts: dict[str, int]) -> StateSnapshot:
 
 
 async def test_reports_come_out_as_state_feed_and_history(redis: Redis, postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     tracker = CountingTracker()
     async with tracking(redis, postgres, tracker):
         await append(redis, report("bus-1", 1), report("bus-2", 1), report("bus-1", 2))
@@ -172,7 +172,7 @@ async def test_reports_come_out_as_state_feed_and_history(redis: Redis, postgres
 
 
 async def test_readers_hear_that_we_live_though_nothing_happens(redis: Redis, postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     async with tracking(redis, postgres, CountingTracker()), asyncio.timeout(SOON_S):
         heard = 0
         async for _, update in StateReader(redis, KEYS).follow("0-0"):
@@ -185,7 +185,7 @@ async def test_readers_hear_that_we_live_though_nothing_happens(redis: Redis, po
 async def test_a_restart_takes_every_report_once_and_publishes_the_whole_state(
     redis: Redis, postgres: asyncpg.Pool
 ) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     async with tracking(redis, postgres, CountingTracker()):
         await append(redis, report("bus-1", 1), report("bus-2", 1))
         await snapshot_with(redis, {"bus-1": 1, "bus-2": 1})
@@ -215,7 +215,7 @@ async def test_after_a_crash_events_are_made_again_and_counted_once(
         await append(redis, report("bus-1", 2))
         await snapshot_with(redis, {"bus-1": 2})
     assert await Checkpoints(redis, KEYS, feed_hash="abc").load() == (None, Source.NOTHING), "it was held back"
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     tracker, after = await restored(redis)
     async with tracking(redis, postgres, tracker, after=after):
         await snapshot_with(redis, {"bus-1": 2})
@@ -223,7 +223,7 @@ async def test_after_a_crash_events_are_made_again_and_counted_once(
 
 
 async def test_a_backlog_is_seen_at_the_time_it_was_received(redis: Redis, postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     for minute in range(5):
         await append(redis, *(report("bus-1", minute * 60_000 + number) for number in range(service.REPORTS_MAX)))
     tracker = CountingTracker()
@@ -237,7 +237,7 @@ async def test_a_backlog_is_seen_at_the_time_it_was_received(redis: Redis, postg
 async def test_a_batch_that_meets_a_bug_stops_neither_the_city_nor_a_restart(
     redis: Redis, postgres: asyncpg.Pool
 ) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     metrics = Metrics()
     async with tracking(redis, postgres, CountingTracker(breaks_on="bad-bus"), metrics=metrics):
         await append(redis, report("bad-bus", 1))
@@ -248,7 +248,7 @@ async def test_a_batch_that_meets_a_bug_stops_neither_the_city_nor_a_restart(
 
 
 async def test_an_unreadable_entry_is_passed_over(redis: Redis, postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     metrics = Metrics()
     async with tracking(redis, postgres, CountingTracker(), metrics=metrics):
         await redis.xadd(KEYS.reports, {b"b": b"\x01rubbish"})
@@ -259,7 +259,7 @@ async def test_an_unreadable_entry_is_passed_over(redis: Redis, postgres: asyncp
 
 
 async def test_tracking_survives_a_redis_that_dies_and_comes_back_empty(postgres: asyncpg.Pool, tmp_path: Path) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     home = open_home(tmp_path / "data")
     server = start_valkey(home)
     redis, mine = Redis.from_url(server.url), Redis.from_url(server.url)

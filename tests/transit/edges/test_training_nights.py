@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from tests.transit.tracking.test_training import MONDAY, ZONE, at, every_half_hour
 from transit.service import School
-from transit.store.migrate import migrate
 from transit.store.postgres_history import write_stop_events
 from transit.store.travel_times import KEPT, Trained, is_due, last_whole_day, load, newest, train
 from transit.tracking.learned import TravelTimes
@@ -33,7 +33,7 @@ def test_a_service_date_is_over_when_its_night_buses_are_in() -> None:
 
 
 async def test_each_day_is_learned_from_once(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     assert (await train(postgres, ZONE, {}, MONDAY)).as_of is None, "nothing has been observed"
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
     await write_stop_events(postgres, every_half_hour(TUESDAY, {}))
@@ -54,14 +54,14 @@ async def test_each_day_is_learned_from_once(postgres: asyncpg.Pool) -> None:
 
 
 async def test_two_trainings_at_once_do_not_count_a_day_twice(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
     done = await asyncio.gather(*(train(postgres, ZONE, {}, MONDAY) for _ in range(3)))
     assert sorted(one.days for one in done) == [0, 0, 1]
 
 
 async def test_a_week_of_trainings_is_kept(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     await write_stop_events(postgres, every_half_hour(MONDAY, {}))
     for _ in range(KEPT + 3):
         await train(postgres, ZONE, {}, MONDAY, anew=True)
@@ -69,7 +69,7 @@ async def test_a_week_of_trainings_is_kept(postgres: asyncpg.Pool) -> None:
 
 
 async def test_a_running_tracker_takes_over_what_was_learned(postgres: asyncpg.Pool) -> None:
-    await migrate(postgres)
+    await migrate(postgres, "transit.store")
     adopted: list[TravelTimes] = []
 
     async def train_now(until: dt.date) -> Trained:

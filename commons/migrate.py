@@ -38,7 +38,7 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def migrations(package: str = "transit.store") -> list[Migration]:
+def migrations(package: str) -> list[Migration]:
     """Return the migrations beside ``package`` in order.
 
     Raises:
@@ -55,8 +55,8 @@ def migrations(package: str = "transit.store") -> list[Migration]:
     return found
 
 
-async def migrate(pool: asyncpg.Pool, package: str = "transit.store") -> int:
-    """Bring the database up to date; return how many migrations were applied.
+async def migrate(pool: asyncpg.Pool, package: str) -> int:
+    """Bring the tables of ``package`` up to date; return how many migrations were applied.
 
     Raises:
         MigrationError: if an applied migration differs from its file, or is newer than this program.

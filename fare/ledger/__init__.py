@@ -1,0 +1,1 @@
+"""Double-entry bookkeeping: accounts, what may be posted, and proofs that the books are whole."""

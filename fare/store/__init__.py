@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis as the rooms of money see them."""

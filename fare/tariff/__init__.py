@@ -1,0 +1,1 @@
+"""What a ride costs, and why: pure functions over a dated tariff."""
