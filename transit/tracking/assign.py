@@ -56,7 +56,7 @@ class Lines:
 def choose(
     fleet: Fleet, geometry: Geometry, lines: Lines, fit: Fit, step: Step, parameters: Parameters
 ) -> tuple[Index, Index]:
-    """Return ``(vehicle, slot)`` of vehicles of ``step`` that should believe another hypothesis than before."""
+    """Return ``(at, slot)``: which vehicles of ``step``, by number, should believe another hypothesis than before."""
     vehicle = step.vehicle
     pattern = fleet.guess_pattern[vehicle]
     active = pattern >= 0
@@ -72,7 +72,7 @@ def choose(
     # what the timetable says can only speak against a hypothesis: the others need not be asked
     open_ = np.flatnonzero(active.any(axis=1) & (liked.argmax(axis=1) != now))
     if not len(open_):
-        return vehicle[:0], vehicle[:0]
+        return open_, open_
     vehicle, pattern, active, now = vehicle[open_], pattern[open_], active[open_], now[open_]
     agrees, odds, liked, at = agrees[open_], odds[open_], liked[open_], np.arange(len(open_))
     present = np.arange(active.shape[1]) == now[:, None]
@@ -108,7 +108,7 @@ def choose(
     chosen &= trip_given | ~empty & _leads(lead, progress_m, parameters)
     chosen &= trip_given | (fleet.guess_gap_m[vehicle, best] <= parameters.candidate_m)
     chosen &= given | ~midway | _serves(fleet, fit, vehicle, best, parameters)
-    return vehicle[chosen], best[chosen]
+    return open_[chosen], best[chosen]
 
 
 def _leads(lead: Floats, progress_m: Floats, parameters: Parameters) -> Bools:

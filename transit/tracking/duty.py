@@ -1,10 +1,13 @@
 """Runs begin, are waited for and end: what a vehicle is doing, decided when something about it changes.
 
-These are the few vehicles of a batch that change what they do, so they are taken one at a time.
+What each vehicle can tell of itself is seen for all of a round at once. The few that then change what they do, and with
+it what others may do, take turns in the order in which they reported.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ import numpy.typing as npt
 from gtfs_data.network import Network
 from transit.outcomes import Phase
 from transit.tracking.assign import Lines
+from transit.tracking.claims import Claims
 from transit.tracking.fleet import Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.match import Step, forget
@@ -20,18 +24,34 @@ from transit.tracking.runs import Run, RunBook
 from transit.tracking.wording import PHASES
 
 Index = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 IN_SERVICE, LAYOVER, OFF_ROUTE = (PHASES.index(phase) for phase in (Phase.IN_SERVICE, Phase.LAYOVER, Phase.OFF_ROUTE))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Signs:
+    """What the vehicles of a round show of a change, by their place in it."""
+
+    leaves: Bools  # late, from a first stop
+    over: Bools  # at the end of the run
+    parked: Bools  # for longer than any bus in service stands
+
+
 class Duty:
-    """Begins and ends runs. What it decides is written to ``Fleet``."""
+    """Begins and ends runs. What it decides is written to ``Fleet``; who holds which run is in ``claims``."""
 
     def __init__(
-        self, network: Network, geometry: Geometry, lines: Lines, runs: RunBook, parameters: Parameters
+        self, fleet: Fleet, network: Network, geometry: Geometry, lines: Lines, runs: RunBook, parameters: Parameters
     ) -> None:
         self._network, self._geometry, self._lines = network, geometry, lines
         self._runs, self._parameters = runs, parameters
+        self.claims = Claims.of(fleet, network.trips.block.astype(np.int64))
+
+    def words_of(self, trip_id: Sequence[str], block_id: Sequence[str]) -> Index:
+        """Return a number for what each report calls its run, -1 where it does not."""
+        trip, block = (_numbers(index, ids) for index, ids in self._named(trip_id, block_id))
+        return self.claims.words(trip, block)
 
     def take_hints(
         self,
@@ -43,10 +63,9 @@ class Duty:
         direction_id: Index,
     ) -> None:
         """Note what the feed says the vehicles are on; a changed word makes the vehicle looked for anew."""
-        network, vehicle = self._network, step.vehicle
-        trip = np.array([network.trip_by_id.get(word, -1) if word else -1 for word in trip_id], dtype=np.int64)
-        block = np.array([network.block_by_id.get(word, -1) if word else -1 for word in block_id], dtype=np.int64)
-        route = np.array([network.route_by_id.get(word, -1) if word else -1 for word in route_id], dtype=np.int64)
+        vehicle = step.vehicle
+        trip, block = (_numbers(index, ids) for index, ids in self._named(trip_id, block_id))
+        route = _numbers(self._network.route_by_id, route_id)
         for i in np.flatnonzero((block >= 0) & (trip < 0)).tolist():
             trip[i] = self._trip_of_block(fleet, int(vehicle[i]), int(block[i]), int(step.fix_ms[i]))
         changed = (
@@ -62,37 +81,79 @@ class Duty:
                 if self._at_the_end(fleet, row):
                     fleet.phase[row] = LAYOVER  # the driver was quicker than the last metres
                 forget(fleet, vehicle[i : i + 1])
-        self._retake(fleet, vehicle)
 
-    def _retake(self, fleet: Fleet, vehicle: Index) -> None:
-        """Give vehicles that follow the line of the run they were told, which another had, that run once it is free."""
-        trip = fleet.hint_trip[vehicle]
-        without = (fleet.slot[vehicle] >= 0) & (trip >= 0) & (fleet.run_trip[vehicle, 0] != trip)
-        without &= self._network.trips.pattern[trip] == fleet.pattern[vehicle]
-        for row in vehicle[without].tolist():
-            run = self._told(fleet, row, int(fleet.pattern[row]), float(fleet.offset_m[row]))
-            if run is not None:
-                self._take(fleet, row, run)
-                fleet.run_guessed[row] = 0
+    def _named(
+        self, trip_id: Sequence[str], block_id: Sequence[str]
+    ) -> tuple[tuple[Mapping[str, int], Sequence[str]], tuple[Mapping[str, int], Sequence[str]]]:
+        return (self._network.trip_by_id, trip_id), (self._network.block_by_id, block_id)
 
-    def begin(self, fleet: Fleet, vehicle: Index, slot: Index) -> None:
-        """Let each vehicle believe its hypothesis ``slot`` and find its run."""
-        if not len(vehicle):
-            return
-        taken = self._taken(fleet, fleet.guess_pattern[vehicle, slot])
-        for row, chosen in zip(vehicle.tolist(), slot.tolist(), strict=True):
-            pattern = int(fleet.guess_pattern[row, chosen])
-            offset_m = float(fleet.guess_offset_m[row, chosen])
-            trip = int(fleet.hint_trip[row])
-            if pattern < 0:  # another vehicle has just taken its run
+    def take_turns(self, fleet: Fleet, vehicle: Index, begins: Index, signs: Signs) -> None:
+        """Let the vehicles of a round, in its order, leave, take, begin and end runs.
+
+        ``begins`` is the hypothesis that each now believes, -1 for no other than before. A run that begins with a
+        report does not end with it.
+        """
+        told = fleet.hint_trip[vehicle] >= 0
+        gone = self.claims.on_run(vehicle) & (fleet.slot[vehicle] < 0)
+        without = (fleet.slot[vehicle] >= 0) & told & (fleet.run_trip[vehicle, 0] != fleet.hint_trip[vehicle])
+        without &= (self._network.trips.pattern[fleet.hint_trip[vehicle]] == fleet.pattern[vehicle]) & (begins < 0)
+        busy = gone | without | (begins >= 0) | signs.leaves | signs.over | signs.parked
+        busy |= self.claims.otherwise(vehicle, told)
+        for i in np.flatnonzero(busy).tolist():
+            row = int(vehicle[i])
+            if fleet.slot[row] < 0:
+                self.claims.release(row)
+            else:
+                self.claims.enter(row, told=bool(told[i]))
+                if without[i]:
+                    self._retake(fleet, row)
+            if begins[i] >= 0:
+                self._begin(fleet, row, int(begins[i]))
+            elif fleet.slot[row] < 0:  # also: another has just taken its run
                 continue
-            waiting = self._waits(pattern, offset_m)
-            run = self._told(fleet, row, pattern, offset_m)
-            if run is None:
-                run = self._find(pattern, offset_m, int(fleet.fix_ms[row]), taken, waiting=waiting)
-            self._enter(fleet, row, chosen, run, departed=not waiting)
-            fleet.run_guessed[row] = trip < 0 or run.trip != trip
-            taken.add((run.day, run.trip, run.zero_ms))
+            if signs.leaves[i]:
+                self._leave(fleet, row)
+            if signs.over[i]:
+                self._finish(fleet, row)
+            if signs.parked[i]:
+                self._forget(fleet, row)
+
+    def let_go(self, fleet: Fleet, vehicle: Index) -> None:
+        """Believe nothing of vehicles that are not heard of any more."""
+        vehicle = vehicle[(fleet.guess_pattern[vehicle] >= 0).any(axis=1)]
+        forget(fleet, vehicle)
+        for row in vehicle.tolist():
+            self.claims.release(row)
+
+    def note_claims(self, fleet: Fleet) -> None:
+        """Keep which runs are held at this moment."""
+        count = len(fleet)
+        holds = (fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0)
+        fleet.claim_pattern[:count] = np.where(holds, fleet.run_pattern[:count, 0], -1)
+        fleet.claim_start_ms[:count] = fleet.run_start_ms[:count, 0]
+
+    def _forget(self, fleet: Fleet, row: int) -> None:
+        forget(fleet, np.array([row]))
+        self.claims.release(row)
+
+    def _retake(self, fleet: Fleet, row: int) -> None:
+        """Give a vehicle that follows the line of the run it was told, which another had, that run once it is free."""
+        run = self._told(fleet, row, int(fleet.pattern[row]), float(fleet.offset_m[row]))
+        if run is not None:
+            self._take(fleet, row, run)
+            fleet.run_guessed[row] = 0
+
+    def _begin(self, fleet: Fleet, row: int, slot: int) -> None:
+        """Let a vehicle believe its hypothesis ``slot`` and find its run."""
+        pattern, offset_m = int(fleet.guess_pattern[row, slot]), float(fleet.guess_offset_m[row, slot])
+        if pattern < 0:  # another vehicle has just taken its run
+            return
+        trip, waiting = int(fleet.hint_trip[row]), self._waits(pattern, offset_m)
+        run = self._told(fleet, row, pattern, offset_m)
+        if run is None:
+            run = self._find(pattern, offset_m, int(fleet.fix_ms[row]), self.claims.taken, waiting=waiting)
+        self._enter(fleet, row, slot, run, departed=not waiting)
+        fleet.run_guessed[row] = trip < 0 or run.trip != trip
 
     def _told(self, fleet: Fleet, row: int, pattern: int, offset_m: float) -> Run | None:
         """Return the run that the feed says, if it is on ``pattern`` and nobody has a better claim to it.
@@ -104,31 +165,29 @@ class Duty:
             return None
         at = int(self._geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
         run = self._runs.of_trip(trip, at - int(self._geometry.first[pattern]), now_ms)
-        for holder in self._holding(fleet, 0, run, row).tolist():
+        for holder in self.claims.holders(0, run, row):
             told = int(fleet.hint_trip[holder]) == trip
             heard = now_ms - int(fleet.fix_ms[holder]) <= 1000 * self._parameters.stale_s
             waits = not fleet.departed[holder] and not self._waits(pattern, offset_m)
             if told and heard and not waits:
                 return None
-            forget(fleet, np.array([holder]))
+            self._forget(fleet, holder)
         return run
 
-    def progress(self, fleet: Fleet, step: Step, now_ms: int) -> None:
-        """Say what the vehicles of ``step`` on a run are doing; end the runs that are over and begin what follows."""
-        vehicle = step.vehicle
+    def look(self, fleet: Fleet, step: Step, at: Index) -> Signs:
+        """Say what the vehicles number ``at`` of ``step``, all on a run, are doing; return signs that it changes."""
+        row = step.vehicle[at]
         parameters, geometry = self._parameters, self._geometry
-        on_run = fleet.slot[vehicle] >= 0
-        row = vehicle[on_run]
         pattern = fleet.pattern[row]
         first, last = geometry.first[pattern], geometry.first[pattern + 1] - 1
         since_m = fleet.offset_m[row] - geometry.offset_m[first]
         left = since_m > parameters.departed_m
         leaves = left & (fleet.departed[row] == 0) & (fleet.run_guessed[row] > 0) & (fleet.run_scheduled[row, 0] > 0)
-        stood_ms = step.fix_ms[on_run] - fleet.moved_ms[row]
+        leaves &= fleet.fix_ms[row] - fleet.run_start_ms[row, 0] > 1000 * parameters.leave_late_s
+        stood_ms = step.fix_ms[at] - fleet.moved_ms[row]
         back = (since_m <= parameters.back_m) & (stood_ms >= 1000 * parameters.delayed_s)
         self._wait_again(fleet, row[back & (fleet.departed[row] > 0)])
         fleet.departed[row] = np.maximum(fleet.departed[row], left)
-        self._leave(fleet, row[leaves])
         departed = fleet.departed[row] > 0
         fleet.bad_fixes[row] += (
             fleet.guess_gap_m[row, fleet.slot[row]] > parameters.jump_free_m
@@ -138,15 +197,15 @@ class Duty:
         remaining_m = geometry.offset_m[last] - fleet.offset_m[row]
         there = departed & (remaining_m <= parameters.finished_m)
         fleet.ended_ms[row] = np.where(
-            there, np.where(fleet.ended_ms[row] > 0, fleet.ended_ms[row], step.fix_ms[on_run]), 0
+            there, np.where(fleet.ended_ms[row] > 0, fleet.ended_ms[row], step.fix_ms[at]), 0
         )
-        stands = step.moved_m[on_run] < parameters.course_move_m
-        waited = step.fix_ms[on_run] - fleet.ended_ms[row] >= 1000 * parameters.ended_s
-        parked = row[departed & (stood_ms >= 1000 * parameters.parked_anywhere_s)]
+        stands = step.moved_m[at] < parameters.course_move_m
+        waited = step.fix_ms[at] - fleet.ended_ms[row] >= 1000 * parameters.ended_s
         over = there & (stands | waited | (fleet.bad_fixes[row] > 0))
-        for vehicle_row in row[over].tolist():
-            self._finish(fleet, vehicle_row, now_ms)
-        forget(fleet, parked)
+        signs = Signs(*(np.zeros(len(step.vehicle), dtype=np.bool_) for _ in range(3)))
+        signs.leaves[at], signs.over[at] = leaves, over
+        signs.parked[at] = departed & (stood_ms >= 1000 * parameters.parked_anywhere_s)
+        return signs
 
     def _wait_again(self, fleet: Fleet, vehicle: Index) -> None:
         """Let those that stand for long at their first stop again wait there: they turned, or were never gone."""
@@ -154,16 +213,12 @@ class Duty:
         fleet.front_m[vehicle], fleet.front_ms[vehicle] = fleet.offset_m[vehicle], fleet.fix_ms[vehicle]
         fleet.passed_row[vehicle], fleet.entered_ms[vehicle] = -1, fleet.moved_ms[vehicle]
 
-    def _leave(self, fleet: Fleet, vehicle: Index) -> None:
-        """See anew which departure those vehicles are that leave late; while they stood it was a guess."""
-        late_ms = fleet.fix_ms[vehicle] - fleet.run_start_ms[vehicle, 0]
-        for row in vehicle[late_ms > 1000 * self._parameters.leave_late_s].tolist():
-            taken = self._taken(fleet, int(fleet.pattern[row]))
-            taken.discard((int(fleet.run_day[row, 0]), int(fleet.run_trip[row, 0]), int(fleet.run_zero_ms[row, 0])))
-            pattern, offset_m, now_ms = int(fleet.pattern[row]), float(fleet.offset_m[row]), int(fleet.fix_ms[row])
-            run = self._find(pattern, offset_m, now_ms, taken, waiting=False)
-            if run.scheduled and run.start_ms != fleet.run_start_ms[row, 0]:
-                self._take(fleet, row, run)
+    def _leave(self, fleet: Fleet, row: int) -> None:
+        """See anew which departure a vehicle is that leaves late; while it stood it was a guess."""
+        pattern, offset_m, now_ms = int(fleet.pattern[row]), float(fleet.offset_m[row]), int(fleet.fix_ms[row])
+        run = self._find(pattern, offset_m, now_ms, partial(self.claims.taken, but=row), waiting=False)
+        if run.scheduled and run.start_ms != fleet.run_start_ms[row, 0]:
+            self._take(fleet, row, run)
 
     def _agrees(self, fleet: Fleet, row: int) -> bool:
         """Return whether what the feed says now is what the vehicle is already believed to do."""
@@ -198,24 +253,8 @@ class Duty:
         first_m = float(self._geometry.offset_m[self._geometry.first[pattern]])
         return offset_m <= first_m + self._parameters.departed_m
 
-    def _taken(self, fleet: Fleet, patterns: Index | int) -> set[tuple[int, int, int]]:
-        """Return the runs of ``patterns`` that vehicles are on, or will be on next by what the feed says."""
-        count = len(fleet)
-        wanted = np.zeros(len(self._network.patterns), dtype=np.bool_)
-        wanted[patterns] = True
-        taken: set[tuple[int, int, int]] = set()
-        for leg, held in enumerate(
-            (fleet.slot[:count] >= 0, (fleet.slot[:count] >= 0) & (fleet.hint_trip[:count] >= 0))
-        ):
-            busy = np.flatnonzero(
-                held & (fleet.run_scheduled[:count, leg] > 0) & wanted[fleet.run_pattern[:count, leg]]
-            )
-            columns = (fleet.run_day[busy, leg], fleet.run_trip[busy, leg], fleet.run_zero_ms[busy, leg])
-            taken.update(zip(*(column.tolist() for column in columns), strict=True))
-        return taken
-
     def _find(
-        self, pattern: int, offset_m: float, now_ms: int, taken: set[tuple[int, int, int]], *, waiting: bool
+        self, pattern: int, offset_m: float, now_ms: int, taken: Callable[[int, int], bool], *, waiting: bool
     ) -> Run:
         geometry = self._geometry
         at = int(geometry.row_at(np.array([pattern]), np.array([offset_m]))[0])
@@ -232,6 +271,7 @@ class Duty:
     def _enter(self, fleet: Fleet, row: int, slot: int, run: Run, *, departed: bool) -> None:
         """Put the vehicle on ``run``, at the place that its hypothesis ``slot`` says."""
         offset_m = float(fleet.guess_offset_m[row, slot])
+        self.claims.enter(row, told=bool(fleet.hint_trip[row] >= 0))
         fleet.slot[row] = slot
         fleet.pattern[row] = run.pattern
         fleet.offset_m[row] = offset_m
@@ -250,41 +290,35 @@ class Duty:
         """Give ``run`` to the vehicle and to nobody else, also not as the next run; plan what follows it."""
         run = run if run.scheduled else self._apart(fleet, row, run)
         self._put(fleet, row, 0, run)
-        self._unplan(fleet, self._holding(fleet, 1, run, row))
+        for other in self.claims.holders(1, run, row):
+            self._unplan(fleet, other)
         following = None
         if run.trip >= 0 and run.scheduled:
             block = int(self._network.trips.block[run.trip])
             following = self._runs.next_of_block(block, run.day, run.start_ms + 1)
-        if following is None or len(self._holding(fleet, 0, following, row)):
-            self._unplan(fleet, np.array([row]))
+        if following is None or self.claims.holders(0, following, row):
+            self._unplan(fleet, row)
         else:
             self._put(fleet, row, 1, following)
 
     def _apart(self, fleet: Fleet, row: int, run: Run) -> Run:
         """Return ``run``, which is known by its departure, some seconds later if others of that line have the same."""
-        count = len(fleet)
-        others = (fleet.run_pattern[:count, 0] == run.pattern) & (fleet.slot[:count] >= 0)
-        others[row] = False
-        held_s = set((fleet.run_start_ms[:count, 0][others] // 1000).tolist())
+        others = self.claims.others(row)
+        others = others[fleet.run_pattern[others, 0] == run.pattern]
+        held_s = set((fleet.run_start_ms[others, 0] // 1000).tolist())
         later_ms = 0
         while (run.start_ms + later_ms) // 1000 in held_s:
             later_ms += 1000
         return dataclasses.replace(run, start_ms=run.start_ms + later_ms, zero_ms=run.zero_ms + later_ms)
 
-    def _unplan(self, fleet: Fleet, vehicle: Index) -> None:
-        """Let the vehicles have no next run."""
-        fleet.run_trip[vehicle, 1] = fleet.run_pattern[vehicle, 1] = -1
-        fleet.run_scheduled[vehicle, 1] = fleet.run_start_ms[vehicle, 1] = 0
-
-    def _holding(self, fleet: Fleet, leg: int, run: Run, but: int) -> Index:
-        """Return the vehicles, but for one, that have ``run``, a run of the timetable, as this leg."""
-        count = len(fleet)
-        same = (fleet.run_trip[:count, leg] == run.trip) & (fleet.run_zero_ms[:count, leg] == run.zero_ms)
-        same &= (fleet.run_scheduled[:count, leg] > 0) & (fleet.slot[:count] >= 0) & run.scheduled
-        same[but] = False
-        return np.flatnonzero(same).astype(np.int64)
+    def _unplan(self, fleet: Fleet, row: int) -> None:
+        """Let a vehicle have no next run."""
+        self.claims.drop(row, 1)
+        fleet.run_trip[row, 1] = fleet.run_pattern[row, 1] = -1
+        fleet.run_scheduled[row, 1] = fleet.run_start_ms[row, 1] = 0
 
     def _put(self, fleet: Fleet, row: int, leg: int, run: Run) -> None:
+        self.claims.hold(row, leg, run)
         fleet.run_trip[row, leg] = run.trip
         fleet.run_zero_ms[row, leg] = run.zero_ms
         fleet.run_day[row, leg] = run.day
@@ -292,7 +326,7 @@ class Duty:
         fleet.run_scheduled[row, leg] = int(run.scheduled)
         fleet.run_pattern[row, leg] = run.pattern
 
-    def _finish(self, fleet: Fleet, row: int, now_ms: int) -> None:
+    def _finish(self, fleet: Fleet, row: int) -> None:
         """End the run; wait for the next one if it begins here."""
         pattern = int(fleet.pattern[row])
         route = int(self._lines.route[pattern])
@@ -300,12 +334,12 @@ class Duty:
         if fleet.run_pattern[row, 1] >= 0:
             following = self._next_leg(fleet, row)
         reached_ms, by_block = int(fleet.ended_ms[row]), following is not None
-        forget(fleet, np.array([row]))
+        self._forget(fleet, row)
         fleet.last_pattern[row] = pattern
         fleet.phase[row] = LAYOVER
         place = (fleet.x[row : row + 1], fleet.y[row : row + 1])
         if following is None:
-            following = self._turn(fleet, row, pattern, route, place, now_ms)
+            following = self._turn(fleet, row, pattern, route, place)
         if following is None:
             return
         self._sit(fleet, row, following)
@@ -328,7 +362,6 @@ class Duty:
         finished: int,
         route: int,
         place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-        now_ms: int,
     ) -> Run | None:
         """Return the run of the same route that begins where the vehicle stands, if exactly that is plausible."""
         if fleet.hint_trip[row] >= 0:
@@ -349,7 +382,7 @@ class Duty:
             return None
         best = int(near[np.argmax(self._lines.popularity[near])])
         first_m = float(self._geometry.offset_m[self._geometry.first[best]])
-        return self._find(best, first_m, int(fleet.fix_ms[row]), self._taken(fleet, best), waiting=True)
+        return self._find(best, first_m, int(fleet.fix_ms[row]), self.claims.taken, waiting=True)
 
     def _sit(self, fleet: Fleet, row: int, run: Run) -> None:
         """Let the vehicle wait at the first stop of ``run``."""
@@ -360,3 +393,8 @@ class Duty:
         fleet.guess_midway[row, 0] = 0
         self._enter(fleet, row, 0, run, departed=False)
         fleet.phase[row] = LAYOVER
+
+
+def _numbers(index: Mapping[str, int], ids: Sequence[str]) -> Index:
+    """Return the number of each id, -1 for none and for those unknown."""
+    return np.array([index.get(one, -1) if one else -1 for one in ids], dtype=np.int64)

@@ -47,10 +47,9 @@ class Fit:
         self._key, self._trip, self._zero_ms = key[order], trip[order], zero_ms[order]
 
     def taken(self, fleet: Fleet) -> Bools:
-        """Return which runs have a vehicle."""
-        count = len(fleet)
-        busy = np.flatnonzero((fleet.slot[:count] >= 0) & (fleet.run_scheduled[:count, 0] > 0))
-        key = self._keys(fleet.run_pattern[busy, 0], fleet.run_start_ms[busy, 0])
+        """Return which runs had a vehicle at the last fixed moment: what others take meanwhile comes too late."""
+        busy = np.flatnonzero(fleet.claim_pattern[: len(fleet)] >= 0)
+        key = self._keys(fleet.claim_pattern[busy], fleet.claim_start_ms[busy])
         at = np.searchsorted(self._key, key)
         found = at < len(self._key)
         found[found] = self._key[at[found]] == key[found]

@@ -35,8 +35,8 @@ NOTHING: Final = frozenset(
             "passed_row",
             "shown_trip",
             "shown_pattern",
-            "said_run",
             "saying_run",
+            "claim_pattern",
         ),
     )
 )  # columns of indexes: new rows begin as -1
@@ -51,6 +51,7 @@ class _Column(msgspec.Struct, frozen=True, array_like=True):
 class _Saved(msgspec.Struct, frozen=True, array_like=True):
     vehicle_ids: list[str]
     now_ms: int
+    moment_ms: int
     vehicles: dict[str, _Column]
     links: dict[str, _Column]
     lessons: list[_Column]
@@ -138,18 +139,20 @@ class Vehicles:
         self.run_zero_ms, self.run_start_ms = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.run_day = _ints(capacity, LEGS)  # service date, proleptic ordinal
         self.run_scheduled = _ints(capacity, LEGS)
+        self.claim_pattern, self.claim_start_ms = _ints(capacity), _ints(capacity)  # held at the last fixed moment
         self.run_guessed = _ints(capacity)  # 1: nothing but place and time says that it is this run
         # what is published: the runs, and the arrival at stop k of each, 0 for none
         self.shown_on_map, self.shown_departed = _ints(capacity), _ints(capacity)
+        self.silent = _bytes(capacity)  # 1: shown as silent
+        self.shown_at_ms = _ints(capacity)
         self.shown_trip, self.shown_pattern = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_start_ms, self.shown_day = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_first, self.shown_last = _ints(capacity, LEGS), _ints(capacity, LEGS)
         self.shown_ms = _ints(capacity, LEGS, stops)
-        # what was said of each arrival at the moment before the newest, and what it will be judged by
-        self.said_run, self.said_at_ms = _ints(capacity, LEGS), _ints(capacity)
-        self.said_ms = _ints(capacity, LEGS, stops)
-        self.saying_run, self.saying_at_ms = _ints(capacity, LEGS), _ints(capacity)  # at the newest moment
-        self.saying_ms, self.asked_now = _ints(capacity, LEGS, stops), _bytes(capacity, LEADS, stops)
+        # what was said of each arrival at the last fixed moment, and what it will be judged by
+        self.saying_run, self.saying_at_ms = _ints(capacity, LEGS), _ints(capacity)
+        self.saying_ms = _ints(capacity, LEGS, stops)
+        self.unsaid = _bytes(capacity)  # 1: heard since
         self.asked_ms, self.asked_spread_ms = _ints(capacity, LEADS, stops), _singles(capacity, LEADS, stops)
         self.asked_drawn_s = _singles(capacity, LEADS, stops)
         for name in NOTHING:
@@ -197,6 +200,7 @@ class Fleet(Vehicles):
         self.outcomes, self.excursions = Lessons(OUTCOME), Lessons(EXCURSION)
         self.detours = Book()
         self.now_ms = 0
+        self.moment_ms = 0  # the last fixed moment that is over
 
     def __len__(self) -> int:
         """Return the number of vehicles ever heard."""
@@ -221,6 +225,7 @@ class Fleet(Vehicles):
         saved = _Saved(
             self.vehicle_ids,
             self.now_ms,
+            self.moment_ms,
             {name: _pack(array[: len(self)]) for name, array in _arrays(self).items()},
             {name: _pack(array) for name, array in _arrays(self.links).items()},
             [_pack(lessons.waiting) for lessons in self._lessons],
@@ -241,7 +246,7 @@ class Fleet(Vehicles):
             raise ValueError(f"checkpoint cannot be read: {error}") from error
         fleet = cls(sizes)
         fleet.rows_for(saved.vehicle_ids)
-        fleet.now_ms = saved.now_ms
+        fleet.now_ms, fleet.moment_ms = saved.now_ms, saved.moment_ms
         _fill(_arrays(fleet), saved.vehicles, len(fleet))
         _fill_whole(_arrays(fleet.links), saved.links)
         for lessons, column in zip(fleet._lessons, saved.lessons, strict=True):

@@ -1,7 +1,7 @@
 """What passages teach, gathered and taken in at fixed moments.
 
-Between those moments the rates stand still, so that the same reports give the same predictions however they are cut
-into batches. Lessons are taken in by order of time, vehicle and row, not by order of arrival.
+Between those moments (``rounds``) the rates stand still. Lessons are taken in by order of time, vehicle and row, not by
+order of arrival.
 """
 
 from typing import Final
@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
-
-EVERY_MS: Final = 30_000
 
 # columns of each kind of lesson; the first three order them
 PASSAGE: Final = (
@@ -41,13 +39,15 @@ class Lessons:
         """Return what waits, in order, and forget it."""
         table = self.waiting
         self._parts = []
-        table = table[:, np.lexsort(table[2::-1])]
         return dict(zip(self._columns, table, strict=True))
 
     @property
     def waiting(self) -> Floats:
-        """Return what waits, one row per column; for a checkpoint."""
-        return np.concatenate(self._parts, axis=1) if self._parts else np.zeros((len(self._columns), 0))
+        """Return what waits, in order, one row per column; for a checkpoint."""
+        if not self._parts:
+            return np.zeros((len(self._columns), 0))
+        table = np.concatenate(self._parts, axis=1)
+        return table[:, np.lexsort(table[::-1])]
 
     @waiting.setter
     def waiting(self, table: Floats) -> None:

@@ -23,6 +23,7 @@ Index = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 P10_TO_P90_SIGMAS = 2.56
+GROWN_MAX = 16.0  # exponent: of a deviation nothing is left after that, and sums stay exact
 
 
 class Predictor:
@@ -158,7 +159,7 @@ class Predictor:
         late = (first_late_s > 0).astype(np.int64)
         number = np.cumsum(head) - 1
         pull = np.clip(rate[told, late], 0.0, parameters.recovery_rate_max)[number]
-        grown = np.exp(np.minimum(pull * ready, 50.0))
+        grown = np.exp(np.minimum(pull * ready, GROWN_MAX))
         near_s = np.clip(first_late_s, -parameters.recovery_max_s, parameters.recovery_max_s)
         beyond_s = (first_late_s - near_s)[number]  # what no plan explains is not made up
         step = np.where(head, near_s[number], late_s - np.roll(late_s, 1))

@@ -1,9 +1,14 @@
 """Arithmetic on ragged ranges: many small slices of one array handled as one flat array."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.int64]
+
+SUM_STEP: Final = 2.0**-20  # of what is summed; of seconds: a microsecond
+MAX_STEP: Final = 2.0**-9  # of what is compared; of epoch milliseconds, a double knows no less than 2**-12
 
 
 def expand(first: npt.ArrayLike, last: npt.ArrayLike) -> tuple[Index, Index]:
@@ -23,25 +28,31 @@ def heads(owner: Index) -> npt.NDArray[np.bool_]:
 
 
 def running_sum(owner: Index, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the cumulative sum of ``values`` that starts anew with each owner."""
-    total = np.cumsum(values)
+    """Return the cumulative sum of ``values`` that starts anew with each owner.
+
+    An owner's sums are the same bits whoever stands beside it: they are summed as integers of ``SUM_STEP``, which
+    subtract exactly, also where the sum of all overflows. Each owner's own sum must stay below 8e12.
+    """
+    total = np.cumsum(np.rint(values / SUM_STEP).astype(np.int64))
     head = np.flatnonzero(heads(owner))
-    before = np.where(head > 0, total[head - 1], 0.0)
+    before = np.where(head > 0, total[head - 1], 0)
     sizes = np.diff(np.append(head, len(owner)))
-    return np.asarray(total - np.repeat(before, sizes), dtype=np.float64)
+    return np.asarray((total - np.repeat(before, sizes)) * SUM_STEP)
 
 
 def running_max(owner: Index, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the cumulative maximum of ``values`` that starts anew with each owner; -inf stands for none."""
+    """Return the cumulative maximum of ``values``, to ``MAX_STEP``, that starts anew with each owner.
+
+    -inf stands for none. Like the sums, it does not depend on who stands beside an owner.
+    """
     finite = np.isfinite(values)
     if not finite.any():
         return values
-    low = float(values[finite].min())
-    step = float(values[finite].max()) - low + 1.0
-    rank = np.cumsum(heads(owner)) * step
-    lifted = np.where(finite, values - low, -1.0) + rank
-    top = np.maximum.accumulate(lifted) - rank
-    return np.where(top < -0.5, -np.inf, top + low)
+    whole = np.rint(np.where(finite, values, 0.0) / MAX_STEP).astype(np.int64)
+    low = int(whole[finite].min())
+    rank = np.cumsum(heads(owner)) * (int(whole[finite].max()) - low + 2)
+    top = np.maximum.accumulate(np.where(finite, whole - low + 1, 0) + rank) - rank
+    return np.where(top == 0, -np.inf, (top + (low - 1)) * MAX_STEP)
 
 
 def first_minimum(head: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> Index:

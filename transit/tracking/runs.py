@@ -5,6 +5,7 @@ the trip it follows and the moment it left its first stop.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,9 +106,11 @@ class RunBook:
         return Run(trip=trip, day=day, zero_ms=zero_ms, start_ms=start_ms, scheduled=False, pattern=pattern)
 
     def scheduled(
-        self, pattern: int, share: float, row: int, now_ms: int, taken: set[tuple[int, int, int]], *, waiting: bool
+        self, pattern: int, share: float, row: int, now_ms: int, taken: Callable[[int, int], bool], *, waiting: bool
     ) -> Run | None:
-        """Return the free run of ``pattern`` that best explains a vehicle ``share`` of the way from stop ``row`` on.
+        """Return the run of ``pattern`` that best explains a vehicle ``share`` of the way from stop ``row`` on.
+
+        ``taken`` says of a trip on the service day that began at a moment whether it is not free.
 
         A waiting vehicle (at the first stop) takes the next departure; one under way takes the run whose plan is
         nearest, earliness being less likely than lateness. None if no run is plausible.
@@ -139,7 +142,7 @@ class RunBook:
                     break
                 run, chosen = int(near[i]), int(trip[i])
                 shift_s = int(plan.shift_s[run])
-                if (ordinal, chosen, plan.zero_ms + 1000 * shift_s) in taken:
+                if taken(chosen, plan.zero_ms + 1000 * shift_s):
                     continue
                 best_cost = float(cost[i])
                 best = Run(

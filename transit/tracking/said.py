@@ -1,7 +1,8 @@
 """What was said of each arrival: how it may change, and how true it proved.
 
 Calm: a countdown stands still rather than rises. What is said follows a later estimate at less than the clock's pace,
-so that the minutes left never grow by one in a minute; only what nobody should be kept from is said at once.
+so that the minutes left never grow by one in a minute; only what nobody should be kept from is said at once. It is held
+to what was said at the last of the fixed moments (``moments``), whatever was said in between.
 
 Truth: what was said at fixed times ahead is kept and compared with the passage, in units of the spread assumed then.
 Quantiles of these scores are followed for each time ahead, by stochastic approximation (Robbins and Monro, 1951), apart
@@ -37,12 +38,9 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
     vehicle, leg, place = predictions.vehicle, predictions.leg, predictions.place
     owner = np.cumsum(heads(vehicle * LEGS + leg)) - 1
     p10, p50, p90 = _quantiles(fleet, predictions, now_ms)
-    again = fleet.saying_at_ms[vehicle] == now_ms  # what is said at this moment may still be said otherwise
-    run = np.where(again, fleet.said_run[vehicle, leg], fleet.saying_run[vehicle, leg])
-    said = np.where(again, fleet.said_ms[vehicle, leg, place], fleet.saying_ms[vehicle, leg, place])
-    said = np.where(run == _run_of(fleet, vehicle, leg), said, 0)
-    said_at_ms = np.where(again, fleet.said_at_ms[vehicle], fleet.saying_at_ms[vehicle])
-    waited_ms = np.clip(now_ms - said_at_ms, 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
+    same_run = fleet.saying_run[vehicle, leg] == _run_of(fleet, vehicle, leg)
+    said = np.where(same_run, fleet.saying_ms[vehicle, leg, place], 0)
+    waited_ms = np.clip(now_ms - fleet.saying_at_ms[vehicle], 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
     limit = said + parameters.calm_share * waited_ms
     beyond = p50 - limit
     ahead = p50 - now_ms
@@ -58,17 +56,7 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
 
 
 def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Predictions, now_ms: int) -> None:
-    """Keep what is now said of ``vehicle`` (each once), and what it will be judged by.
-
-    What was said at this very moment is replaced, so that it does not matter whether a vehicle's reports came together.
-    """
-    again = fleet.saying_at_ms[vehicle] == now_ms
-    retold, later = vehicle[again], vehicle[~again]
-    fleet.asked_ms[retold] = np.where(fleet.asked_now[retold] > 0, 0, fleet.asked_ms[retold])
-    fleet.said_run[later], fleet.said_at_ms[later] = fleet.saying_run[later], fleet.saying_at_ms[later]
-    fleet.said_ms[later] = fleet.saying_ms[later]
-    fleet.saying_run[retold], fleet.saying_ms[retold] = fleet.said_run[retold], fleet.said_ms[retold]
-    fleet.asked_now[vehicle] = 0
+    """Keep what is said of ``vehicle`` (each once) at this moment, a fixed one, and what it will be judged by."""
     for leg in range(LEGS):
         run = _runs(fleet, vehicle, leg)
         other = fleet.saying_run[vehicle, leg] != run
@@ -84,7 +72,7 @@ def remember(fleet: Fleet, vehicle: Index, raw: Predictions, settled: Prediction
     at = (raw.vehicle[asked], lead[asked], raw.place[asked])
     new = fleet.asked_ms[at] == 0
     at = (at[0][new], at[1][new], at[2][new])
-    fleet.asked_ms[at], fleet.asked_now[at] = raw.arrival_ms[asked][new], 1
+    fleet.asked_ms[at] = raw.arrival_ms[asked][new]
     fleet.asked_drawn_s[at] = (raw.arrival_ms - raw.plain_ms)[asked][new] / 1000
     fleet.asked_spread_ms[at] = np.where(raw.waiting[asked], -raw.spread_ms[asked], raw.spread_ms[asked])[new]
 

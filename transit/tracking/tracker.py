@@ -7,6 +7,7 @@ goes on as if it had never stopped.
 
 import collections
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,7 +29,6 @@ from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet, Sizes
 from transit.tracking.geometry import Geometry
 from transit.tracking.learned import LearnedTimes, TravelTimes, ready
-from transit.tracking.lessons import EVERY_MS
 from transit.tracking.match import Step, follow, merge_twins
 from transit.tracking.observe import Zones, observe
 from transit.tracking.parameters import Parameters
@@ -37,17 +37,17 @@ from transit.tracking.plan import Plan
 from transit.tracking.predict import Predictor
 from transit.tracking.predictions import Predictions
 from transit.tracking.reroute import regular_s, reroute_of, watched_of
+from transit.tracking.rounds import MOMENT_MS, SAID_EVERY_MS, contended, in_order, moments, rounds, spans
 from transit.tracking.runs import RunBook
 from transit.tracking.said import calibrate, remember, settle
 from transit.tracking.sow import Sower
 from transit.tracking.timetable_weight import learn_weights
 from transit.tracking.travel_times import Links, Rates
-from transit.tracking.wording import PHASES, Wording
+from transit.tracking.wording import PHASES, SILENT, Wording
 
 Index = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-SILENT = PHASES.index(Phase.SILENT)
 UNASSIGNED = PHASES.index(Phase.UNASSIGNED)
 
 
@@ -63,7 +63,7 @@ class Tracker:
         self._links = Links(network, self._parameters)
         self._plan = Plan(network, self._parameters)
         self._learned: LearnedTimes | None = None
-        self._stale_rates = False
+        self._stale_rates = fleet is None
         self._zones = Zones(self._geometry, self._parameters)
         self._fit = Fit(network, self._geometry, self._parameters)
         self._runs = RunBook(network, self._fit, self._parameters)
@@ -72,8 +72,8 @@ class Tracker:
         self._predictor = Predictor(self._geometry, self._links, self._plan, self._departures, self._parameters)
         self._wording = Wording(network, self._plan)
         self._publisher = Publisher(self._geometry, self._wording, self._parameters)
-        self._duty = Duty(network, self._geometry, self._lines, self._runs, self._parameters)
         self._fleet = fleet or Fleet(_sizes(network, self._parameters))
+        self._duty = Duty(self._fleet, network, self._geometry, self._lines, self._runs, self._parameters)
         self._detours = Detours(network, self._geometry, self._parameters)
         self._detour_wording = DetourWording(network, self._geometry, self._detours, self._parameters)
         self._lead()
@@ -95,41 +95,40 @@ class Tracker:
 
     def advance(self, batch: PositionBatch, now_ms: int) -> Changes:
         """Take ``batch`` and the time; an empty batch lets time pass (silence, expiry)."""
-        fleet = self._fleet
+        fleet, done = self._fleet, _Done()
         now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
+        reports = self._reports(batch, now_ms, done)
+        self._set_out(int(reports.came_ms[0]) if len(reports.came_ms) else now_ms)
+        if now_ms > fleet.now_ms:  # all that came until then has been taken
+            self._let_pass(fleet.now_ms, done)
+        for span in spans(reports.came_ms):
+            self._let_pass(int(reports.came_ms[span][0]), done)
+            for this in rounds(reports.vehicle[span], self._contended(reports, span)):
+                self._take(reports, np.arange(span.start + this.start, span.start + this.stop), done)
+        if not len(batch):
+            self._let_pass(now_ms, done)
         fleet.now_ms = now_ms
-        self._runs.advance(now_ms)
-        led_before = self._reroute.patterns()
-        detours = self._take_in(now_ms)
-        refused: collections.Counter[Rejection] = collections.Counter()
-        events: list[StopEvent] = []
-        touched: list[Index] = []
-        for step, hints in self._rounds(batch, refused):
-            touched.append(step.vehicle)
-            events += self._step(step, hints, now_ms)
-        accepted = sum(len(vehicles) for vehicles in touched)
-        withdrawn, quiet, gone = self._expire(now_ms)
-        touched += [quiet, self._to_be_renewed(now_ms), self._led_otherwise(led_before)]
-        vehicle = np.unique(np.concatenate(touched))
-        raw = self._predictor.predict(fleet, self._rates, self._reroute, vehicle, now_ms)
-        predictions = settle(fleet, raw, now_ms, self._parameters)
-        remember(fleet, vehicle, raw, predictions, now_ms)
+        self._take_from_map(now_ms, done)
+        vehicle = np.unique(np.concatenate([*done.touched, self._aged(now_ms), self._without_run()]))
+        predictions = settle(fleet, self._predict(vehicle, now_ms), now_ms, self._parameters)
         arrivals, passed = self._publisher.arrivals(fleet, vehicle, predictions, now_ms)
+        fleet.shown_at_ms[vehicle] = now_ms
         update = Update(
             as_of_ms=now_ms,
             vehicles=self._wording.vehicles(fleet, vehicle, predictions),
             arrivals=arrivals,
-            withdrawn=[*withdrawn, *passed],
-            gone=gone,
-            detours=detours,
+            withdrawn=[*done.withdrawn, *passed],
+            gone=done.gone,
+            detours=done.detours,
         )
         count = len(fleet)
-        phases = np.bincount(fleet.phase[:count][fleet.shown_on_map[:count] > 0], minlength=len(PHASES))
+        phase = np.where(fleet.silent[:count] > 0, SILENT, fleet.phase[:count])
+        phases = np.bincount(phase[fleet.shown_on_map[:count] > 0], minlength=len(PHASES))
         return Changes(
             update=update,
-            stop_events=events,
-            accepted=accepted,
-            rejected=dict(refused),
+            stop_events=done.events,
+            accepted=done.accepted,
+            rejected=dict(done.refused),
             phases={phase: int(phases[i]) for i, phase in enumerate(PHASES)},
             detours=collections.Counter(DetourState(one.state) for one in fleet.detours.shown.values()),
         )
@@ -138,9 +137,8 @@ class Tracker:
         """Return everything currently published, to write a snapshot anew after a restart."""
         fleet = self._fleet
         vehicle = np.flatnonzero(fleet.shown_on_map[: len(fleet)] > 0).astype(np.int64)
-        self._runs.advance(fleet.now_ms)
-        raw = self._predictor.predict(fleet, self._rates, self._reroute, vehicle, fleet.now_ms)
-        predictions = settle(fleet, raw, fleet.now_ms, self._parameters)
+        self._runs.advance(fleet.moment_ms)
+        predictions = settle(fleet, self._predict(vehicle, fleet.now_ms), fleet.now_ms, self._parameters)
         return Update(
             as_of_ms=fleet.now_ms,
             vehicles=self._wording.vehicles(fleet, vehicle, predictions),
@@ -152,8 +150,11 @@ class Tracker:
     def predictions(self, now_ms: int) -> Predictions:
         """Return what is expected now of every vehicle, whether published or not (for measuring)."""
         fleet = self._fleet
-        raw = self._predictor.predict(fleet, self._rates, self._reroute, np.arange(len(fleet), dtype=np.int64), now_ms)
-        return settle(fleet, raw, now_ms, self._parameters)
+        everything = np.arange(len(fleet), dtype=np.int64)
+        return settle(fleet, self._predict(everything, now_ms), now_ms, self._parameters)
+
+    def _predict(self, vehicle: Index, now_ms: int) -> Predictions:
+        return self._predictor.predict(self._fleet, self._rates, self._reroute, vehicle, now_ms)
 
     def adopt(self, times: TravelTimes) -> None:
         """Let ``times`` be what past days taught; what was noted since the last training is in them."""
@@ -162,14 +163,41 @@ class Tracker:
         self._fleet.links.forget_since()
         self._stale_rates = True
 
-    def _take_in(self, now_ms: int) -> list[Detour]:
-        """Learn what was noted and renew the rates, at most once in ``EVERY_MS`` of the city's time.
+    def _set_out(self, now_ms: int) -> None:
+        """Begin the count of moments with the first that is heard; know the days around."""
+        if not self._fleet.moment_ms:
+            self._fleet.moment_ms = (now_ms - 1) // MOMENT_MS * MOMENT_MS
+        self._runs.advance(self._fleet.moment_ms)
+        if self._stale_rates:
+            self._take_in(self._fleet.moment_ms)
 
-        Return what is new of detours.
+    def _let_pass(self, until_ms: int, done: "_Done") -> None:
+        """Settle what is settled at the fixed moments before ``until_ms`` that are not over yet.
+
+        Nothing else depends on the time that passes, and these do not on when they are computed.
         """
+        fleet = self._fleet
+        for moment_ms in moments(fleet.moment_ms, until_ms):
+            fleet.moment_ms = moment_ms
+            if moment_ms % SAID_EVERY_MS == 0:  # before anything is learned: what who asked just now was told
+                self._say(moment_ms)
+            self._runs.advance(moment_ms)
+            led_before = self._reroute.patterns()
+            done.detours += self._take_in(moment_ms)
+            self._duty.let_go(fleet, self._unheard(moment_ms, self._parameters.window_max_s))
+            self._duty.note_claims(fleet)
+            done.touched.append(self._led_otherwise(led_before))
+
+    def _say(self, now_ms: int) -> None:
+        """Keep what is said now: what is said later is held to it."""
+        fleet, vehicle = self._fleet, self._to_be_said(now_ms)
+        raw = self._predict(vehicle, now_ms)
+        remember(fleet, vehicle, raw, settle(fleet, raw, now_ms, self._parameters), now_ms)
+        fleet.unsaid[: len(fleet)] = 0
+
+    def _take_in(self, now_ms: int) -> list[Detour]:
+        """Learn what was noted, and renew the rates; return what is new of detours."""
         memory = self._fleet.links
-        if now_ms // EVERY_MS == int(memory.rates_ms[0]) // EVERY_MS and not self._stale_rates:
-            return []
         self._links.learn(memory, self._fleet.passages.take())
         self._departures.learn(memory, self._fleet.departures.take())
         self._departures.watch(self._fleet, int(memory.rates_ms[0]), now_ms)
@@ -216,38 +244,50 @@ class Tracker:
         """Return what names the run of ``vehicle``."""
         return self._wording.run_key(self._fleet, vehicle, leg)
 
-    def _rounds(
-        self, batch: PositionBatch, refused: "collections.Counter[Rejection]"
-    ) -> "collections.abc.Iterator[tuple[Step, PositionHints]]":
-        """Yield the accepted reports in order of time, at most one per vehicle in a round."""
-        if not len(batch):
-            return
+    def _reports(self, batch: PositionBatch, now_ms: int, done: "_Done") -> "_Reports":
+        """Return the reports that may be true, in the order in which they are taken."""
         verdict = refuse_alone(batch, self._parameters)
         good = np.flatnonzero(verdict == ACCEPTED)
         x, y = self._geometry.metres(batch.lat[good], batch.lon[good])
         far = far_away(x, y, self._geometry.bounds, self._parameters)
         verdict[good[far]] = REASONS.index(Rejection.FAR_AWAY)
+        done.refuse(verdict)
         good, x, y = good[~far], x[~far], y[~far]
-        for reason, count in zip(*np.unique(verdict[verdict != ACCEPTED], return_counts=True), strict=True):
-            refused[REASONS[int(reason)]] += int(count)
+        order = in_order(batch.received_ms[good], batch.fix_ms[good])
+        good, x, y = good[order], x[order], y[order]
         vehicle = self._fleet.rows_for([batch.vehicle_id[i] for i in good.tolist()])
-        fix_ms = np.minimum(batch.fix_ms[good], batch.received_ms[good])
-        order = np.lexsort((fix_ms, vehicle))
-        turn = np.zeros(len(order), dtype=np.int64)
-        same = vehicle[order][1:] == vehicle[order][:-1]
-        starts = np.flatnonzero(np.append(True, ~same)) if len(order) else np.zeros(0, dtype=np.int64)
-        turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-        for this in range(int(turn.max(initial=-1)) + 1):
-            chosen = order[turn == this]
-            wrong = refuse_after(self._fleet, vehicle[chosen], fix_ms[chosen], x[chosen], y[chosen], self._parameters)
-            for reason, count in zip(*np.unique(wrong[wrong != ACCEPTED], return_counts=True), strict=True):
-                refused[REASONS[int(reason)]] += int(count)
-            chosen = chosen[wrong == ACCEPTED]
-            if len(chosen):
-                step = _step_of(self._fleet, vehicle[chosen], fix_ms[chosen], x[chosen], y[chosen], self._parameters)
-                yield step, PositionHints(batch, good[chosen])
+        received_ms = batch.received_ms[good]
+        return _Reports(
+            batch=batch,
+            index=good,
+            vehicle=vehicle,
+            came_ms=np.minimum(received_ms, now_ms),
+            fix_ms=np.minimum(batch.fix_ms[good], received_ms),
+            x=x,
+            y=y,
+        )
 
-    def _step(self, step: Step, hints: "PositionHints", now_ms: int) -> list[StopEvent]:
+    def _contended(self, reports: "_Reports", span: slice) -> Index:
+        rows = reports.index[span].tolist()
+        trip_id, block_id = ([ids[i] for i in rows] for ids in (reports.batch.trip_id, reports.batch.block_id))
+        word = self._duty.words_of(trip_id, block_id)
+        return contended(reports.vehicle[span], word, self._duty.claims.called)
+
+    def _take(self, reports: "_Reports", index: Index, done: "_Done") -> None:
+        """Take one round of reports: those that are no news, or impossible after what was heard before, are refused."""
+        fleet, parameters = self._fleet, self._parameters
+        vehicle, fix_ms, x, y = reports.vehicle[index], reports.fix_ms[index], reports.x[index], reports.y[index]
+        verdict = refuse_after(fleet, vehicle, fix_ms, x, y, parameters)
+        done.refuse(verdict)
+        good = np.flatnonzero(verdict == ACCEPTED)
+        if not len(good):
+            return
+        step = _step_of(fleet, vehicle[good], fix_ms[good], x[good], y[good], parameters)
+        done.events += self._step(step, PositionHints(reports.batch, reports.index[index[good]]))
+        done.touched.append(step.vehicle)
+        done.accepted += len(good)
+
+    def _step(self, step: Step, hints: "PositionHints") -> list[StopEvent]:
         """Run match, assign and observe over one round."""
         fleet, parameters = self._fleet, self._parameters
         _note(fleet, step, hints, parameters)
@@ -256,50 +296,101 @@ class Tracker:
         note_astray(fleet, self._lines, step)
         self._sower.sow(fleet, step)
         merge_twins(fleet, step.vehicle)
-        vehicle, slot = choose(fleet, self._geometry, self._lines, self._fit, step, parameters)
-        self._duty.begin(fleet, vehicle, slot)
-        on_run = step.vehicle[fleet.slot[step.vehicle] >= 0]
-        at = np.flatnonzero(fleet.slot[step.vehicle] >= 0)
-        slot = fleet.slot[on_run]
-        new_m = fleet.guess_offset_m[on_run, slot]
-        bad = fleet.guess_gap_m[on_run, slot] > parameters.candidate_m
-        fleet.bad_fixes[on_run] = np.where(bad, fleet.bad_fixes[on_run] + 1, 0)
-        fleet.offset_m[on_run] = new_m
-        done = observe(
-            *(fleet, self._geometry, self._zones, self._links, self._rates, self._plan, self._departures),
-            *(on_run, new_m, step.fix_ms[at], parameters),
-        )
-        events = self._wording.stop_events(fleet, done)
-        self._duty.progress(fleet, step, now_ms)
+        at, slot = choose(fleet, self._geometry, self._lines, self._fit, step, parameters)
+        begins = np.full(len(step.vehicle), -1, dtype=np.int64)
+        begins[at] = slot
+        goes_on = np.flatnonzero((begins < 0) & (fleet.slot[step.vehicle] >= 0))
+        events = self._observe(step, goes_on)
+        self._duty.take_turns(fleet, step.vehicle, begins, self._duty.look(fleet, step, goes_on))
+        begun = np.flatnonzero((begins >= 0) & (fleet.slot[step.vehicle] >= 0))
+        events += self._observe(step, begun)
+        self._duty.look(fleet, step, begun)
         say_idle(fleet, self._geometry, step, parameters)
         note_excursions(fleet, self._geometry, self._lines, step, self._watched, parameters)
         return events
 
-    def _to_be_renewed(self, now_ms: int) -> Index:
-        """Return vehicles of which nothing was said for a while, to let that age, and those whose run another took."""
-        fleet, parameters = self._fleet, self._parameters
-        count = len(fleet)
-        on_run = fleet.slot[:count] >= 0
-        old = on_run & (now_ms - fleet.saying_at_ms[:count] >= 1000 * parameters.renew_s)
-        other = (fleet.run_pattern[:count] != fleet.shown_pattern[:count]) | ~on_run[:, None]
-        taken = (other & (fleet.shown_last[:count] > 0)).any(axis=1)
-        return np.flatnonzero((old | taken) & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
+    def _observe(self, step: Step, at: Index) -> list[StopEvent]:
+        """Move the vehicles number ``at`` of ``step``, all on a run, along it; return the passages seen."""
+        fleet, parameters, vehicle = self._fleet, self._parameters, step.vehicle[at]
+        if not len(vehicle):
+            return []
+        slot = fleet.slot[vehicle]
+        new_m = fleet.guess_offset_m[vehicle, slot]
+        bad = fleet.guess_gap_m[vehicle, slot] > parameters.candidate_m
+        fleet.bad_fixes[vehicle] = np.where(bad, fleet.bad_fixes[vehicle] + 1, 0)
+        fleet.offset_m[vehicle] = new_m
+        seen = observe(
+            *(fleet, self._geometry, self._zones, self._links, self._rates, self._plan, self._departures),
+            *(vehicle, new_m, step.fix_ms[at], parameters),
+        )
+        return self._wording.stop_events(fleet, seen)
 
-    def _expire(self, now_ms: int) -> tuple[list[ArrivalKey], Index, list[str]]:
-        """Return what silence withdraws, the vehicles newly silent, and those that leave the map."""
-        fleet, parameters = self._fleet, self._parameters
+    def _to_be_said(self, now_ms: int) -> Index:
+        """Return the vehicles heard since the last moment, and those of which nothing was said for a while."""
+        fleet = self._fleet
         count = len(fleet)
-        age_ms = now_ms - fleet.fix_ms[:count]
+        old = now_ms - fleet.saying_at_ms[:count] >= 1000 * self._parameters.renew_s
+        return np.flatnonzero((fleet.unsaid[:count] > 0) | (old & (fleet.slot[:count] >= 0))).astype(np.int64)
+
+    def _without_run(self) -> Index:
+        """Return the vehicles whose run another took."""
+        fleet, count = self._fleet, len(self._fleet)
+        other = (fleet.run_pattern[:count] != fleet.shown_pattern[:count]) | (fleet.slot[:count] < 0)[:, None]
+        taken = (other & (fleet.shown_last[:count] > 0)).any(axis=1)
+        return np.flatnonzero(taken & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
+
+    def _aged(self, now_ms: int) -> Index:
+        """Return the vehicles of which something else is to be shown because they are not heard: silent, or later."""
+        fleet, count, parameters = self._fleet, len(self._fleet), self._parameters
         shown = fleet.shown_on_map[:count] > 0
-        quiet = np.flatnonzero(shown & (age_ms > parameters.stale_s * 1000) & (fleet.phase[:count] != SILENT))
-        fleet.phase[quiet] = SILENT
-        left = np.flatnonzero(shown & (age_ms > parameters.gone_s * 1000))
-        withdrawn = self._publisher.withdraw(fleet, left)
+        quiet = shown & (fleet.silent[:count] == 0) & (now_ms - fleet.fix_ms[:count] > 1000 * parameters.stale_s)
+        fleet.silent[np.flatnonzero(quiet)] = 1
+        old = shown & (fleet.slot[:count] >= 0) & (now_ms - fleet.shown_at_ms[:count] >= 1000 * parameters.renew_s)
+        return np.flatnonzero(quiet | old).astype(np.int64)
+
+    def _take_from_map(self, now_ms: int, done: "_Done") -> None:
+        """Withdraw all that is published of vehicles that are not heard of any more."""
+        fleet, left = self._fleet, self._unheard(now_ms, self._parameters.gone_s)
+        left = left[fleet.shown_on_map[left] > 0]
+        done.withdrawn += self._publisher.withdraw(fleet, left)
         fleet.shown_on_map[left] = 0
-        fleet.slot[left] = -1
-        fleet.guess_pattern[left] = -1
-        gone = [fleet.vehicle_ids[row] for row in left.tolist()]
-        return withdrawn, np.setdiff1d(quiet, left).astype(np.int64), gone
+        done.gone += [fleet.vehicle_ids[row] for row in left.tolist()]
+
+    def _unheard(self, now_ms: int, for_s: float) -> Index:
+        """Return the vehicles not heard of for so long."""
+        last_ms = self._fleet.fix_ms[: len(self._fleet)]
+        return np.flatnonzero(now_ms - last_ms > 1000 * for_s).astype(np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class _Done:
+    """What came of one call."""
+
+    touched: list[Index] = field(default_factory=list)
+    events: list[StopEvent] = field(default_factory=list)
+    withdrawn: list[ArrivalKey] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    detours: list[Detour] = field(default_factory=list)
+    refused: "collections.Counter[Rejection]" = field(default_factory=collections.Counter)
+    accepted: int = 0
+
+    def refuse(self, verdict: Index) -> None:
+        """Count what is wrong with reports."""
+        for reason, count in zip(*np.unique(verdict[verdict != ACCEPTED], return_counts=True), strict=True):
+            self.refused[REASONS[int(reason)]] += int(count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Reports:
+    """Reports that may be true, in the order in which they are taken; ``index`` says where they are in ``batch``."""
+
+    batch: PositionBatch
+    index: Index
+    vehicle: Index
+    came_ms: Index
+    fix_ms: Index
+    x: Floats
+    y: Floats
 
 
 class PositionHints:
@@ -346,6 +437,8 @@ def _note(fleet: Fleet, step: Step, hints: PositionHints, parameters: Parameters
     fleet.moved_x[vehicle] = np.where(moved, step.x, fleet.moved_x[vehicle])
     fleet.moved_y[vehicle] = np.where(moved, step.y, fleet.moved_y[vehicle])
     fleet.moved_ms[vehicle] = np.where(moved, step.fix_ms, fleet.moved_ms[vehicle])
+    fleet.phase[vehicle[step.gap_s > parameters.stale_s]] = SILENT  # it was, whether anybody looked or not
+    fleet.silent[vehicle], fleet.unsaid[vehicle] = 0, 1
     fleet.fix_ms[vehicle] = step.fix_ms
     fleet.x[vehicle], fleet.y[vehicle] = step.x, step.y
     fleet.lat[vehicle], fleet.lon[vehicle] = hints.lat, hints.lon

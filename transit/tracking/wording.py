@@ -28,6 +28,7 @@ Names = npt.NDArray[np.object_]
 Value = TypeVar("Value")
 
 PHASES = tuple(Phase)
+SILENT = PHASES.index(Phase.SILENT)
 RUN_KEYS_KEPT: Final = 65_536  # runs of a day in a large city
 
 
@@ -120,7 +121,7 @@ class Wording:
             lon=fleet.lon[vehicle].tolist(),
             heading_deg=_known(fleet.heading_deg[vehicle]),
             speed_mps=_known(fleet.speed_mps[vehicle]),
-            phase=self._phases[fleet.phase[vehicle]].tolist(),
+            phase=self._phases[np.where(fleet.silent[vehicle] > 0, SILENT, fleet.phase[vehicle])].tolist(),
             route_id=self._route_ids[self._route_of[pattern]].tolist(),
             direction_id=self._direction_of[pattern].tolist(),
             trip_id=self._trip_ids[trip].tolist(),

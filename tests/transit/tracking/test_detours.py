@@ -235,7 +235,7 @@ def test_what_is_shown_at_stops_left_out_is_withdrawn_at_once_also_of_buses_not_
     city = City(street()).hear(in_order(*(bus(k, ROUND) for k in range(2)), waiting), until="08:20")
     assert city.detour.state == "suspected"
     assert "S6" in city.stops("b2")
-    city.hear([report for report in bus(1, ROUND) if report.fix_ms > at("08:20")], until="08:20:30")
+    city.hear([report for report in bus(1, ROUND) if report.fix_ms > at("08:20")], until="08:20:40")
     assert city.detour.state == "confirmed"
     assert city.stops("b2") == ["S0", "S1", "S2", "S3", "S4", "S8", "S9", "S10", "S11", "S12"]
 
