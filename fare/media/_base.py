@@ -7,11 +7,12 @@ new file of ``fare.media.readers`` with one constant, ``MEDIUM = Medium(...)``.
 import enum
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
+from fare.media.desfire import ANSWER_MAX_MS, CardApplication
 from fare.media.tokens import TokenKeys
 from fare.model import MediumId, MediumKind
 
@@ -38,6 +39,7 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
     counter: int = -1  # EMV application transaction counter; -1: the medium has none
     read_ms: int
     proof: Proof
+    expires_ms: int = 0  # when the medium's own life ends, by what it says; 0: never
 
     def __post_init__(self) -> None:
         """Refuse a name without proof, and a proof without a name."""
@@ -59,7 +61,9 @@ class ReaderSettings:
 
     device: str = ""  # PC/SC reader name or what the driver calls it; "": the first one found
     token_keys: TokenKeys
-    card_key: bytes = b""  # AES-128 master key of transport cards, for media that prove themselves
+    card_application: CardApplication
+    card_key: bytes = field(repr=False)  # AES-128 master key that each transport card's own is derived from
+    answer_max_ms: float = ANSWER_MAX_MS
     now_ms: Callable[[], int]
 
 
