@@ -18,6 +18,7 @@ import msgspec
 
 from fare.media.tokens import Refused, TokenError, holds_pan
 from fare.model import JournalKey
+from fare.risk.values import Answered, Decline, FareKind
 
 CARD_TOKEN_MAX: Final = 64  # characters
 
@@ -29,45 +30,6 @@ class Asked(enum.StrEnum):
     CAPTURE = enum.auto()
     REFUND = enum.auto()
     REVERSE = enum.auto()
-
-
-class Answered(enum.StrEnum):
-    """What became of a request, in order of precedence. Each is a metric label."""
-
-    APPROVED = enum.auto()
-    DECLINED = enum.auto()
-    UNKNOWN = enum.auto()  # sent, no answer: it may have happened; of an authorisation: it is being reversed
-    REVERSED = enum.auto()  # it stayed without an answer and has been taken back
-    NOT_SENT = enum.auto()  # there was no connection: nothing happened, ask again later
-
-
-class Decline(enum.StrEnum):
-    """Why a card was declined, as far as it changes what we do next."""
-
-    INSUFFICIENT_FUNDS = enum.auto()
-    OVER_LIMIT = enum.auto()
-    EXPIRED_CARD = enum.auto()
-    LOST_OR_STOLEN = enum.auto()  # never tried again
-    INVALID_CARD = enum.auto()  # never tried again
-    ISSUER_UNAVAILABLE = enum.auto()  # says nothing about the rider: tried again
-    REFUSED_REQUEST = enum.auto()  # ours is wrong (format, duplicate, amount): an alarm, not a debt
-    OTHER = enum.auto()
-
-    @property
-    def final(self) -> bool:
-        """Return whether this card will never pay."""
-        return self in {Decline.LOST_OR_STOLEN, Decline.INVALID_CARD}
-
-
-class FareKind(enum.StrEnum):
-    """What the money is for, as the rules of card schemes for transit tell them apart."""
-
-    VERIFICATION = enum.auto()  # of a nominal or zero amount when a card is first seen
-    AGGREGATED = enum.auto()  # the rides of a window
-    FIRST_RIDE_RISK = enum.auto()  # captured although declined: the scheme bears it, once and up to an amount
-    DEBT_RECOVERY_TAP = enum.auto()
-    DEBT_RECOVERY_RIDER = enum.auto()
-    DEBT_RECOVERY_SCHEDULE = enum.auto()
 
 
 class CardRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,19 +18,18 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.gateways import iso8583_messages as messages
 from fare.gateways.acquirer import (
-    Answered,
     Asked,
     Attempt,
     AttemptLog,
     CardRequest,
     CardResult,
-    Decline,
     KeyReusedError,
     Trace,
     reversal_of,
 )
 from fare.gateways.iso8583_messages import LENGTH_BYTES, MESSAGE_MAX, Dialect, Message, MessageError
 from fare.model import JournalKey
+from fare.risk.values import Answered, Decline
 
 log = get_logger(__name__)
 

@@ -22,7 +22,8 @@ from typing import Any, Final, Literal
 import iso8583
 from iso8583.specs import default_ascii
 
-from fare.gateways.acquirer import Answered, Asked, Attempt, CardResult, Decline, Trace
+from fare.gateways.acquirer import Asked, Attempt, CardResult, Trace
+from fare.risk.values import Answered, Decline
 
 LENGTH_BYTES: Final = 2
 MESSAGE_MAX: Final = 4_096

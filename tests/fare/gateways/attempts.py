@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from fare.gateways.acquirer import Answered, Attempt, Begun, CardRequest, CardResult, KeyReusedError, Trace
+from fare.gateways.acquirer import Attempt, Begun, CardRequest, CardResult, KeyReusedError, Trace
 from fare.model import JournalKey
+from fare.risk.values import Answered
 
 
 class AttemptsInMemory:

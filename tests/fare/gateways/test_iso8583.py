@@ -11,10 +11,11 @@ import pytest
 
 from commons.clock import SystemClock
 from commons.metrics import Metrics
-from fare.gateways.acquirer import Answered, Asked, CardRequest, CardResult, Decline, FareKind, KeyReusedError
+from fare.gateways.acquirer import Asked, CardRequest, CardResult, KeyReusedError
 from fare.gateways.iso8583 import Iso8583Acquirer, Iso8583Settings, open_acquirer
 from fare.media.tokens import TokenError
 from fare.model import JournalKey
+from fare.risk.values import Answered, Decline, FareKind
 from tests.fare.gateways.attempts import AttemptsInMemory
 from tests.fare.gateways.host import Line, digits_of, running_host
 
