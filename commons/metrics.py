@@ -59,6 +59,8 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
     "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
+    "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
+    "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
     "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
     "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
 }
