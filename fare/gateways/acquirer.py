@@ -103,6 +103,24 @@ def reversal_of(request: CardRequest) -> CardRequest:
     )
 
 
+def check_follows(request: CardRequest, original: Attempt) -> None:
+    """Refuse what must not follow ``original``: money out of nothing, or more of it than was authorised.
+
+    Raises:
+        ValueError: if the original was not approved (a first ride is also captured when declined), or was for less.
+    """
+    answered = original.result.answered if original.result is not None else Answered.UNKNOWN
+    allowed = {Answered.APPROVED}
+    if request.asked is Asked.CAPTURE and request.fare_kind is FareKind.FIRST_RIDE_RISK:
+        allowed = {Answered.DECLINED}
+    if request.asked is not Asked.REVERSE and answered not in allowed:
+        raise ValueError(f"card request {request.key}: original {request.original} is {answered.value}")
+    if request.amount_tiyn > original.request.amount_tiyn:
+        raise ValueError(
+            f"card request {request.key}: {request.amount_tiyn} tiyn of {original.request.amount_tiyn} authorised"
+        )
+
+
 class KeyReusedError(Exception):
     """A key was used for another request: a bug or a fraud, never a success."""
 
@@ -140,4 +158,5 @@ class Acquirer(Protocol):
         Raises:
             KeyReusedError: if its key names another request.
             LookupError: if its original is not known.
+            ValueError: if it must not follow its original (``check_follows``).
         """

@@ -25,6 +25,7 @@ from fare.gateways.acquirer import (
     CardResult,
     KeyReusedError,
     Trace,
+    check_follows,
     reversal_of,
 )
 from fare.gateways.iso8583_messages import LENGTH_BYTES, MESSAGE_MAX, Dialect, Message, MessageError
@@ -78,6 +79,8 @@ class Iso8583Acquirer:
     async def ask(self, request: CardRequest) -> CardResult:
         """Return what became of ``request``; see ``Acquirer.ask``."""
         original = await self._original(request)
+        if original is not None and await self._attempts.find(request.key) is None:
+            check_follows(request, original)
         if not self._connected.is_set():
             return await self._known(request)
         begun = await self._attempts.begin(request, self._clock.now_ms())

@@ -237,6 +237,25 @@ async def test_what_is_not_known_cannot_be_captured(tmp_path: Path, port: int) -
             await acquirer.ask(after(request(), Asked.CAPTURE))
 
 
+async def test_attack_40_more_than_was_authorised_is_neither_captured_nor_refunded(tmp_path: Path, port: int) -> None:
+    async with town(tmp_path, port) as (acquirer, there):
+        await acquirer.ask(request(amount_tiyn=20_000))
+        for asked in (Asked.CAPTURE, Asked.REFUND):
+            more = msgspec.structs.replace(after(request(), asked), amount_tiyn=20_001)
+            with pytest.raises(ValueError, match="20001 tiyn of 20000 authorised"):
+                await acquirer.ask(more)
+    assert there.line.types() == ["0100", "0110"]
+
+
+async def test_a_declined_ride_is_captured_only_as_a_first_ride(tmp_path: Path, port: int) -> None:
+    async with town(tmp_path, port, [{"match": {"mti": "0100"}, "respond": "51"}]) as (acquirer, _):
+        await acquirer.ask(request())
+        with pytest.raises(ValueError, match="original window-1 is declined"):
+            await acquirer.ask(after(request(), Asked.CAPTURE))
+        first_ride = msgspec.structs.replace(after(request(), Asked.CAPTURE), fare_kind=FareKind.FIRST_RIDE_RISK)
+        assert (await acquirer.ask(first_ride)).answered is APPROVED
+
+
 def test_a_card_number_cannot_be_a_token() -> None:
     with pytest.raises(TokenError, match="card_number"):
         msgspec.structs.replace(request(), card_token="4111111111111111")
