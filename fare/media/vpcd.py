@@ -8,6 +8,7 @@ card calls; the other way round, which vpcd offers too, ends Debian's pcscd 1.9.
 
 import asyncio
 import enum
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -49,6 +50,7 @@ async def hold(card: EmulatedCard, reader: asyncio.StreamReader, writer: asyncio
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
+                _acknowledge_at_once(writer)
                 message = await reader.readexactly(length)
                 answer = _answer(card, message)
                 if answer is not None:
@@ -56,6 +58,13 @@ async def hold(card: EmulatedCard, reader: asyncio.StreamReader, writer: asyncio
                     await writer.drain()
     finally:
         writer.close()
+
+
+def _acknowledge_at_once(writer: asyncio.StreamWriter) -> None:
+    """Let no command wait 40 ms: vpcd sends length and message apart, and the second waits for the first's receipt."""
+    connection = writer.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_QUICKACK"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _answer(card: EmulatedCard, message: bytes) -> bytes | None:
