@@ -81,11 +81,14 @@ chromium: $(INSTALLED)
 
 # A virtual card reader for the tests of cards, and pyscard, which is built here. Without them those tests are skipped.
 CARD_PACKAGES := pcscd vsmartcard-vpcd swig libpcsclite-dev gcc python3-dev
+VIRTUAL_READER := /usr/lib/pcsc/drivers/serial/libifdvpcd.so
 cards: $(INSTALLED)
-	@$(BIN)/python -c 'import smartcard.scard' 2>/dev/null && test -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so && exit 0; \
+	@ready() { $(BIN)/python -c 'import smartcard.scard' 2>/dev/null && test -e $(VIRTUAL_READER); }; \
+	ready && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo 'installing a virtual card reader for the tests of cards'; \
-		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(CARD_PACKAGES); } >/dev/null 2>&1 || true; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(CARD_PACKAGES); } \
+			>/dev/null 2>&1 || true; \
 	fi; \
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[pcsc]' >/dev/null 2>&1 \
-		|| echo 'No card reader: its tests will be skipped. Debian, Ubuntu: apt install $(CARD_PACKAGES)'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[pcsc]' >/dev/null 2>&1 || true; \
+	ready || echo 'No virtual card reader: its tests will be skipped. Debian, Ubuntu: apt install $(CARD_PACKAGES)'

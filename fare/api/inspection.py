@@ -169,6 +169,7 @@ class Inspection:
 
     async def _append(self, request: web.Request) -> web.Response:
         session = await self._signed_in(request)
+        self._take(session.person_id, allowance.CHECK)
         sent = await _body(request, tuple[EntrySent, ...])
         if len(sent) > ENTRIES_MAX:
             raise _refused(web.HTTPRequestEntityTooLarge, "too_many_entries")

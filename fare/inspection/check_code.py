@@ -7,7 +7,6 @@ language has them. A code proves nothing and pays for nothing: it only asks. Pur
 Source of the check digit: H. M. Damm, "Total anti-symmetrische Quasigruppen", Marburg 2004, the table of order 10.
 """
 
-import hashlib
 import hmac
 import re
 from typing import Final
@@ -33,7 +32,7 @@ _QUASIGROUP: Final = (
 
 def check_code(medium_id: MediumId, key: bytes) -> str:
     """Return the code of a medium under the city's ``key`` (at least 16 bytes)."""
-    digest = hmac.new(key, medium_id.encode(), hashlib.sha256).digest()
+    digest = hmac.digest(key, medium_id.encode(), "sha256")
     body = f"{int.from_bytes(digest[:8], 'big') % 10 ** (CODE_DIGITS - 1):0{CODE_DIGITS - 1}d}"
     return body + str(_damm(body))
 
@@ -48,7 +47,7 @@ def normal_code(typed: str) -> str | None:
 
 def code_hash(code: str, salt: bytes) -> str:
     """Return what a list holds in the place of ``code``: 16 hexadecimal digits."""
-    return hmac.new(salt, code.encode(), hashlib.sha256).digest()[:HASH_BYTES].hex()
+    return hmac.digest(salt, code.encode(), "sha256")[:HASH_BYTES].hex()
 
 
 def _damm(digits: str) -> int:
