@@ -207,8 +207,6 @@ def _authenticate(
     """Prove the key to the card and have it prove it to us: three messages, one vector running through them."""
     challenge = yield from _command(AUTHENTICATE_AES, bytes([key_number]), length=BLOCK, status=STATUS_MORE)
     rnd_b = secure_channel.decrypt(key, bytes(BLOCK), challenge)
-    if rnd_b == rnd_a:
-        raise CardError(Refusal.REFLECTED, AUTHENTICATE_AES, "the card's random number is ours")
     token = secure_channel.encrypt(key, challenge, rnd_a + secure_channel.rotated(rnd_b))
     answer = yield wrapped(MORE_FRAMES, token)
     proof = _checked(answer, MORE_FRAMES, BLOCK, STATUS_OK)

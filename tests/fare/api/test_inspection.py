@@ -9,7 +9,7 @@ from fare.api import inspection
 from fare.api.inspection import InspectionDesk
 from fare.inspection.cases import PersonId, Role
 from fare.inspection.values import Standing
-from tests.fare.api.town import open_town
+from tests.fare.api.town import open_town, phone_at
 from tests.fare.inspection.bus import code_of
 
 
@@ -60,6 +60,16 @@ async def test_attack_49_a_pin_can_be_tried_five_times_and_then_every_half_minut
         assert await phone.sign_in() == 429, "also for the right PIN: the answer says nothing"
         town.clock.city_ms += 30_000
         assert await phone.sign_in() == 200
+
+
+async def test_attack_49_a_pin_cannot_be_tried_from_ever_new_addresses_nor_numbers_from_one() -> None:
+    async with open_town() as (town, phone):
+        answers = []
+        for host in range(2, 9):
+            async with phone_at(town, f"127.0.0.{host}") as elsewhere:
+                answers.append(await elsewhere.sign_in(pin="0000"))
+        assert answers == [401] * 5 + [429] * 2
+        assert [await phone.sign_in(f"{number}") for number in range(20, 26)] == [401] * 5 + [429]
 
 
 async def test_attack_11_who_sweeps_codes_is_stopped_and_who_finds_riders_is_not() -> None:

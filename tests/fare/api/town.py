@@ -61,6 +61,14 @@ class Phone:
 
 
 @asynccontextmanager
+async def phone_at(town: Town, address: str) -> AsyncIterator[Phone]:
+    """Give a phone that comes from ``address``, one of this machine's loopback."""
+    connector = aiohttp.TCPConnector(local_addr=(address, 0))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{town.port}", connector=connector) as session:
+        yield Phone(session)
+
+
+@asynccontextmanager
 async def open_town(town: Town | None = None) -> AsyncIterator[tuple[Town, Phone]]:
     town = town or Town()
     async with (

@@ -102,6 +102,34 @@ def test_a_card_of_another_city_is_not_ours() -> None:
     assert refused(card(made).answer) is Refusal.WRONG_KEY
 
 
+def test_a_card_whose_file_says_another_issuer_is_not_ours() -> None:
+    elsewhere = CardIdentity(issuer="other", identifier=bytes(8))
+    assert refused(card(contents(identity=elsewhere)).answer) is Refusal.NOT_OURS
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        IDENTITY.encoded()[:-1],
+        b"\x02" + IDENTITY.encoded()[1:],
+        IDENTITY.encoded()[:-1] + b"\x01",
+        b"\x01" + bytes(7) + IDENTITY.encoded()[8:],
+        b"\x01\xff\xfe\xfd\0\0\0\0" + IDENTITY.encoded()[8:],
+        b"\x01a b\0\0\0\0" + IDENTITY.encoded()[8:],
+    ],
+)
+def test_a_file_of_another_form_is_malformed(data: bytes) -> None:
+    with pytest.raises(CardError) as error:
+        CardIdentity.decoded(data)
+    assert error.value.refusal is Refusal.MALFORMED
+
+
+@pytest.mark.parametrize(("issuer", "identifier"), [("", bytes(8)), ("toolong8", bytes(8)), ("sample", bytes(7))])
+def test_an_identity_that_does_not_fit_its_file_is_refused(issuer: str, identifier: bytes) -> None:
+    with pytest.raises(ValueError, match="card identity"):
+        CardIdentity(issuer=issuer, identifier=identifier).encoded()
+
+
 def test_a_card_without_our_application_is_not_ours() -> None:
     plain = read_identity(CardApplication(issuer="sample", aid=b"\x01\x02\x03"), MASTER_KEY, RND_A)
     with pytest.raises(CardError) as error:

@@ -3,17 +3,18 @@
 import asyncio
 import importlib.util
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fare.media._base import Presented, Proof, ReaderSettings
 from fare.media.card_emulator import EmulatedCard
 from fare.media.desfire import MORE_FRAMES, READ_DATA
-from fare.media.pcsc import CardConnection, PcscError, PcscReader
+from fare.media.pcsc import CardConnection, CardGoneError, Field, PcscError, PcscReader
 from fare.media.readers import discover
+from fare.media.readers.transport_card import TransportCardReader
 from fare.media.tokens import TokenKey, TokenKeys, medium_id
 from fare.media.vpcd import in_reader
 from fare.model import MediumId, MediumKind
@@ -182,6 +183,35 @@ async def test_python_desfire_reads_our_card(pcscd: Pcscd) -> None:
 def test_a_reader_that_is_not_there_is_named_with_those_that_are(pcscd: Pcscd) -> None:
     with pytest.raises(PcscError, match=rf"no reader named 'Gate 7', there are \['{READER} 00 00'"):
         PcscReader("Gate 7")
+
+
+class Looks:
+    """What a PC/SC reader sees at each look, and the card that it holds then, None for one that is just leaving."""
+
+    def __init__(self, *seen: EmulatedCard | None) -> None:
+        self._seen = list(seen)
+        self._held: EmulatedCard | None = None
+
+    def wait(self, wait_s: float) -> Field | None:
+        if wait_s == 0.0 or not self._seen:
+            return None
+        self._held = self._seen.pop(0)
+        return Field(present=("slot",))
+
+    @contextmanager
+    def card(self, slot: str) -> Iterator[EmulatedCard]:
+        if self._held is None:
+            raise CardGoneError(slot)
+        self._held.transmit = self._held.answer  # type: ignore[attr-defined]
+        yield self._held
+
+
+async def test_a_torn_card_that_is_back_before_the_next_look_is_read() -> None:
+    reader = TransportCardReader(cast("PcscReader", Looks(None, card(), card())), settings())
+    async with aclosing(aiter(reader)) as shown:
+        assert [(await anext(shown)).proof, (await anext(shown)).proof] == [Proof.TORN, Proof.VERIFIED]
+        with pytest.raises(TimeoutError):  # it stays: that is no new showing
+            await asyncio.wait_for(anext(shown), 0.2)
 
 
 def test_without_pyscard_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

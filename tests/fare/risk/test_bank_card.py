@@ -261,6 +261,20 @@ def test_i1_the_same_answer_counts_once(times: int) -> None:
     assert card.windows[0].settled_tiyn == 9_000
 
 
+def test_i1_a_late_repeat_of_an_earlier_answer_settles_no_later_charge() -> None:
+    day = moment("1-0800")
+    card = rode(BankCard(medium_id=MediumId("card-7")), day.service_date, 9_000, day.now_ms, day.closes_ms, RULES)
+    verification = due(card, Trigger.SCHEDULE, day.now_ms, RULES)
+    assert verification is not None
+    card = asked(card, verification)
+    earlier = reply_of(card, "approved", day.now_ms)
+    card = answered(card, earlier, RULES)
+    charge = due(card, Trigger.SCHEDULE, day.closes_ms, RULES)
+    assert charge is not None
+    waiting = asked(card, charge)
+    assert answered(waiting, earlier, RULES) == waiting
+
+
 @st.composite
 def lives(draw: st.DrawFn) -> BankCard:
     """A card after anything that may happen to it, in any order; every step keeps the promises below."""
