@@ -1,7 +1,6 @@
 """The acquirer over ISO 8583, against the host of iso8583sim in a process of its own."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from commons.clock import SystemClock
 from commons.metrics import Metrics
-from fare.gateways.acquirer import Asked, CardRequest, CardResult, KeyReusedError
+from fare.gateways.acquirer import Asked, AttemptLog, CardRequest, CardResult, KeyReusedError
 from fare.gateways.iso8583 import Iso8583Acquirer, Iso8583Settings, open_acquirer
 from fare.media.tokens import TokenError
 from fare.model import JournalKey
@@ -41,21 +40,11 @@ def after(original: CardRequest, asked: Asked, key: str = "later-1") -> CardRequ
     return msgspec.structs.replace(original, key=JournalKey(key), asked=asked, original=original.key)
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        number: int = one.getsockname()[1]
-        return number
-
-
 class Town:
     """An acquirer's client with its log, on an overheard line to the host."""
 
-    def __init__(
-        self, attempts: AttemptsInMemory | None = None, *, answer_s: float = 5.0, repeat_s: float = 0.2
-    ) -> None:
-        self.attempts = attempts or AttemptsInMemory()
+    def __init__(self, attempts: AttemptLog | None = None, *, answer_s: float = 5.0, repeat_s: float = 0.2) -> None:
+        self.attempts: AttemptLog = attempts or AttemptsInMemory()
         self.line = Line()
         self.metrics = Metrics()
         self._answer_s = answer_s
@@ -97,8 +86,8 @@ async def town(
         yield acquirer, there
 
 
-async def test_an_authorised_fare_is_captured_and_refunded(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, there):
+async def test_an_authorised_fare_is_captured_and_refunded(tmp_path: Path, unused_port: int) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, there):
         authorised = await acquirer.ask(request())
         captured = await acquirer.ask(after(request(), Asked.CAPTURE, "capture-1"))
         refunded = await acquirer.ask(after(request(), Asked.REFUND, "refund-1"))
@@ -118,18 +107,20 @@ async def test_an_authorised_fare_is_captured_and_refunded(tmp_path: Path, port:
     assert set(digits_of(there.line.said)) <= {asked["4"]}
 
 
-async def test_a_decline_says_why(tmp_path: Path, port: int) -> None:
+async def test_a_decline_says_why(tmp_path: Path, unused_port: int) -> None:
     codes = {1: "51", 2: "61", 3: "54", 4: "43", 5: "14", 6: "91", 7: "30", 8: "05"}
     rules = [{"match": {"fields": {"4": f"{amount:012d}"}}, "respond": code} for amount, code in codes.items()]
-    async with town(tmp_path, port, rules) as (acquirer, _):
+    async with town(tmp_path, unused_port, rules) as (acquirer, _):
         results = [await acquirer.ask(request(f"key-{amount}", amount)) for amount in codes]
     assert {one.answered for one in results} == {DECLINED}
     assert [one.decline for one in results] == list(Decline)
     assert [one.code for one in results] == list(codes.values())
 
 
-async def test_i1_one_request_asked_fifty_times_at_once_reaches_the_acquirer_once(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, there):
+async def test_i1_one_request_asked_fifty_times_at_once_reaches_the_acquirer_once(
+    tmp_path: Path, unused_port: int
+) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, there):
         results = await asyncio.gather(*(acquirer.ask(request()) for _ in range(50)))
         again = await acquirer.ask(request())
     assert again.answered is APPROVED
@@ -137,8 +128,8 @@ async def test_i1_one_request_asked_fifty_times_at_once_reaches_the_acquirer_onc
     assert there.line.types() == ["0100", "0110"]
 
 
-async def test_attack_42_a_key_that_names_another_request_is_refused(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, there):
+async def test_attack_42_a_key_that_names_another_request_is_refused(tmp_path: Path, unused_port: int) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, there):
         await acquirer.ask(request())
         with pytest.raises(KeyReusedError, match="window-1"):
             await acquirer.ask(request(amount_tiyn=30_000))
@@ -146,10 +137,10 @@ async def test_attack_42_a_key_that_names_another_request_is_refused(tmp_path: P
 
 
 async def test_without_an_answer_the_authorisation_is_reversed_and_said_again_until_answered(
-    tmp_path: Path, port: int
+    tmp_path: Path, unused_port: int
 ) -> None:
     rules = [{"match": {"mti": ["0100", "0400"]}, "action": "drop"}]
-    async with town(tmp_path, port, rules, answer_s=0.3) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=0.3) as (acquirer, there):
         assert (await acquirer.ask(request())).answered is UNKNOWN
         await there.result("window-1", Answered.REVERSED)
         assert (await acquirer.ask(request())).answered is Answered.REVERSED
@@ -161,10 +152,10 @@ async def test_without_an_answer_the_authorisation_is_reversed_and_said_again_un
 
 
 async def test_attack_38_an_approval_after_the_timeout_changes_nothing_and_the_reversal_wins_once(
-    tmp_path: Path, port: int
+    tmp_path: Path, unused_port: int
 ) -> None:
     rules = [{"match": {"mti": "0100"}, "delay_ms": 900}]
-    async with town(tmp_path, port, rules, answer_s=0.4) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=0.4) as (acquirer, there):
         assert (await acquirer.ask(request())).answered is UNKNOWN
         await there.line.heard("0100", "0400", "0410", "0110")
         assert (await acquirer.ask(request("window-2"))).answered is UNKNOWN, "the line is read in order"
@@ -175,9 +166,9 @@ async def test_attack_38_an_approval_after_the_timeout_changes_nothing_and_the_r
 
 
 async def test_when_the_host_hangs_up_the_line_is_opened_again_and_what_was_asked_is_reversed(
-    tmp_path: Path, port: int
+    tmp_path: Path, unused_port: int
 ) -> None:
-    async with town(tmp_path, port, [HANGS_UP]) as (acquirer, there):
+    async with town(tmp_path, unused_port, [HANGS_UP]) as (acquirer, there):
         assert (await acquirer.ask(request(amount_tiyn=BIG_TIYN + 1))).answered is UNKNOWN
         await there.result("window-1", Answered.REVERSED)
         assert (await acquirer.ask(request("window-2"))).answered is APPROVED
@@ -185,18 +176,20 @@ async def test_when_the_host_hangs_up_the_line_is_opened_again_and_what_was_aske
     assert len(signed_on) == 2
 
 
-async def test_what_was_begun_when_we_were_killed_is_reversed_after_the_restart(tmp_path: Path, port: int) -> None:
+async def test_what_was_begun_when_we_were_killed_is_reversed_after_the_restart(
+    tmp_path: Path, unused_port: int
+) -> None:
     attempts = AttemptsInMemory()
     await attempts.begin(request(), 1_789_970_700_000)
     there = Town(attempts)
-    async with running_host(tmp_path, [], port), there.open(port):
+    async with running_host(tmp_path, [], unused_port), there.open(unused_port):
         await there.result("window-1", Answered.REVERSED)
     assert there.line.types() == ["0400", "0410"]
 
 
-async def test_who_asks_may_go_away_and_what_was_sent_is_reversed(tmp_path: Path, port: int) -> None:
+async def test_who_asks_may_go_away_and_what_was_sent_is_reversed(tmp_path: Path, unused_port: int) -> None:
     rules = [{"match": {"mti": "0100"}, "action": "drop"}]
-    async with town(tmp_path, port, rules) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules) as (acquirer, there):
         asked = asyncio.create_task(acquirer.ask(request()))
         await there.line.heard("0100")
         asked.cancel()
@@ -204,8 +197,8 @@ async def test_who_asks_may_go_away_and_what_was_sent_is_reversed(tmp_path: Path
     assert there.line.types() == ["0100", "0400", "0410"]
 
 
-async def test_a_line_that_breaks_while_nothing_is_said_is_opened_again(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, there):
+async def test_a_line_that_breaks_while_nothing_is_said_is_opened_again(tmp_path: Path, unused_port: int) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, there):
         there.line.cut()
         while (result := await acquirer.ask(request("window-2"))).answered is Answered.NOT_SENT:
             await acquirer.connected()
@@ -214,31 +207,33 @@ async def test_a_line_that_breaks_while_nothing_is_said_is_opened_again(tmp_path
         assert (await acquirer.ask(request("window-3"))).answered is APPROVED
 
 
-async def test_a_capture_is_said_again_until_it_is_answered(tmp_path: Path, port: int) -> None:
+async def test_a_capture_is_said_again_until_it_is_answered(tmp_path: Path, unused_port: int) -> None:
     rules = [{"match": {"mti": "0220"}, "action": "drop"}]
-    async with town(tmp_path, port, rules, answer_s=0.3) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=0.3) as (acquirer, there):
         await acquirer.ask(request())
         assert (await acquirer.ask(after(request(), Asked.CAPTURE))).answered is UNKNOWN
         await there.result("later-1", APPROVED)
     assert there.line.types() == ["0100", "0110", "0220", "0221", "0231"]
 
 
-async def test_without_a_line_nothing_is_kept_and_nothing_happens(tmp_path: Path, port: int) -> None:
+async def test_without_a_line_nothing_is_kept_and_nothing_happens(tmp_path: Path, unused_port: int) -> None:
     attempts = AttemptsInMemory()
-    settings = Iso8583Settings(host="127.0.0.1", port=port, merchant_id="AYALDAMA")
+    settings = Iso8583Settings(host="127.0.0.1", port=unused_port, merchant_id="AYALDAMA")
     async with open_acquirer(settings, attempts, SystemClock(), Metrics()) as acquirer:
         assert (await acquirer.ask(request())).answered is Answered.NOT_SENT
     assert attempts.kept == {}
 
 
-async def test_what_is_not_known_cannot_be_captured(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, _):
+async def test_what_is_not_known_cannot_be_captured(tmp_path: Path, unused_port: int) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, _):
         with pytest.raises(LookupError, match="original window-1 is not known"):
             await acquirer.ask(after(request(), Asked.CAPTURE))
 
 
-async def test_attack_40_more_than_was_authorised_is_neither_captured_nor_refunded(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port) as (acquirer, there):
+async def test_attack_40_more_than_was_authorised_is_neither_captured_nor_refunded(
+    tmp_path: Path, unused_port: int
+) -> None:
+    async with town(tmp_path, unused_port) as (acquirer, there):
         await acquirer.ask(request(amount_tiyn=20_000))
         for asked in (Asked.CAPTURE, Asked.REFUND):
             more = msgspec.structs.replace(after(request(), asked), amount_tiyn=20_001)
@@ -247,8 +242,8 @@ async def test_attack_40_more_than_was_authorised_is_neither_captured_nor_refund
     assert there.line.types() == ["0100", "0110"]
 
 
-async def test_a_declined_ride_is_captured_only_as_a_first_ride(tmp_path: Path, port: int) -> None:
-    async with town(tmp_path, port, [{"match": {"mti": "0100"}, "respond": "51"}]) as (acquirer, _):
+async def test_a_declined_ride_is_captured_only_as_a_first_ride(tmp_path: Path, unused_port: int) -> None:
+    async with town(tmp_path, unused_port, [{"match": {"mti": "0100"}, "respond": "51"}]) as (acquirer, _):
         await acquirer.ask(request())
         with pytest.raises(ValueError, match="original window-1 is declined"):
             await acquirer.ask(after(request(), Asked.CAPTURE))
