@@ -106,16 +106,17 @@ def reversal_of(request: CardRequest) -> CardRequest:
 def check_follows(request: CardRequest, original: Attempt) -> None:
     """Refuse what must not follow ``original``: money out of nothing, or more of it than was authorised.
 
+    A first ride is captured although its authorisation, of a nominal amount as a rule, was declined.
+
     Raises:
-        ValueError: if the original was not approved (a first ride is also captured when declined), or was for less.
+        ValueError: if the original was not answered as it must have been, or was for less.
     """
     answered = original.result.answered if original.result is not None else Answered.UNKNOWN
-    allowed = {Answered.APPROVED}
-    if request.asked is Asked.CAPTURE and request.fare_kind is FareKind.FIRST_RIDE_RISK:
-        allowed = {Answered.DECLINED}
-    if request.asked is not Asked.REVERSE and answered not in allowed:
+    first_ride = request.asked is Asked.CAPTURE and request.fare_kind is FareKind.FIRST_RIDE_RISK
+    needed = Answered.DECLINED if first_ride else Answered.APPROVED
+    if request.asked is not Asked.REVERSE and answered is not needed:
         raise ValueError(f"card request {request.key}: original {request.original} is {answered.value}")
-    if request.amount_tiyn > original.request.amount_tiyn:
+    if not first_ride and request.amount_tiyn > original.request.amount_tiyn:
         raise ValueError(
             f"card request {request.key}: {request.amount_tiyn} tiyn of {original.request.amount_tiyn} authorised"
         )

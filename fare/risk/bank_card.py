@@ -188,7 +188,7 @@ def _approved(card: BankCard, request: Due, at_ms: int) -> BankCard:
 
 def _declined(card: BankCard, request: Due, reply: Reply, rules: RiskRules, *, final: bool) -> BankCard:
     first = not card.declined_since_approved
-    card = msgspec.structs.replace(card, declined_ms=reply.at_ms)
+    card = msgspec.structs.replace(card, declined_ms=reply.at_ms, declined_key=reply.key)
     if request.service_date == "":
         return card
 
@@ -250,7 +250,8 @@ def _each(card: BankCard, request: Due, change: Callable[[PayWindow], PayWindow]
 
 
 def _next(card: BankCard, kind: FareKind, service_date: str, amount_tiyn: int) -> Due:
-    return Due(key=_key(card), kind=kind, service_date=service_date, amount_tiyn=amount_tiyn)
+    original = card.declined_key if kind is FareKind.FIRST_RIDE_RISK else None
+    return Due(key=_key(card), kind=kind, service_date=service_date, amount_tiyn=amount_tiyn, original=original)
 
 
 def _key(card: BankCard) -> JournalKey:

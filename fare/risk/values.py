@@ -118,6 +118,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     kind: FareKind
     service_date: str  # of the window; "" for a verification of the card alone
     amount_tiyn: int
+    original: JournalKey | None = None  # of a first ride: the request that the issuer declined
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +137,7 @@ class BankCard(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[PayWindow, ...] = ()  # by service day
     approved_ms: int = -1  # when the issuer last approved, -1: never
     declined_ms: int = -1
+    declined_key: JournalKey | None = None  # of the request that was declined then
     paid_ms: int = -1  # when the rider last paid what was owed by other means
     requests: int = 0  # made so far: the number in the next key
     pending: Due | None = None  # asked, and no certain answer yet: nothing else is asked meanwhile
