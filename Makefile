@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
 
-.PHONY: help run test check format bench vendor chromium clean
+.PHONY: help run test check format bench vendor chromium cards clean
 
 help:  ## Say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -26,7 +26,7 @@ help:  ## Say what can be made
 run: $(INSTALLED) $(BROWSER_FILES)  ## Start the demo city: servers, simulator, boards, map; prints one address
 	@$(BIN)/ayaldama demo --open $(ARGS)
 
-test: check chromium  ## Check form and types, then run all tests
+test: check chromium cards  ## Check form and types, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 check: $(INSTALLED) $(BROWSER_FILES)  ## Check form, types and the direction of imports
@@ -78,3 +78,17 @@ chromium: $(INSTALLED)
 	echo 'installing Chromium for the browser tests'; \
 	{ $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } \
 		>/dev/null 2>&1 || echo 'Chromium could not be installed: browser tests will be skipped. Name one: AYALDAMA_CHROMIUM=…'
+
+# A virtual card reader for the tests of cards, and pyscard, which is built here. Without them those tests are skipped.
+CARD_PACKAGES := pcscd vsmartcard-vpcd swig libpcsclite-dev gcc python3-dev
+VIRTUAL_READER := /usr/lib/pcsc/drivers/serial/libifdvpcd.so
+cards: $(INSTALLED)
+	@ready() { $(BIN)/python -c 'import smartcard.scard' 2>/dev/null && test -e $(VIRTUAL_READER); }; \
+	ready && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing a virtual card reader for the tests of cards'; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(CARD_PACKAGES); } \
+			>/dev/null 2>&1 || true; \
+	fi; \
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[pcsc]' >/dev/null 2>&1 || true; \
+	ready || echo 'No virtual card reader: its tests will be skipped. Debian, Ubuntu: apt install $(CARD_PACKAGES)'

@@ -23,6 +23,7 @@ TYPES: Final[Mapping[str, str]] = {
     ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
+    ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
 

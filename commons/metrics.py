@@ -56,6 +56,11 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_foretold_ratio": Metric("gauge", "Share of passings predicted 4 to 6 minutes before", ("route",)),
     "accuracy_rises_per_countdown": Metric("gauge", "Rises of 60 s or more per countdown", ("route",)),
     "accuracy_phantom_ratio": Metric("gauge", "Share of predictions whose vehicle never came", ("route",)),
+    "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
+    "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
+    "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
+    "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
+    "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
     "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
     "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
 }

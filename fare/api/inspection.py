@@ -1,0 +1,244 @@
+"""The inspector's phone: its page, sign-in, lists of vehicles, checks, and the entries of cases.
+
+What it needs of the rest of the house is the port ``InspectionDesk``: to read, to record a look and to append an
+entry. There is no method that charges, so nothing asked for here can (incident I3). Who acts is whoever signed in,
+never what a request says of itself. Tokens run out for who asks too often (attack 11), by person, and for signing in
+by person and by address.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NewType, Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from commons.assets import asset_of, asset_route
+from commons.clock import Clock
+from commons.metrics import Metrics
+from commons.texts import load_catalogue
+from fare.inspection import allowance
+from fare.inspection.allowance import Allowance
+from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Role, Step
+from fare.inspection.values import InspectionRules, Question, Standing, VehicleFacts, VehicleList, Verdict
+from fare.inspection.verdict import inspect, vehicle_list
+
+WEB: Final = Path(__file__).parents[1] / "web" / "inspector"
+PAGE_FILES: Final = ("app.js", "kept.js", "page.css", "verdict.js", "words.js")
+BODY_MAX_BYTES: Final = 65_536
+ENTRIES_MAX: Final = 50  # of one upload
+LIST_TOKENS: Final = 5
+PERSONS_MAX: Final = 10_000  # whose allowances are remembered; beyond, those that are full are forgotten
+
+SessionToken = NewType("SessionToken", str)
+
+_encoder: Final = msgspec.json.Encoder()
+Sent = TypeVar("Sent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody signed in. ``token`` is secret: it is shown to the phone once and never logged."""
+
+    token: SessionToken = field(repr=False)
+    person_id: PersonId
+    role: Role
+    until_ms: int
+
+
+class InspectionDesk(Protocol):
+    """What inspection needs of storage. It reads; it appends looks and entries; it cannot charge."""
+
+    async def sign_in(self, person_id: PersonId, pin: str, now_ms: int) -> Session | None:
+        """Return a new session, None if number and PIN do not belong together."""
+
+    async def session(self, token: SessionToken, now_ms: int) -> Session | None:
+        """Return the session of ``token``, None if there is none any more."""
+
+    async def facts(self, vehicle_id: str, now_ms: int) -> VehicleFacts | None:
+        """Return what is known of a vehicle, None if there is no such vehicle."""
+
+    async def looked(self, person_id: PersonId, vehicle_id: str, standing: Standing, now_ms: int) -> None:
+        """Keep that a person asked and what the answer was, without the code."""
+
+    async def append(self, entry: Entry, rules: InspectionRules) -> CaseOutcome:
+        """Keep ``entry`` as ``cases.decide`` says, in one transaction with the chain's newest record."""
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /api/inspection/sign-in``."""
+
+    person_id: PersonId
+    pin: str
+
+
+class EntrySent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry as a phone sends it: who and as what is not its to say."""
+
+    entry_id: EntryId
+    case_id: CaseId
+    step: Step
+    at_ms: int
+    vehicle_id: str = ""
+    verdict: Verdict | None = None
+    fine_tiyn: int = 0
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an entry."""
+
+    entry_id: EntryId
+    outcome: CaseOutcome
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was not answered: a key of the texts, and when to come back."""
+
+    error: str
+    retry_s: int = 0
+
+
+class Inspection:
+    """Routes of the inspector's phone. ``code_key`` makes check codes; ``new_salt`` gives 16 unforeseeable bytes."""
+
+    def __init__(
+        self,
+        desk: InspectionDesk,
+        *,
+        rules: InspectionRules,
+        code_key: bytes,
+        new_salt: "SaltSource",
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._desk = desk
+        self._rules = rules
+        self._code_key = code_key
+        self._new_salt = new_salt
+        self._clock = clock
+        self._metrics = metrics
+        self._allowances: dict[str, Allowance] = {}
+        texts = {language: dict(texts) for language, texts in load_catalogue("fare.inspection").items()}
+        self._texts = asset_of(_encoder.encode(texts), "application/json")
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of page and data. The page's address is the widest that its worker may answer for."""
+        return [
+            asset_route("/inspector/", WEB / "page.html"),
+            asset_route("/inspector/worker.js", WEB / "worker.js"),
+            asset_route("/inspector/manifest.webmanifest", WEB / "manifest.webmanifest"),
+            *(asset_route(f"/inspector/{name}", WEB / name) for name in PAGE_FILES),
+            web.get("/inspector/texts.json", self._answer_texts),
+            web.post("/api/inspection/sign-in", self._sign_in),
+            web.get("/api/inspection/vehicles/{vehicle_id}", self._answer_list),
+            web.post("/api/inspection/checks", self._check),
+            web.post("/api/inspection/entries", self._append),
+        ]
+
+    async def _answer_texts(self, request: web.Request) -> web.Response:
+        return self._texts.answer(request, max_age_s=0)
+
+    async def _sign_in(self, request: web.Request) -> web.Response:
+        sent = await _body(request, SignIn)
+        self._take(f"sign-in {sent.person_id}", allowance.SIGN_IN)
+        self._take(f"sign-in from {request.remote}", allowance.SIGN_IN)
+        session = await self._desk.sign_in(sent.person_id, sent.pin, self._clock.now_ms())
+        if session is None:
+            raise _refused(web.HTTPUnauthorized, "wrong_number_or_pin")
+        return _answer(session)
+
+    async def _answer_list(self, request: web.Request) -> web.Response:
+        session = await self._signed_in(request)
+        self._take(session.person_id, LIST_TOKENS)
+        return _answer(await self._list(request.match_info["vehicle_id"]))
+
+    async def _check(self, request: web.Request) -> web.Response:
+        session = await self._signed_in(request)
+        question = await _body(request, Question)
+        self._take(session.person_id, allowance.CHECK)
+        held = await self._list(question.vehicle_id)
+        now_ms = self._clock.now_ms()
+        verdict = inspect(question, held, now_ms)
+        if verdict.standing.founds_warning or verdict.otherwise is not None:
+            self._take(session.person_id, allowance.FOUND_NOTHING - allowance.CHECK)
+        await self._desk.looked(session.person_id, question.vehicle_id, verdict.standing, now_ms)
+        self._metrics.count("inspection_checks_total", standing=verdict.standing.value)
+        return _answer(verdict)
+
+    async def _append(self, request: web.Request) -> web.Response:
+        session = await self._signed_in(request)
+        self._take(session.person_id, allowance.CHECK)
+        sent = await _body(request, tuple[EntrySent, ...])
+        if len(sent) > ENTRIES_MAX:
+            raise _refused(web.HTTPRequestEntityTooLarge, "too_many_entries")
+        answers = []
+        for one in sent:
+            entry = Entry(**msgspec.structs.asdict(one), person_id=session.person_id, role=session.role)
+            outcome = await self._desk.append(entry, self._rules)
+            self._metrics.count("inspection_entries_total", step=entry.step.value, outcome=outcome.value)
+            answers.append(EntryAnswer(entry_id=entry.entry_id, outcome=outcome))
+        return _answer(answers)
+
+    async def _list(self, vehicle_id: str) -> VehicleList:
+        now_ms = self._clock.now_ms()
+        facts = await self._desk.facts(vehicle_id, now_ms)
+        if facts is None:
+            raise _refused(web.HTTPNotFound, "no_such_vehicle")
+        return vehicle_list(facts, self._code_key, self._new_salt(), now_ms, self._rules)
+
+    async def _signed_in(self, request: web.Request) -> Session:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        session = None
+        if scheme == "Bearer" and token:
+            session = await self._desk.session(SessionToken(token), self._clock.now_ms())
+        if session is None:
+            raise _refused(web.HTTPUnauthorized, "signed_out")
+        return session
+
+    def _take(self, who: str, tokens: int) -> None:
+        """Take tokens of ``who``, or refuse the request."""
+        now_ms = self._clock.now_ms()
+        left = allowance.taken(self._allowances.get(who, Allowance(at_ms=now_ms)), tokens, now_ms)
+        if left is None:
+            raise _refused(web.HTTPTooManyRequests, "too_often", retry_s=60)
+        self._allowances[who] = left
+        if len(self._allowances) > PERSONS_MAX:
+            self._allowances = {
+                one: kept
+                for one, kept in self._allowances.items()
+                if allowance.refilled(kept, now_ms).tokens < allowance.TOKENS_MAX
+            }
+
+
+class SaltSource(Protocol):
+    """Gives 16 bytes that nobody can foresee."""
+
+    def __call__(self) -> bytes:
+        """Return new ones."""
+
+
+async def _body(request: web.Request, kind: type[Sent]) -> Sent:
+    raw = await request.content.read(BODY_MAX_BYTES + 1)
+    if len(raw) > BODY_MAX_BYTES:
+        raise _refused(web.HTTPRequestEntityTooLarge, "too_long")
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise _refused(web.HTTPBadRequest, "wrong_form") from error
+
+
+def _answer(value: object) -> web.Response:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=_encoder.encode(value), content_type="application/json", headers=headers)
+
+
+def _refused(kind: type[web.HTTPException], error: str, *, retry_s: int = 0) -> web.HTTPException:
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(retry_s)} if retry_s else {})
+    text = _encoder.encode(Refused(error=error, retry_s=retry_s)).decode()
+    if kind is web.HTTPRequestEntityTooLarge:
+        return web.HTTPRequestEntityTooLarge(
+            max_size=BODY_MAX_BYTES, actual_size=BODY_MAX_BYTES + 1, text=text, content_type="application/json"
+        )
+    return kind(text=text, content_type="application/json", headers=headers)

@@ -1,0 +1,1 @@
+"""Edges to those who move money for us: the acquirer of bank cards."""

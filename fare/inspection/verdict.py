@@ -1,0 +1,111 @@
+"""Answer an inspector from a vehicle's list, on the server or, in ``web/inspector/verdict.js``, on the phone. Pure.
+
+The two say the same: one table of cases runs through both (tests/fare/inspection). Doubt is the passenger's: while the
+validator's taps may not have reached us, or before the next stop, nobody is said not to have paid.
+"""
+
+from fare.inspection.check_code import check_code, code_hash, normal_code
+from fare.inspection.values import (
+    InspectionRules,
+    KnownTap,
+    ListedTap,
+    Question,
+    Standing,
+    VehicleFacts,
+    VehicleList,
+    Verdict,
+)
+from fare.outcomes import TapOutcome
+
+
+def vehicle_list(
+    facts: VehicleFacts, code_key: bytes, salt: bytes, made_ms: int, rules: InspectionRules
+) -> VehicleList:
+    """Return what a phone may hold of ``facts``. ``salt``: 16 bytes that nobody can foresee, new for every list."""
+
+    def listed(tap: KnownTap) -> ListedTap:
+        return ListedTap(
+            code_hash=code_hash(check_code(tap.medium_id, code_key), salt),
+            here=tap.vehicle_id == facts.vehicle_id,
+            tapped_ms=tap.tapped_ms,
+            outcome=tap.outcome,
+            riders=tap.riders,
+            until_ms=tap.until_ms,
+        )
+
+    return VehicleList(
+        vehicle_id=facts.vehicle_id,
+        route_id=facts.route_id,
+        made_ms=made_ms,
+        complete_until_ms=facts.complete_until_ms,
+        left_stop_ms=facts.left_stop_ms,
+        next_stop=facts.next_stop,
+        rides_free=facts.rides_free,
+        salt=salt.hex(),
+        taps=tuple(listed(tap) for tap in sorted(facts.taps, key=lambda tap: tap.tapped_ms)),
+        age_max_ms=rules.list_age_max_ms,
+        fine_tiyn=rules.fine_tiyn,
+    )
+
+
+def inspect(question: Question, held: VehicleList, now_ms: int) -> Verdict:
+    """Return whether who shows ``question.code`` may ride on the vehicle at ``now_ms``. Asking changes nothing.
+
+    A code that is no code, or of a medium that never rode, is answered as one that has not paid: the answer does not
+    say which codes exist (attack 11).
+
+    Raises:
+        ValueError: if ``held`` is the list of another vehicle.
+    """
+    if question.vehicle_id != held.vehicle_id:
+        raise ValueError(f"inspection: asked for vehicle {question.vehicle_id}, the list is of {held.vehicle_id}")
+    code = normal_code(question.code)
+    shown = code_hash(code, bytes.fromhex(held.salt)) if code is not None else ""
+    own = [tap for tap in held.taps if tap.code_hash == shown]
+    tap = _latest(own, here=True)
+    if tap is not None and now_ms < tap.until_ms:
+        free = tap.outcome is TapOutcome.FREE_BY_RULE
+        return _verdict(Standing.FREE if free else Standing.PAID, held, tap)
+    if held.rides_free:
+        return _verdict(Standing.FREE, held, None)
+    if now_ms - held.complete_until_ms > held.age_max_ms:
+        return _verdict(Standing.UNKNOWN, held, None)
+    standing, tap = _unpaid(own, now_ms)
+    if held.left_stop_ms and not question.boarded_before:
+        return Verdict(
+            standing=Standing.GRACE,
+            otherwise=standing,
+            next_stop=held.next_stop,
+            complete_until_ms=held.complete_until_ms,
+        )
+    return _verdict(standing, held, tap)
+
+
+def _unpaid(own: list[ListedTap], now_ms: int) -> tuple[Standing, ListedTap | None]:
+    """Return why the ride is not paid, and the tap that shows it."""
+    ended = _latest(own, here=True)
+    if ended is not None:
+        return Standing.EXPIRED, ended
+    elsewhere = _latest(own, here=False)
+    if elsewhere is not None and now_ms < elsewhere.until_ms:
+        return Standing.OTHER_VEHICLE, elsewhere
+    refused = [tap for tap in own if tap.here and not tap.until_ms]
+    if refused:
+        return Standing.REFUSED, refused[-1]
+    return Standing.NOT_PAID, None
+
+
+def _latest(own: list[ListedTap], *, here: bool) -> ListedTap | None:
+    """Return the last tap that began a ride, here or elsewhere."""
+    rides = [tap for tap in own if tap.here is here and tap.until_ms]
+    return max(rides, key=lambda tap: tap.until_ms, default=None)
+
+
+def _verdict(standing: Standing, held: VehicleList, tap: ListedTap | None) -> Verdict:
+    return Verdict(
+        standing=standing,
+        tapped_ms=tap.tapped_ms if tap is not None else 0,
+        until_ms=tap.until_ms if tap is not None else 0,
+        riders=tap.riders if tap is not None else (),
+        complete_until_ms=held.complete_until_ms,
+    )

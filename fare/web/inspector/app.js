@@ -1,0 +1,307 @@
+// The inspector's page: sign in, open a bus, check passengers, record warnings. Without a connection it goes on with what
+// kept.js holds, and sends what was recorded once there is one again. It has no way to charge anybody.
+
+import { kept } from "./kept.js";
+import { FOUNDS_WARNING, inspect, normalCode } from "./verdict.js";
+import { LANGUAGES, Words, firstLanguage } from "./words.js";
+
+const LIST_AGAIN_MS = 20_000;
+const ANSWER_MS = 8_000;
+const SCAN_MS = 200;
+const MARKS = { paid: "✓", free: "✓", unknown: "?", grace: "…" };
+
+const element = (id) => document.getElementById(id);
+
+class Refused extends Error {
+  constructor(status, error) {
+    super(error);
+    this.status = status;
+  }
+}
+
+class Page {
+  constructor(words) {
+    this.words = words;
+    this.verdict = null;
+    this.offline = false;
+    this.camera = null;
+    element("sign-in").addEventListener("submit", (event) => this.does(event, () => this.signIn()));
+    element("bus").addEventListener("submit", (event) => {
+      this.does(event, () => this.openBus(element("vehicle").value));
+    });
+    element("check").addEventListener("submit", (event) => this.does(event, () => this.check()));
+    element("code").addEventListener("input", () => this.nextPassenger());
+    element("sign-out").addEventListener("click", () => this.signOut());
+    element("other-bus").addEventListener("click", () => this.leaveBus());
+    element("scan").addEventListener("click", () => (this.camera ? this.stopScanning() : this.scan()));
+    element("warn").addEventListener("click", () => this.record("warning"));
+    element("protocol").addEventListener("click", () => this.record("protocol"));
+    addEventListener("online", () => this.renew());
+    setInterval(() => this.renew(), LIST_AGAIN_MS);
+  }
+
+  /** The server's time, also when the phone's clock is wrong. */
+  now() {
+    return Date.now() + (kept.list()?.clock_ahead_ms ?? 0);
+  }
+
+  /** Do what a form asks; whatever goes wrong is said. */
+  async does(event, action) {
+    event.preventDefault();
+    this.complain("");
+    try {
+      await action();
+    } catch (error) {
+      this.fails(error);
+    }
+    this.show();
+  }
+
+  fails(error) {
+    if (error instanceof Refused && error.status === 401 && error.message === "signed_out") kept.keepSession(null);
+    this.offline = !(error instanceof Refused);
+    this.complain(error instanceof Refused ? `error.${error.message}` : "error.unreachable");
+  }
+
+  complain(key) {
+    element("complaint").textContent = key ? this.words.say(key) : "";
+  }
+
+  async ask(method, path, body) {
+    const session = kept.session();
+    const answer = await fetch(`/api/inspection/${path}`, {
+      method,
+      headers: session ? { Authorization: `Bearer ${session.token}` } : {},
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const said = await answer.json();
+    if (!answer.ok) throw new Refused(answer.status, said.error);
+    this.offline = false;
+    return said;
+  }
+
+  async signIn() {
+    const sent = { person_id: element("number").value.trim(), pin: element("pin").value };
+    element("pin").value = "";
+    kept.keepSession(await this.ask("POST", "sign-in", sent));
+    await this.sendEntries();
+  }
+
+  signOut() {
+    kept.keepSession(null);
+    kept.keepList(null);
+    this.verdict = null;
+    this.show();
+  }
+
+  async openBus(vehicle) {
+    const list = await this.ask("GET", `vehicles/${encodeURIComponent(vehicle.trim())}`);
+    kept.keepList({ ...list, clock_ahead_ms: list.made_ms - Date.now() });
+    this.verdict = null;
+  }
+
+  leaveBus() {
+    this.stopScanning();
+    kept.keepList(null);
+    this.verdict = null;
+    this.show();
+    element("vehicle").focus();
+  }
+
+  /** Fetch the list anew and send what waits; without a connection what is held goes on being used. */
+  async renew() {
+    if (!kept.session()) return;
+    try {
+      await this.sendEntries();
+      const list = kept.list();
+      if (list) {
+        const verdict = this.verdict;
+        await this.openBus(list.vehicle_id);
+        this.verdict = verdict;
+      }
+    } catch (error) {
+      if (error instanceof Refused) this.fails(error);
+      else this.offline = true;
+    }
+    this.show();
+  }
+
+  /** Another code is typed: what was said of the one before must not stand beside it. */
+  nextPassenger() {
+    this.verdict = null;
+    element("boarded-before").checked = false;
+    this.complain("");
+    this.show();
+  }
+
+  async check() {
+    const typed = element("code").value;
+    if (normalCode(typed) === null) {
+      this.verdict = null;
+      this.complain("error.no_code");
+      return;
+    }
+    const boardedBefore = element("boarded-before").checked;
+    const list = kept.list();
+    try {
+      const question = { vehicle_id: list.vehicle_id, code: typed, boarded_before: boardedBefore };
+      this.verdict = await this.ask("POST", "checks", question);
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+      this.offline = true;
+      this.verdict = await inspect({ code: typed, boardedBefore }, list, this.now());
+    }
+    this.verdictCase = crypto.randomUUID();
+    this.recordedSteps = [];
+    element("code").select();
+  }
+
+  /** Keep an entry; it is sent at once if it can be. The server says who made it. */
+  async record(step) {
+    const list = kept.list();
+    kept.addEntry({
+      entry_id: crypto.randomUUID(),
+      case_id: this.verdictCase,
+      step,
+      at_ms: this.now(),
+      vehicle_id: list.vehicle_id,
+      verdict: this.verdict,
+      fine_tiyn: step === "protocol" ? list.fine_tiyn : 0,
+    });
+    this.recordedSteps.push(step);
+    this.show();
+    try {
+      await this.sendEntries();
+    } catch (error) {
+      if (error instanceof Refused) this.fails(error);
+      else this.offline = true;
+    }
+    this.show();
+  }
+
+  async sendEntries() {
+    const entries = kept.entries().slice(0, 50);
+    if (!entries.length || !kept.session()) return;
+    const answers = await this.ask("POST", "entries", entries);
+    kept.dropEntries(new Set(answers.map((answer) => answer.entry_id)));
+  }
+
+  async scan() {
+    try {
+      const detector = new BarcodeDetector({ formats: ["qr_code"] });
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      const video = element("camera");
+      video.srcObject = stream;
+      await video.play();
+      const looking = setInterval(async () => {
+        const [found] = await detector.detect(video);
+        const code = found && normalCode(found.rawValue);
+        if (!code || !this.camera) return;
+        this.stopScanning();
+        element("code").value = code;
+        element("check").requestSubmit();
+      }, SCAN_MS);
+      this.camera = { stream, looking };
+    } catch {
+      this.complain("no_camera");
+    }
+    this.show();
+  }
+
+  stopScanning() {
+    if (!this.camera) return;
+    clearInterval(this.camera.looking);
+    for (const track of this.camera.stream.getTracks()) track.stop();
+    this.camera = null;
+    this.show();
+  }
+
+  show() {
+    const [session, list] = [kept.session(), kept.list()];
+    element("sign-in").hidden = Boolean(session);
+    element("sign-out").hidden = !session;
+    element("bus").hidden = !session || Boolean(list);
+    element("on-bus").hidden = !session || !list;
+    element("offline").hidden = !this.offline;
+    const waiting = kept.entries().length;
+    element("waiting").hidden = waiting === 0;
+    element("waiting").textContent = this.words.say("waiting", { count: waiting });
+    if (list) this.showBus(list);
+    this.showVerdict(list);
+    element("camera-frame").hidden = !this.camera;
+    element("scan").hidden = !("BarcodeDetector" in window); // an iPhone has none: its code is typed
+    element("scan").textContent = this.words.say(this.camera ? "stop_scanning" : "scan");
+  }
+
+  showBus(list) {
+    const route = list.route_id ? `, ${this.words.say("route", { route: list.route_id })}` : "";
+    element("bus-name").textContent = this.words.say("on_bus", { vehicle: list.vehicle_id }) + route;
+    const time = this.words.time(list.complete_until_ms);
+    element("reported").textContent = this.words.say("reported_until", { time });
+  }
+
+  showVerdict(list) {
+    const box = element("verdict");
+    box.hidden = !this.verdict || !list;
+    if (box.hidden) return;
+    const { standing } = this.verdict;
+    box.dataset.standing = standing;
+    element("mark").textContent = MARKS[standing] ?? "✕";
+    element("standing").textContent = this.words.say(`standing.${standing}`);
+    element("detail").textContent = this.detail(this.verdict);
+    const warned = this.recordedSteps.includes("warning");
+    element("warn").hidden = !FOUNDS_WARNING.has(standing) || warned;
+    element("protocol").hidden = !FOUNDS_WARNING.has(standing) || !warned || this.recordedSteps.includes("protocol");
+    element("recorded").hidden = this.recordedSteps.length === 0;
+  }
+
+  detail(verdict) {
+    return this.words.say(`detail.${verdict.standing}`, {
+      ago: this.words.ago(this.now() - verdict.tapped_ms),
+      until: this.words.time(verdict.until_ms),
+      riders: this.riders(verdict.riders),
+      stop: verdict.next_stop ? `: ${verdict.next_stop}` : "",
+    });
+  }
+
+  riders(riders) {
+    const named = riders.map(({ category, count }) => {
+      const name = this.words.has(`rider.${category}`) ? this.words.say(`rider.${category}`) : category;
+      return count === 1 ? name : `${name} × ${count}`;
+    });
+    return named.join(", ") || this.words.say("rider.one");
+  }
+
+  speak() {
+    document.documentElement.lang = this.words.language;
+    document.title = this.words.say("title");
+    for (const one of document.querySelectorAll("[data-text]")) one.textContent = this.words.say(one.dataset.text);
+    for (const one of document.querySelectorAll("[data-label]")) {
+      one.setAttribute("aria-label", this.words.say(one.dataset.label));
+    }
+    const buttons = LANGUAGES.map((language) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = { kk: "ҚАЗ", ru: "РУС", en: "ENG" }[language];
+      button.lang = language;
+      button.setAttribute("aria-pressed", String(language === this.words.language));
+      button.addEventListener("click", () => {
+        this.words.choose(language);
+        this.speak();
+        document.querySelector(`#languages [lang=${language}]`).focus();
+      });
+      return button;
+    });
+    element("languages").replaceChildren(...buttons);
+    this.complain("");
+    this.show();
+  }
+}
+
+const catalogue = await (await fetch("/inspector/texts.json")).json();
+const page = new Page(new Words(catalogue, firstLanguage()));
+page.speak();
+page.renew();
+document.body.dataset.ready = "yes";
+if ("serviceWorker" in navigator) navigator.serviceWorker.register("/inspector/worker.js").catch(() => {});

@@ -1,0 +1,36 @@
+// Keeps the page's own files, so that it opens without a connection. What is said of passengers is never kept here.
+
+const CACHE = "inspector-1";
+const FILES = ["./", "app.js", "kept.js", "page.css", "verdict.js", "words.js", "texts.json", "manifest.webmanifest"];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  const forget = async () => {
+    const old = (await caches.keys()).filter((name) => name.startsWith("inspector-") && name !== CACHE);
+    await Promise.all(old.map((name) => caches.delete(name)));
+    await self.clients.claim();
+  };
+  event.waitUntil(forget());
+});
+
+// The server first, so that a new version is used at once; without it, what is kept.
+self.addEventListener("fetch", (event) => {
+  const { pathname } = new URL(event.request.url);
+  if (event.request.method !== "GET" || !pathname.startsWith("/inspector/")) return;
+  const answer = async () => {
+    const cache = await caches.open(CACHE);
+    try {
+      const fresh = await fetch(event.request);
+      if (fresh.ok) await cache.put(event.request, fresh.clone());
+      return fresh;
+    } catch (error) {
+      const old = await cache.match(event.request);
+      if (old) return old;
+      throw error;
+    }
+  };
+  event.respondWith(answer());
+});
