@@ -63,6 +63,18 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Consecutive payloads as they were written; ``b""`` stands for one that is lost.
+
+    ``before`` is the chain's hash before them, ``b""`` when it is lost with the record that bore it.
+    """
+
+    first_sequence: int
+    before: bytes
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A whole record in a segment: its payload as written, what it says, and where its frame begins and ends."""
 

@@ -6,14 +6,14 @@ is opened anew, which cuts off what is torn (a second fsync after a failed one p
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from fare.model import Tap
 from fare.validator.disk import Disk
-from fare.validator.journal import Found, Head, Note, Noted, Record, encode, frame, hash_after, scan
+from fare.validator.journal import Found, Head, Note, Noted, Record, Stretch, encode, frame, hash_after, scan
 
 SEGMENT_BYTES: Final = 256 * 1_024  # some 900 taps
 SUFFIX: Final = ".taps"
@@ -27,18 +27,6 @@ class JournalError(Exception):
 class _Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     hash: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """Consecutive payloads as they were written; ``b""`` stands for one that is lost.
-
-    ``before`` is the chain's hash before them, ``b""`` when it is lost with the record that bore it.
-    """
-
-    first_sequence: int
-    before: bytes
-    payloads: tuple[bytes, ...]
 
 
 class JournalFile:
