@@ -1,9 +1,9 @@
 """Decide about one tap, without network: ``decide(presented, holdings, recent, now_ms)``.
 
 The decision and its price are what the passenger sees and what the record keeps. In order of precedence: the medium was
-read badly; it is a second one of the same wallet; it is a copy; it has already paid; it is denied; the risk without the
-server is too high; it rides. Whatever of that is not the rider's fault is free where the operator's rule says so. Pure:
-the caller remembers the tap (``RecentTaps.remember``) once it is on disk.
+read badly; it is a second one of the same wallet; it is a copy; it has already paid; it has expired or is denied; the
+risk without the server is too high; it rides. Whatever of that is not the rider's fault is free where the operator's
+rule says so. Pure: the caller remembers the tap (``RecentTaps.remember``) once it is on disk.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ OUTCOMES: Final[Mapping[Reason, TapOutcome]] = {
     Reason.NOT_PROVEN: TapOutcome.REFUSED_UNKNOWN,
     Reason.NOT_TAKEN_HERE: TapOutcome.REFUSED_UNKNOWN,
     Reason.COUNTER_BACK: TapOutcome.REFUSED_UNKNOWN,
+    Reason.EXPIRED: TapOutcome.REFUSED_EXPIRED,
     Reason.DENIED: TapOutcome.REFUSED_DENIED,
     Reason.LIST_OLD: TapOutcome.REFUSED_LIMIT,
     Reason.RIDES_OFFLINE: TapOutcome.REFUSED_LIMIT,
@@ -117,8 +118,9 @@ def decide(
             category=category,
             balance_tiyn=_balance(medium_id, recent, 0),
         )
-    if medium_id in holdings.denied:
-        return _refusal(Reason.DENIED, configuration)
+    barred = _barred(presented, holdings, now_ms)
+    if barred is not None:
+        return _refusal(barred, configuration)
     own = () if paid_before else (Riders(category=category, count=1),)
     riders = _merged((*own, *companions))
     price = _price(kind, riders, holdings, place.route_id, now_ms)
@@ -174,6 +176,12 @@ def _same_ride(
         return False
     # At a terminus the trip changes under passengers who stay on board.
     return paid.trip_id == place.trip_id or now_ms - place.trip_since_ms <= configuration.rollover_ms
+
+
+def _barred(presented: Presented, holdings: Holdings, now_ms: int) -> Reason | None:
+    if 0 < presented.expires_ms <= now_ms:
+        return Reason.EXPIRED
+    return Reason.DENIED if presented.medium_id in holdings.denied else None
 
 
 def _risk(

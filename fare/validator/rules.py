@@ -27,6 +27,7 @@ class Reason(enum.StrEnum):
     NOT_PROVEN = enum.auto()
     NOT_TAKEN_HERE = enum.auto()  # this kind of medium
     COUNTER_BACK = enum.auto()  # its own counter went backwards: a copy, or a recording
+    EXPIRED = enum.auto()  # the medium's own life is over
     DENIED = enum.auto()
     LIST_OLD = enum.auto()  # the deny list is older than the operator risks
     RIDES_OFFLINE = enum.auto()

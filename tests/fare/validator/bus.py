@@ -23,10 +23,10 @@ class Bus:
 
     def tap(
         self, name: str, at_s: float, *, kind: str = "card", reader: str = "front", counter: int = -1,
-        proof: Proof = Proof.VERIFIED, companions: tuple[Riders, ...] = (),
+        proof: Proof = Proof.VERIFIED, companions: tuple[Riders, ...] = (), expires_ms: int = 0,
     ) -> Decision:  # fmt: skip
         now_ms = NOON_MS + round(at_s * 1_000)
-        presented = shown(name, kind=KINDS[kind], counter=counter, at_ms=now_ms, proof=proof)
+        presented = shown(name, kind=KINDS[kind], counter=counter, at_ms=now_ms, proof=proof, expires_ms=expires_ms)
         decision = decide(
             presented, self.held, self.recent, now_ms, place=self.place, reader=reader, companions=companions
         )

@@ -18,7 +18,7 @@ FARES = FareTable(
         FarePeriod(
             version="2026-1",
             from_ms=NOON_MS - 30 * 86_400_000,
-            until_ms=NOON_MS + 30 * 86_400_000,
+            until_ms=NOON_MS + 3_650 * 86_400_000,
             prices=(
                 Price(kind=MediumKind.TRANSPORT_CARD, category=ADULT, tiyn=10_000),
                 Price(kind=MediumKind.TRANSPORT_CARD, category=PUPIL, tiyn=5_000),
@@ -55,9 +55,14 @@ def holdings(
 
 def shown(
     name: str, *, kind: MediumKind = MediumKind.TRANSPORT_CARD, counter: int = -1, at_ms: int = NOON_MS,
-    proof: Proof = Proof.VERIFIED,
+    proof: Proof = Proof.VERIFIED, expires_ms: int = 0,
 ) -> Presented:  # fmt: skip
     named = proof in {Proof.VERIFIED, Proof.UNVERIFIED}
     return Presented(
-        kind=kind, medium_id=medium(name) if named else MediumId(""), counter=counter, read_ms=at_ms, proof=proof
+        kind=kind,
+        medium_id=medium(name) if named else MediumId(""),
+        counter=counter,
+        read_ms=at_ms,
+        proof=proof,
+        expires_ms=expires_ms,
     )

@@ -155,6 +155,13 @@ def test_attack_16_a_denied_medium_is_refused_offline_but_a_ride_that_is_paid_st
     assert bus.tap("ann", 1_300).outcome is TapOutcome.REFUSED_DENIED
 
 
+def test_a_card_whose_life_is_over_is_refused_unless_its_ride_has_begun() -> None:
+    bus = Bus()
+    assert bus.tap("ann", 0, expires_ms=NOON_MS + 10_000).outcome is TapOutcome.ACCEPTED
+    assert bus.tap("ann", 10, expires_ms=NOON_MS + 10_000).outcome is TapOutcome.ALREADY_PAID
+    assert bus.tap("bob", 15, expires_ms=NOON_MS + 15_000).outcome is TapOutcome.REFUSED_EXPIRED
+
+
 def test_offline_a_medium_may_ride_so_often_and_for_so_much_until_the_server_knows() -> None:
     bus = Bus(holdings(seen=("ann", "rich")))
     bus.rules(
