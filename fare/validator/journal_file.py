@@ -13,7 +13,7 @@ import msgspec
 
 from fare.model import Tap
 from fare.validator.disk import Disk
-from fare.validator.journal import Found, Head, Note, Noted, Record, Stretch, encode, frame, hash_after, scan
+from fare.validator.journal import START, Found, Head, Note, Noted, Record, Stretch, encode, frame, hash_after, scan
 
 SEGMENT_BYTES: Final = 256 * 1_024  # some 900 taps
 SUFFIX: Final = ".taps"
@@ -136,7 +136,7 @@ class JournalFile:
             self._disk.replace(ACKNOWLEDGED, msgspec.msgpack.encode(state))
             self._acknowledged = state
             if sequence > self._head.sequence:  # the server has what a bad sector took from us
-                self._head = Head(sequence=sequence, hash=after)
+                self._head = Head(sequence=sequence, hash=after or START)
             while len(self._firsts) > 2 and self._firsts[1] <= sequence + 1:
                 self._disk.delete(_name(self._firsts[0]))
                 del self._firsts[0]
@@ -148,7 +148,7 @@ class JournalFile:
         kept = self._read_acknowledged()
         if kept is not None and kept.sequence > self._acknowledged.sequence:
             self._acknowledged = kept
-            self._head = Head(sequence=kept.sequence, hash=kept.hash)
+            self._head = Head(sequence=kept.sequence, hash=kept.hash or START)
         cut = lost = 0
         while self._firsts:
             name = _name(self._firsts[-1])

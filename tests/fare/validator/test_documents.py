@@ -53,18 +53,12 @@ def configuration(
     )  # fmt: skip
 
 
-def listed(version: int, *names: str, name: str = DENY, key: SigningKey = ROOT) -> Published:
+def listed(version: int, *names: str, name: str = DENY, key: SigningKey = ROOT, made_ms: int = NOW_MS) -> Published:
     content = Snapshot(tokens=build_list(medium(one) for one in names).packed())
     return publish(
-        content,
-        kind=DocumentKind.LIST,
-        name=name,
-        city="kzo",
-        version=version,
-        made_ms=NOW_MS,
-        until_ms=FOREVER_MS,
-        key=key,
-    )
+        content, kind=DocumentKind.LIST, name=name, city="kzo", version=version, made_ms=made_ms,
+        until_ms=FOREVER_MS, key=key,
+    )  # fmt: skip
 
 
 def change(base: int, version: int, old: tuple[str, ...], new: tuple[str, ...]) -> Published:
