@@ -190,28 +190,38 @@ class PostgresDevices:
         return [DeviceRow(**row) for row in rows]
 
     async def publish(self, published: Published) -> None:
-        """Keep a signed document for the devices that ask.
+        """Keep a signed document for the devices that ask. A whole list makes those before the last one superfluous.
 
         Raises:
             asyncpg.UniqueViolationError: if this version of it is there already.
         """
-        await self._pool.execute(
-            "INSERT INTO validator_document (kind, name, version, base_version, until_ms, envelope) "
-            "VALUES ($1, $2, $3, $4, $5, $6)",
-            published.kind.value,
-            published.name,
-            published.version,
-            published.base_version,
-            published.until_ms,
-            msgspec.msgpack.encode(published.signed),
-        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO validator_document (kind, name, version, base_version, until_ms, envelope) "
+                "VALUES ($1, $2, $3, $4, $5, $6)",
+                published.kind.value,
+                published.name,
+                published.version,
+                published.base_version,
+                published.until_ms,
+                msgspec.msgpack.encode(published.signed),
+            )
+            if published.kind is DocumentKind.LIST:
+                await connection.execute(
+                    "DELETE FROM validator_document WHERE kind IN ('list', 'list_delta') AND name = $1 AND version < "
+                    "(SELECT max(version) FROM validator_document WHERE kind = 'list' AND name = $1 AND version < $2)",
+                    *(published.name, published.version),
+                )
 
-    async def published(self, now_ms: int) -> list[Published]:
-        """Return the documents in force, each kind and name in order of version."""
+    async def published(
+        self, now_ms: int, *, kinds: Sequence[DocumentKind] = tuple(DocumentKind), name: str | None = None
+    ) -> list[Published]:
+        """Return the documents in force of these kinds (and this name), each in order of version."""
         rows = await self._pool.fetch(
             "SELECT kind, name, version, base_version, until_ms, envelope FROM validator_document "
-            "WHERE until_ms > $1 ORDER BY kind, name, version",
-            now_ms,
+            "WHERE until_ms > $1 AND kind = ANY($2::text[]) AND ($3::text IS NULL OR name = $3) "
+            "ORDER BY kind, name, version",
+            *(now_ms, [kind.value for kind in kinds], name),
         )
         return [
             Published(
