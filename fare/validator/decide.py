@@ -16,6 +16,7 @@ from fare.outcomes import TapOutcome
 from fare.validator.deny_list import TokenList
 from fare.validator.recent import RecentTaps
 from fare.validator.rules import Configuration, FareTable, KindRules, Reason
+from fare.validator.same_ride import is_same_ride
 
 GREEN: Final = frozenset({TapOutcome.ACCEPTED, TapOutcome.ALREADY_PAID, TapOutcome.FREE_BY_RULE})
 OUTCOMES: Final[Mapping[Reason, TapOutcome]] = {
@@ -105,7 +106,14 @@ def decide(
     misread = _misread(presented, configuration, recent, reader, now_ms)
     if misread is not None:
         return _refusal(misread, configuration)
-    paid_before = _same_ride(medium_id, configuration, recent, place, now_ms)
+    paid_before = is_same_ride(
+        recent.paid(medium_id),
+        configuration,
+        vehicle_id=place.vehicle_id,
+        trip_id=place.trip_id,
+        trip_since_ms=place.trip_since_ms,
+        at_ms=now_ms,
+    )
     if presented.counter >= 0:
         last = recent.counter(medium_id)
         if presented.counter < last or (presented.counter == last and not paid_before):
@@ -161,21 +169,6 @@ def _misread(
     if other is not None and other[0] != presented.medium_id and abs(now_ms - other[1]) < configuration.clash_ms:
         return Reason.OTHER_MEDIUM
     return None
-
-
-def _same_ride(
-    medium_id: MediumId, configuration: Configuration, recent: RecentTaps, place: Place, now_ms: int
-) -> bool:
-    paid = recent.paid(medium_id)
-    if paid is None or paid.vehicle_id != place.vehicle_id:
-        return False
-    since_ms = abs(now_ms - paid.tapped_ms)  # a clock set back must not charge again
-    if since_ms <= configuration.retap_ms:
-        return True
-    if not place.trip_id or not paid.trip_id or since_ms > configuration.ride_max_ms:
-        return False
-    # At a terminus the trip changes under passengers who stay on board.
-    return paid.trip_id == place.trip_id or now_ms - place.trip_since_ms <= configuration.rollover_ms
 
 
 def _barred(presented: Presented, holdings: Holdings, now_ms: int) -> Reason | None:
