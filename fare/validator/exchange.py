@@ -108,15 +108,21 @@ class Exchange:
             _log.warning("documents refused", device=validator.identity.device_id, outcomes=refused)
         return outcomes
 
+    def _failed(self, what: str, error: Exception) -> None:
+        if isinstance(error, LinkError):
+            self._validator.online = False
+            _log.warning("no exchange with the server", what=what, error=str(error))
+        else:
+            _log.error("exchange failed", what=what, error=repr(error))
+
     async def _upload_for_ever(self) -> None:
         validator = self._validator
         pauses = Pauses(validator.identity.device_id)
         while True:
             try:
                 sent = await self.upload()
-            except LinkError as error:
-                validator.online = False
-                _log.warning("upload failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - top of a loop: whatever it is, passengers go on tapping
+                self._failed("upload", error)
                 await asyncio.sleep(pauses.next_s())
                 continue
             if validator.stopped:
@@ -134,15 +140,11 @@ class Exchange:
         while True:
             try:
                 await self.ask()
-            except LinkError as error:
-                validator.online = False
-                _log.warning("documents not asked", error=str(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed("documents", error)
                 await asyncio.sleep(pauses.next_s())
                 continue
-            except OSError as error:
-                _log.error("documents not kept", error=str(error))
-            else:
-                validator.online = True
-                pauses.reset()
+            validator.online = True
+            pauses.reset()
             decides = validator.holdings() is not None
             await asyncio.sleep(validator.configuration.ask_every_s if decides else UNCONFIGURED_S)

@@ -14,6 +14,7 @@ from fare.validator.disk import FolderDisk
 from fare.validator.documents import DocumentKind, Part, Shelf, parts_of, restored
 from fare.validator.enrolment import Enrolled
 from fare.validator.journal import START, Head
+from fare.validator.journal_file import JournalFile
 from fare.validator.signing import SigningKey
 
 IDENTITY: Final = "identity"
@@ -107,6 +108,26 @@ class Home:
         self._disk.replace(IDENTITY, msgspec.msgpack.encode(identity))
         self._disk.delete(NEW_KEY)
         return identity
+
+    def set_journal_aside(self, identity: Identity, now_ms: int) -> Path | None:
+        """Keep a journal of another history in a folder of its own, for a person to look at.
+
+        After a fork the server goes on from its own history, which is not the one on this disk. Returns where it is
+        kept, None if the histories agree.
+
+        Raises:
+            JournalError: if the journal cannot be read.
+        """
+        disk = self.journal_disk()
+        try:
+            there = JournalFile(disk, now_ms).hash_at(identity.sequence)
+        finally:
+            disk.close()
+        if there is None or there == identity.start.hash:
+            return None
+        aside = self._folder / f"{JOURNAL}-before-{identity.key.key_id}"
+        (self._folder / JOURNAL).rename(aside)
+        return aside
 
     def moved(self, identity: Identity, vehicle_id: str) -> Identity:
         """Keep that the device is on another vehicle now."""

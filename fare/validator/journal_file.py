@@ -121,6 +121,19 @@ class JournalFile:
             if found.record.tap is not None:
                 yield found.record.tap
 
+    def hash_at(self, sequence: int) -> bytes | None:
+        """Return the chain's hash after ``sequence``, None if what is on disk does not say.
+
+        Raises:
+            JournalError: if the disk cannot be read.
+        """
+        if sequence == self._head.sequence:
+            return self._head.hash
+        if sequence == self._acknowledged.sequence:
+            return self._acknowledged.hash
+        following = next(self._read_from(sequence + 1), None)
+        return following.record.before if following and following.record.sequence == sequence + 1 else None
+
     def acknowledge(self, sequence: int, after: bytes) -> None:
         """Note that the server has everything up to ``sequence`` (``after``: the hash there); delete what it can.
 

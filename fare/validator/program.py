@@ -146,6 +146,11 @@ class Validator:
         async with self._one_at_a_time:
             return await self._open_journal()
 
+    def close(self) -> None:
+        """Close the journal's files; what was shown is on disk already."""
+        self._journal = None
+        self._disk.close()
+
     async def stretch(self, after: int | None, records_max: int, bytes_max: int) -> tuple[Stretch, int] | None:
         """Return records to upload, after ``after`` or what is acknowledged, and how many there are behind them."""
         async with self._one_at_a_time:

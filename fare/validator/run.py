@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from commons.clock import Clock
+from commons.clock import Clock, wall_ms
 from commons.logs import get_logger
 from fare.media._base import MediumReader
 from fare.validator.drawer import EmulatedReader
@@ -54,6 +54,7 @@ async def enrol_device(folder: Path, server: str, code: Code, *, device_id: str 
     Raises:
         EnrolmentError: if the city says no, or whoever answers is not the city of the code.
         LinkError: if nobody answers; the same code may be tried again.
+        JournalError: if the journal on this disk cannot be read.
         HomeError: if the folder is in use.
     """
     home = Home(folder)
@@ -67,7 +68,11 @@ async def enrol_device(folder: Path, server: str, code: Code, *, device_id: str 
         if said.outcome is not Enrolling.ENROLLED:
             raise EnrolmentError(_WHY_NOT[said.outcome])
         _check_device(said, device_id)
-        return home.enrolled(said, key, server)
+        identity = home.enrolled(said, key, server)
+        aside = home.set_journal_aside(identity, wall_ms())
+        if aside is not None:
+            _log.error("this disk had another history than the server: kept aside", folder=str(aside))
+        return identity
 
 
 @asynccontextmanager
@@ -86,6 +91,7 @@ async def open_validator(
         around.enter_context(home.locked())
         identity = _identity(home, settings)
         validator = Validator(home, identity, clock=clock, show=screens.show)
+        around.callback(validator.close)
         await validator.open_journal()
         emulated = EmulatedReader(validator.device_ms) if settings.emulate else None
         port = await around.enter_async_context(

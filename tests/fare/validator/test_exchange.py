@@ -54,6 +54,10 @@ async def bus_of(city: City, folder: Path) -> AsyncIterator[Bus]:
         yield bus
 
 
+def kept_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("journal-before-*/*.taps"))
+
+
 async def upload_all(bus: Bus) -> None:
     while await bus.exchange.upload():
         pass
@@ -83,6 +87,39 @@ async def test_a_forked_device_stops_and_says_so(postgres: asyncpg.Pool, tmp_pat
         assert not await bus.exchange.upload()
         assert bus.validator.status().state == "stopped"
         assert bus.validator.status().waiting == 1, "nothing is deleted that was not acknowledged"
+
+
+async def test_after_a_fork_a_new_code_begins_where_the_server_is_and_keeps_the_other_history(
+    postgres: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with city_of(postgres) as city:
+        async with bus_of(city, tmp_path) as bus:
+            await bus.hold("adult")
+            await upload_all(bus)
+            await postgres.execute("UPDATE validator SET hash = $1", b"x" * 32)
+            await bus.hold("pupil")
+            assert not await bus.exchange.upload()
+        async with bus_of(city, tmp_path) as again:  # enrols with a new code
+            assert not again.validator.stopped
+            await again.hold("pensioner")
+            await upload_all(again)
+            assert again.validator.status().waiting == 0
+        assert [tap.medium_id for tap in city.taps] == [IDS["adult"], IDS["pensioner"]]
+        assert kept_aside(tmp_path), "the pupil's tap is there for who looks"
+
+
+async def test_a_new_code_on_the_same_history_goes_on_with_what_was_not_sent(
+    postgres: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with city_of(postgres) as city:
+        async with bus_of(city, tmp_path) as bus:
+            await bus.hold("adult")
+            await upload_all(bus)
+            await bus.hold("pupil")
+        await city.store.revoke(bus.validator.identity.device_id)
+        async with bus_of(city, tmp_path) as again:
+            await upload_all(again)
+        assert [tap.medium_id for tap in city.taps] == [IDS["adult"], IDS["pupil"]]
 
 
 async def test_a_receipt_of_anybody_else_deletes_nothing(postgres: asyncpg.Pool, tmp_path: Path) -> None:
