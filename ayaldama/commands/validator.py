@@ -114,12 +114,15 @@ def admit(chosen: Chosen, device_id: str, vehicle_id: str) -> None:
     except (CityKeyError, OSError) as error:
         fail(str(error))
     code = Code.make(secrets.token_bytes(SECRET_BYTES), key.public)
-    issued = IssuedCode(
-        digest=code.digest,
-        device_id=DeviceId(device_id),
-        vehicle_id=vehicle_id,
-        expires_ms=wall_ms() + CODE_LIFE_MS,
-    )
+    try:
+        issued = IssuedCode(
+            digest=code.digest,
+            device_id=DeviceId(device_id),
+            vehicle_id=vehicle_id,
+            expires_ms=wall_ms() + CODE_LIFE_MS,
+        )
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
     _in_store(settings, lambda store: store.issue(issued))
     click.echo(str(code))
 

@@ -9,6 +9,7 @@ key; the same key may ask again, because answers get lost. Pure.
 import base64
 import enum
 import hashlib
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +27,9 @@ CODE_LIFE_MS: Final = 7 * 86_400_000
 FAILURES_MAX: Final = 10  # of one address in ``FAILURES_MS``
 FAILURES_MS: Final = 60_000
 ADDRESSES_MAX: Final = 10_000
+VEHICLE_MAX: Final = 64
+
+_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Enrolling(enum.StrEnum):
@@ -62,13 +66,24 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCode:
-    """A code as the server keeps it. ``used_by``: the public key that was enrolled with it."""
+    """A code as the server keeps it. ``used_by``: the public key that was enrolled with it.
+
+    Raises:
+        ValueError: if a device or vehicle cannot be called so.
+    """
 
     digest: bytes
     device_id: DeviceId
     vehicle_id: str
     expires_ms: int
     used_by: bytes | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that keys of taps, folders and screens could not bear."""
+        if not _DEVICE_ID.fullmatch(self.device_id):
+            raise ValueError(f"device_id: {self.device_id!r} must be 1 to 64 letters, digits, '.', '_' or '-'")
+        if not 0 < len(self.vehicle_id) <= VEHICLE_MAX or not self.vehicle_id.isprintable():
+            raise ValueError(f"vehicle_id: {self.vehicle_id!r} must be 1 to {VEHICLE_MAX} characters")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,22 @@ def test_after_ten_failures_an_address_waits_a_minute_and_others_do_not() -> Non
     assert not FailureLimit()._failures, "nothing is kept of who did nothing wrong"
 
 
+@pytest.mark.parametrize(
+    ("device_id", "vehicle_id", "said"),
+    [
+        ("", "bus-7", "device_id: ''"),
+        ("a:1", "bus-7", "device_id: 'a:1' must be"),  # ':' separates device and sequence in a tap's key
+        ("../a", "bus-7", "device_id: '../a' must be"),
+        ("v" * 65, "bus-7", "must be 1 to 64"),
+        ("v-1", "", "vehicle_id: ''"),
+        ("v-1", "bus\n7", "vehicle_id: 'bus"),
+    ],
+)
+def test_devices_have_names_that_keys_and_folders_can_bear(device_id: str, vehicle_id: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        IssuedCode(digest=CODE.digest, device_id=DeviceId(device_id), vehicle_id=vehicle_id, expires_ms=0)
+
+
 def test_a_code_needs_its_randomness() -> None:
     with pytest.raises(ValueError, match="10 random bytes, not 3"):
         Code.make(b"abc", CITY.public)
