@@ -31,6 +31,13 @@ def test_a_slow_answer_does_not_replace_a_good_one_within_the_hour() -> None:
     assert clock.offset_ms == 500
 
 
+def test_a_slow_answer_that_agrees_does_not_move_a_clock_that_is_far_off() -> None:
+    clock = ClockCheck()
+    clock.by_server(server_ms=NOW_MS, device_ms=NOW_MS - HOUR_MS, round_trip_ms=40, at_ms=0)
+    assert clock.by_server(server_ms=NOW_MS, device_ms=NOW_MS - HOUR_MS + 3_000, round_trip_ms=9_000, at_ms=1) is None
+    assert clock.offset_ms == HOUR_MS + 20
+
+
 def test_a_clock_that_is_set_by_hand_is_noticed_at_the_next_answer() -> None:
     clock = ClockCheck()
     clock.by_server(server_ms=NOW_MS, device_ms=NOW_MS, round_trip_ms=40, at_ms=0)

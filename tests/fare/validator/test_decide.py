@@ -43,7 +43,7 @@ def test_a_ride_lasts_as_long_as_the_trip_that_it_began_on() -> None:
     bus = Bus()
     bus.drive(trip_id="158-1", trip_since_ms=NOON_MS)
     bus.tap("ann", 0)
-    assert bus.tap("ann", 90 * 60).outcome is TapOutcome.ALREADY_PAID
+    assert bus.tap("ann", 120 * 60).outcome is TapOutcome.ALREADY_PAID
     assert bus.tap("ann", 121 * 60).outcome is TapOutcome.ACCEPTED, "no trip of a city bus lasts that long"
 
 
@@ -74,6 +74,16 @@ def test_i4_of_two_cards_in_one_wallet_only_the_first_pays() -> None:
         """,
         Bus(),
     )
+
+
+def test_i4_a_second_card_is_one_for_two_seconds_after_a_green_light_only() -> None:
+    bus = Bus(holdings(denied=build_list([medium("thief")])))
+    bus.tap("thief", 0)
+    assert bus.tap("ann", 1).outcome is TapOutcome.ACCEPTED, "the card before was refused"
+    assert bus.tap("bob", 2.999).outcome is TapOutcome.CLASH
+    assert bus.tap("bob", 3).outcome is TapOutcome.ACCEPTED
+    bus.tap("ann", 6)
+    assert bus.tap("cid", 7).outcome is TapOutcome.CLASH, "also after a card that had already paid"
 
 
 def test_a_restart_forgets_nobody_who_paid() -> None:

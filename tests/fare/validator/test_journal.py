@@ -122,6 +122,51 @@ def test_a_flipped_bit_at_any_byte_costs_that_record_alone_and_is_noted() -> Non
         assert notes(opened(hurt)) == notes(after), "noted once, not at every start"
 
 
+def test_notes_say_how_much_is_gone() -> None:
+    disk = UnsafeDisk()
+    written(6, disk)
+    name, whole = disk.names()[0], bytearray(disk.read(disk.names()[0]))
+    size = len(whole) // 6
+    whole[size + 20] ^= 1  # the second record
+    whole[2 * size + 20] ^= 1  # and the third
+    disk.volatile = disk.durable = {name: bytes(whole) + b"torn"}
+    after = opened(disk)
+    stretch = after.after(0, 100, 10**6)
+    assert stretch is not None
+    records = [decode(payload) for payload in stretch.payloads if payload]
+    amounts = [(one.noted.note, one.noted.amount) for one in records if one is not None and one.noted is not None]
+    assert amounts == [(Note.TAIL_CUT, 4), (Note.RECORDS_LOST, 2)]
+    assert opened(disk).head == after.head, "noted once"
+
+
+def test_the_chain_is_known_where_a_record_or_a_receipt_says_it() -> None:
+    disk = UnsafeDisk()
+    journal = written(4, disk)
+    stretch = journal.after(0, 4, 10**6)
+    assert stretch is not None
+    hashes = [START]
+    for payload in stretch.payloads:
+        hashes.append(hash_after(hashes[-1], payload))
+    assert [journal.hash_at(sequence) for sequence in range(5)] == hashes
+    assert journal.hash_at(9) is None
+    disk.volatile.clear()
+    assert opened(disk).hash_at(3) is None
+
+
+def test_what_is_no_longer_on_disk_is_sent_as_lost_in_stretches_of_the_size_asked_for() -> None:
+    disk = UnsafeDisk()
+    journal = written(20, disk, SMALL_SEGMENT)
+    journal.acknowledge(20, journal.head.hash)
+    first_kept = int(disk.names()[0][:12])
+    assert first_kept > 5
+    stretch = journal.after(0, 3, 10**6)
+    assert stretch is not None
+    assert (stretch.before, stretch.payloads) == (b"", (b"", b"", b""))
+    border = journal.after(first_kept - 2, 2, 10**6)
+    assert border is not None
+    assert [bool(payload) for payload in border.payloads] == [False, True]
+
+
 @settings(max_examples=200)
 @given(st.integers(0, 60), st.integers(0, 2**32), st.integers(1, 12))
 def test_whenever_the_power_goes_what_was_acknowledged_to_the_passenger_is_there(
