@@ -40,14 +40,16 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     """A medium was presented to a device: what the device's journal keeps and signs. (device, sequence) names it."""
 
     device_id: DeviceId
-    sequence: int  # 1, 2, 3 … of this device, without gaps
+    sequence: int  # of the device's journal: rises; what lies between two taps are notes, as of a corrected clock
     tapped_ms: int  # by the device's clock
+    clock_offset_ms: int = 0  # what to add to it, as far as the device knew then
     medium_id: MediumId
     medium_kind: MediumKind
     outcome: TapOutcome
     riders: tuple[Riders, ...] = ()  # empty: one rider of the category that the medium's profile has
     vehicle_id: str
     route_id: str = ""  # as far as the vehicle knows; the server fills place in from tracking
+    trip_id: str = ""  # likewise
     shown_tiyn: int = 0  # price that the passenger was shown
     tariff_version: str = ""
     deny_list_version: int = 0
@@ -57,6 +59,11 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Return what names the tap everywhere."""
         return f"{self.device_id}:{self.sequence}"
+
+    @property
+    def occurred_ms(self) -> int:
+        """Return when it was, as well as the device knew: its clock and the correction."""
+        return self.tapped_ms + self.clock_offset_ms
 
 
 class Ride(msgspec.Struct, frozen=True, kw_only=True):

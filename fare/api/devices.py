@@ -1,0 +1,286 @@
+"""What validators talk to: enrolment, records, documents. HTTP POST of msgpack; the protocol is docs/validator.md.
+
+Who asks is told by a signature, never by an address. A receipt is sent after the records are in the database; then the
+taps are handed to ``take_taps``, which must know a tap by its key, because after a crash it gets some again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import asyncpg
+import msgspec
+from aiohttp import web
+
+from commons.clock import Clock
+from commons.logs import get_logger
+from commons.metrics import Metrics
+from fare.model import DeviceId, MediumId, Tap
+from fare.store.postgres_devices import Taken
+from fare.validator.asking import Asking, open_asking
+from fare.validator.batches import Batch, DeviceKey, Receipt, Receiving, Standing, open_batch, sign_receipt
+from fare.validator.decide import Place
+from fare.validator.documents import Published, to_send
+from fare.validator.enrolment import Enrolling, EnrolmentRequest, FailureLimit, IssuedCode, answer, open_request
+from fare.validator.journal import Head
+from fare.validator.signing import Signed, SigningKey
+
+BODY_MAX_BYTES: Final = 262_144
+BODY_MAX_S: Final = 20.0
+STORE_MAX_S: Final = 15.0
+LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
+LIVE_MAX: Final = 32  # batches at a time in each lane; more wait
+CATCHING_UP_MAX: Final = 3  # so that whole cities coming back leave the database to those in service
+DOCUMENTS_FRESH_S: Final = 2.0
+HAND_EVERY_S: Final = 5.0
+RETRY_AFTER_S: Final = "5"
+
+_log = get_logger(__name__)
+_envelopes: Final = msgspec.msgpack.Decoder(Signed)
+_encoder: Final = msgspec.msgpack.Encoder()
+_UNAVAILABLE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class DeviceStore(Protocol):
+    """What the handlers need of a store; ``fare.store.postgres_devices.PostgresDevices`` is one."""
+
+    async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
+        """Return the device that has a key of this name, and the key."""
+
+    async def take(self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str) -> Taken:
+        """Decide about a batch and write what follows from it, all or nothing."""
+
+    async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
+        """Return taps that the ledger does not have yet, and the sequence up to which they reach."""
+
+    async def handed(self, device_id: DeviceId, sequence: int) -> None:
+        """Note that the ledger has all taps up to ``sequence``."""
+
+    async def behind(self) -> list[DeviceId]:
+        """Return the devices of which the ledger does not have everything."""
+
+    async def enrol(self, request: EnrolmentRequest, now_ms: int) -> tuple[Enrolling, IssuedCode | None, Head]:
+        """Decide about a request and, if it is right, make its key the only one of the device."""
+
+    async def published(self, now_ms: int) -> list[Published]:
+        """Return the documents in force."""
+
+
+TakeTaps = Callable[[list[Tap]], Awaitable[None]]
+PlaceOf = Callable[[str], Awaitable[Place | None]]
+BalancesOf = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, int]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the rest of the house gives. Without ``place_of`` and ``balances_of`` receipts are silent about them."""
+
+    take_taps: TakeTaps
+    place_of: PlaceOf | None = None
+    balances_of: BalancesOf | None = None
+
+
+class Devices:
+    """Run ``running`` for as long as the application serves ``routes``."""
+
+    def __init__(
+        self,
+        store: DeviceStore,
+        *,
+        city: str,
+        key: SigningKey,
+        clock: Clock,
+        metrics: Metrics,
+        surroundings: Surroundings,
+    ) -> None:
+        self._store = store
+        self._city = city
+        self._key = key
+        self._clock = clock
+        self._metrics = metrics
+        self._house = surroundings
+        self._limit = FailureLimit()
+        self._live = asyncio.Semaphore(LIVE_MAX)
+        self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
+        self._published: tuple[float, list[Published]] = (float("-inf"), [])
+        self._publishing = asyncio.Lock()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that validators speak to."""
+        return [
+            web.post("/validators/enrol", self._answer_enrol),
+            web.post("/validators/records", self._answer_records),
+            web.post("/validators/documents", self._answer_documents),
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hand over to the ledger what an earlier failure left behind, while the block runs."""
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self._hand_for_ever(), name="validators")
+            try:
+                yield
+            finally:
+                task.cancel()
+
+    async def hand_over(self, device_id: DeviceId) -> None:
+        """Hand all taps of a device to the ledger that it does not have.
+
+        Raises:
+            Exception: whatever the ledger or the store raised; what it has until then is noted.
+        """
+        while True:
+            taps, until = await self._store.pending(device_id)
+            if not until:
+                return
+            if taps:
+                await self._house.take_taps(taps)
+            await self._store.handed(device_id, until)
+
+    async def _answer_enrol(self, request: web.Request) -> web.Response:
+        now_ms, address = self._clock.now_ms(), request.remote or ""
+        if not self._limit.allows(address, now_ms):
+            return self._enrolled(Enrolling.TOO_MANY, answer(Enrolling.TOO_MANY, self._key, now_ms), status=429)
+        asked = open_request(await _envelope(request))
+        if isinstance(asked, Enrolling):
+            self._limit.failed(address, now_ms)
+            return self._enrolled(asked, answer(asked, self._key, now_ms))
+        async with _available(), asyncio.timeout(STORE_MAX_S):
+            outcome, issued, head = await self._store.enrol(asked, now_ms)
+        if outcome is not Enrolling.ENROLLED:
+            self._limit.failed(address, now_ms)
+        said = answer(outcome, self._key, now_ms, issued=issued, city=self._city, head=head)
+        return self._enrolled(outcome, said)
+
+    async def _answer_records(self, request: web.Request) -> web.Response:
+        signed = await _envelope(request)
+        async with _available(), asyncio.timeout(STORE_MAX_S):
+            found = await self._store.key(signed.key_id)
+            batch = open_batch(signed, found[1] if found else None)
+            if isinstance(batch, Receiving) or found is None:
+                return self._barred(batch if isinstance(batch, Receiving) else Receiving.WRONG_KEY)
+            device_id = found[0]
+            async with self._live if len(batch.payloads) <= LIVE_RECORDS else self._catching_up:
+                taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), request.remote or "")
+                self._count(taken)
+                await self._hand_new(device_id, taken)
+        receipt = taken.reception.receipt
+        if receipt.outcome is Receiving.FORKED:
+            _log.error("device stopped: its journal has two histories", device=device_id, at=taken.reception.forked_at)
+        return _msgpack(_encoder.encode(sign_receipt(await self._filled(receipt, taken), self._key)))
+
+    async def _answer_documents(self, request: web.Request) -> web.Response:
+        signed = await _envelope(request)
+        async with _available(), asyncio.timeout(STORE_MAX_S):
+            found = await self._store.key(signed.key_id)
+            asking = open_asking(signed, found[1] if found else None)
+            if not isinstance(asking, Asking):
+                return self._barred(asking)
+            documents = to_send(await self._documents(), asking.held, self._clock.now_ms())
+        return _msgpack(_encoder.encode(documents))
+
+    async def _filled(self, receipt: Receipt, taken: Taken) -> Receipt:
+        """Add where the bus is and what its passengers have; a failure of either is no reason to say nothing."""
+        changed: dict[str, object] = {}
+        try:
+            place = await self._house.place_of(receipt.vehicle_id) if self._house.place_of else None
+            if place is not None:
+                changed |= {
+                    "route_id": place.route_id,
+                    "trip_id": place.trip_id,
+                    "trip_since_ms": place.trip_since_ms,
+                }
+            media = list(dict.fromkeys(one.tap.medium_id for one in taken.reception.new if one.tap is not None))
+            if self._house.balances_of and media:
+                changed["accounts"] = tuple((await self._house.balances_of(media)).items())
+        except _UNAVAILABLE as error:
+            _log.warning("receipt without place or balances", device=receipt.device_id, error=repr(error))
+        return msgspec.structs.replace(receipt, **changed)
+
+    async def _hand_new(self, device_id: DeviceId, taken: Taken) -> None:
+        new = taken.reception.new
+        if not new:
+            return
+        try:
+            if taken.handed == new[0].sequence - 1:  # nothing older waits: no need to read them back
+                charged = (Standing.ON_TIME, Standing.LATE)
+                taps = [one.tap for one in new if one.tap is not None and one.standing in charged]
+                if taps:
+                    await self._house.take_taps(taps)
+                await self._store.handed(device_id, new[-1].sequence)
+            else:
+                await self.hand_over(device_id)
+        except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
+            self._metrics.count("role_errors_total", role="fare", where="hand_over")
+            _log.warning("taps wait for the ledger", device=device_id, error=repr(error))
+
+    async def _hand_for_ever(self) -> None:
+        while True:
+            try:
+                for device_id in await self._store.behind():
+                    await self.hand_over(device_id)
+            except Exception as error:  # noqa: BLE001 - top of the loop: tried again
+                self._metrics.count("role_errors_total", role="fare", where="hand_over")
+                _log.warning("taps wait for the ledger", error=repr(error))
+            await asyncio.sleep(HAND_EVERY_S)
+
+    async def _documents(self) -> list[Published]:
+        async with self._publishing:
+            loop_s = asyncio.get_running_loop().time()
+            if loop_s - self._published[0] > DOCUMENTS_FRESH_S:
+                self._published = (loop_s, await self._store.published(self._clock.now_ms()))
+            return self._published[1]
+
+    def _count(self, taken: Taken) -> None:
+        self._metrics.count("validator_batches_total", outcome=taken.reception.receipt.outcome.value)
+        standings = [one.standing for one in taken.reception.new]
+        for standing in set(standings):
+            self._metrics.count("validator_records_total", standings.count(standing), standing=standing.value)
+
+    def _barred(self, outcome: Receiving) -> web.Response:
+        self._metrics.count("validator_batches_total", outcome=outcome.value)
+        return web.Response(status=400 if outcome is Receiving.MALFORMED else 403, text=outcome.value)
+
+    def _enrolled(self, outcome: Enrolling, said: Signed, *, status: int = 200) -> web.Response:
+        self._metrics.count("validator_enrolments_total", outcome=outcome.value)
+        return _msgpack(_encoder.encode(said), status=status)
+
+
+@asynccontextmanager
+async def _available() -> AsyncIterator[None]:
+    """Turn an absent database into 503: the device keeps what it has and comes again."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        _log.warning("validator not served", error=repr(error))
+        raise web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S}) from error
+
+
+async def _envelope(request: web.Request) -> Signed:
+    """Return the envelope in the body.
+
+    Raises:
+        web.HTTPBadRequest: if there is none.
+        web.HTTPRequestEntityTooLarge: if the body is too long.
+        web.HTTPRequestTimeout: if it comes too slowly.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_MAX_S):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > BODY_MAX_BYTES:
+                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, len(body))
+        return _envelopes.decode(bytes(body))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="too slow") from None
+    except (msgspec.DecodeError, ValueError):
+        raise web.HTTPBadRequest(text="no envelope") from None
+
+
+def _msgpack(body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=body, status=status, content_type="application/msgpack", headers={"Cache-Control": "no-store"}
+    )

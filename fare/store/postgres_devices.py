@@ -1,0 +1,273 @@
+"""Validators in PostgreSQL: their keys, how far their journals are here, every record as it was signed.
+
+``take`` decides (``fare.validator.batches.receive``) and writes in one transaction that holds the device's row, so that
+of two uploads at a time one waits for the other. Taps go on to the ledger from here: ``handed`` says how far they are,
+and is moved after the ledger has them, so a crash between the two hands them over again under the same keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from fare.model import DeviceId, Tap
+from fare.validator.batches import Batch, DeviceKey, Known, Receiving, Reception, Standing, asked_for, receive
+from fare.validator.documents import DocumentKind, Published
+from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
+from fare.validator.journal import START, Head, decode
+from fare.validator.signing import Signed, key_id_of
+
+EVIDENCE_MAX: Final = 100  # envelopes kept of one device
+HAND_MAX: Final = 2_000
+
+_CHARGED: Final = (Standing.ON_TIME, Standing.LATE)
+_decoder: Final = msgspec.msgpack.Decoder(Signed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRow:
+    """A validator as the control room sees it."""
+
+    device_id: DeviceId
+    vehicle_id: str
+    sequence: int
+    waiting: int
+    heard_ms: int | None
+    stopped: bool
+    revoked: bool
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What ``take`` did. ``handed``: how far the ledger was before it."""
+
+    reception: Reception
+    handed: int
+
+
+class PostgresDevices:
+    """All validators of a city.
+
+    Every method raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, city: str) -> None:
+        self._pool = pool
+        self._city = city
+
+    async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
+        """Return the device that has a key of this name, and the key."""
+        row = await self._pool.fetchrow(
+            "SELECT device_id, public, k.revoked OR v.revoked AS revoked "
+            "FROM validator_key k JOIN validator v USING (device_id) WHERE key_id = $1",
+            key_id,
+        )
+        return None if row is None else (row["device_id"], DeviceKey(public=row["public"], revoked=row["revoked"]))
+
+    async def take(self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str) -> Taken:
+        """Decide about a batch whose signature is right, and write what follows from it, all or nothing.
+
+        Raises:
+            LookupError: if there is no such device.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            known, handed = await self._known(connection, device_id, batch)
+            reception = receive(batch, known, now_ms)
+            if reception.new:
+                await connection.copy_records_to_table(
+                    "validator_record",
+                    columns=("device_id", "sequence", "hash", "payload", "standing", "received_ms"),
+                    records=[
+                        (device_id, one.sequence, one.hash, one.payload, one.standing.value, now_ms)
+                        for one in reception.new
+                    ],
+                )
+            if reception.forked_at is not None:
+                await connection.execute(
+                    "INSERT INTO validator_evidence (device_id, at_ms, address, forked_at, envelope) "
+                    "SELECT $1, $2, $3, $4, $5 "
+                    "WHERE (SELECT count(*) FROM validator_evidence WHERE device_id = $1) < $6",
+                    *(device_id, now_ms, address, reception.forked_at, msgspec.msgpack.encode(signed), EVIDENCE_MAX),
+                )
+            await connection.execute(
+                "UPDATE validator SET sequence = $2, hash = $3, stopped = stopped OR $4, heard_ms = $5, address = $6, "
+                "waiting = $7 WHERE device_id = $1",
+                device_id,
+                reception.head.sequence,
+                reception.head.hash,
+                reception.receipt.outcome is Receiving.FORKED,
+                now_ms,
+                address,
+                batch.waiting,
+            )
+        return Taken(reception=reception, handed=handed)
+
+    async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
+        """Return taps that the ledger does not have yet, the oldest first, and the sequence up to which they reach."""
+        rows = await self._pool.fetch(
+            "SELECT r.sequence, r.payload, r.standing FROM validator v JOIN validator_record r USING (device_id) "
+            "WHERE v.device_id = $1 AND r.sequence > v.handed ORDER BY r.sequence LIMIT $2",
+            *(device_id, HAND_MAX),
+        )
+        records = [decode(row["payload"]) for row in rows if row["standing"] in _CHARGED]
+        taps = [record.tap for record in records if record is not None and record.tap is not None]
+        return taps, rows[-1]["sequence"] if rows else 0
+
+    async def handed(self, device_id: DeviceId, sequence: int) -> None:
+        """Note that the ledger has all taps up to ``sequence``. Losing this note hands taps over again, no more."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(
+                "UPDATE validator SET handed = greatest(handed, $2) WHERE device_id = $1", device_id, sequence
+            )
+
+    async def behind(self) -> list[DeviceId]:
+        """Return the devices of which the ledger does not have everything."""
+        rows = await self._pool.fetch("SELECT device_id FROM validator WHERE handed < sequence ORDER BY device_id")
+        return [DeviceId(row["device_id"]) for row in rows]
+
+    async def quarantined(self, device_id: DeviceId) -> list[Tap]:
+        """Return the taps of a device that wait for a person, the oldest first."""
+        rows = await self._pool.fetch(
+            "SELECT payload FROM validator_record "
+            "WHERE device_id = $1 AND standing = 'quarantined' AND released_ms IS NULL ORDER BY sequence",
+            device_id,
+        )
+        records = [decode(row["payload"]) for row in rows]
+        return [record.tap for record in records if record is not None and record.tap is not None]
+
+    async def released(self, device_id: DeviceId, sequences: Sequence[int], now_ms: int) -> None:
+        """Note that quarantined taps were handed to the ledger with a time that a person set right."""
+        await self._pool.execute(
+            "UPDATE validator_record SET released_ms = $3 "
+            "WHERE device_id = $1 AND sequence = ANY($2::bigint[]) AND standing = 'quarantined' "
+            "AND released_ms IS NULL",
+            *(device_id, list(sequences), now_ms),
+        )
+
+    async def issue(self, code: IssuedCode) -> None:
+        """Keep a code that enrols a device."""
+        await self._pool.execute(
+            "INSERT INTO validator_code (digest, device_id, vehicle_id, expires_ms) VALUES ($1, $2, $3, $4)",
+            *(code.digest, code.device_id, code.vehicle_id, code.expires_ms),
+        )
+
+    async def enrol(self, request: EnrolmentRequest, now_ms: int) -> tuple[Enrolling, IssuedCode | None, Head]:
+        """Decide about a request and, if it is right, make its key the only one of the device."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(
+                "SELECT digest, device_id, vehicle_id, expires_ms, used_by FROM validator_code WHERE digest = $1 "
+                "FOR UPDATE",
+                digest_of(request.secret),
+            )
+            issued = None if row is None else IssuedCode(**row)
+            outcome = enrol(request, issued, now_ms)
+            if outcome is not Enrolling.ENROLLED or issued is None:
+                return outcome, issued, Head()
+            if issued.used_by is None:
+                await self._enrolled(connection, request.public, issued)
+            row = await connection.fetchrow(
+                "SELECT sequence, hash FROM validator WHERE device_id = $1", issued.device_id
+            )
+            return outcome, issued, Head(sequence=row["sequence"], hash=row["hash"] or START)
+
+    async def revoke(self, device_id: DeviceId) -> bool:
+        """Take nothing more of a device (stolen, sold); return whether it exists. A new code enrols it again."""
+        status: str = await self._pool.execute("UPDATE validator SET revoked = true WHERE device_id = $1", device_id)
+        return status == "UPDATE 1"
+
+    async def list_devices(self) -> list[DeviceRow]:
+        """Return all devices by id."""
+        rows = await self._pool.fetch(
+            "SELECT device_id, vehicle_id, sequence, waiting, heard_ms, stopped, revoked, "
+            "(SELECT count(*) FROM validator_record r WHERE r.device_id = v.device_id "
+            "AND standing = 'quarantined' AND released_ms IS NULL) AS quarantined "
+            "FROM validator v ORDER BY device_id"
+        )
+        return [DeviceRow(**row) for row in rows]
+
+    async def publish(self, published: Published) -> None:
+        """Keep a signed document for the devices that ask. A whole list makes those before the last one superfluous.
+
+        Raises:
+            asyncpg.UniqueViolationError: if this version of it is there already.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO validator_document (kind, name, version, base_version, until_ms, envelope) "
+                "VALUES ($1, $2, $3, $4, $5, $6)",
+                published.kind.value,
+                published.name,
+                published.version,
+                published.base_version,
+                published.until_ms,
+                msgspec.msgpack.encode(published.signed),
+            )
+            if published.kind is DocumentKind.LIST:
+                await connection.execute(
+                    "DELETE FROM validator_document WHERE kind IN ('list', 'list_delta') AND name = $1 AND version < "
+                    "(SELECT max(version) FROM validator_document WHERE kind = 'list' AND name = $1 AND version < $2)",
+                    *(published.name, published.version),
+                )
+
+    async def published(
+        self, now_ms: int, *, kinds: Sequence[DocumentKind] = tuple(DocumentKind), name: str | None = None
+    ) -> list[Published]:
+        """Return the documents in force of these kinds (and this name), each in order of version."""
+        rows = await self._pool.fetch(
+            "SELECT kind, name, version, base_version, until_ms, envelope FROM validator_document "
+            "WHERE until_ms > $1 AND kind = ANY($2::text[]) AND ($3::text IS NULL OR name = $3) "
+            "ORDER BY kind, name, version",
+            *(now_ms, [kind.value for kind in kinds], name),
+        )
+        return [
+            Published(
+                kind=DocumentKind(row["kind"]),
+                name=row["name"],
+                version=row["version"],
+                base_version=row["base_version"],
+                until_ms=row["until_ms"],
+                signed=_decoder.decode(row["envelope"]),
+            )
+            for row in rows
+        ]
+
+    async def _known(self, connection: asyncpg.Connection, device_id: DeviceId, batch: Batch) -> tuple[Known, int]:
+        row = await connection.fetchrow(
+            "SELECT vehicle_id, sequence, hash, handed, stopped, revoked FROM validator WHERE device_id = $1 "
+            "FOR UPDATE",
+            device_id,
+        )
+        if row is None:
+            raise LookupError(f"device_id: no validator {device_id!r}")
+        hashes = await connection.fetch(
+            "SELECT sequence, hash FROM validator_record WHERE device_id = $1 AND sequence = ANY($2::bigint[])",
+            *(device_id, list(asked_for(batch))),
+        )
+        known = Known(
+            device_id=device_id,
+            city=self._city,
+            vehicle_id=row["vehicle_id"],
+            head=Head(sequence=row["sequence"], hash=row["hash"]),
+            stopped=row["stopped"],
+            revoked=row["revoked"],
+            hashes={0: START, **{one["sequence"]: one["hash"] for one in hashes}},
+        )
+        return known, row["handed"]
+
+    async def _enrolled(self, connection: asyncpg.Connection, public: bytes, issued: IssuedCode) -> None:
+        await connection.execute("UPDATE validator_code SET used_by = $2 WHERE digest = $1", issued.digest, public)
+        await connection.execute(
+            "INSERT INTO validator (device_id, vehicle_id, hash) VALUES ($1, $2, $3) "
+            "ON CONFLICT (device_id) DO UPDATE SET vehicle_id = excluded.vehicle_id, revoked = false, stopped = false",
+            *(issued.device_id, issued.vehicle_id, START),
+        )
+        await connection.execute("UPDATE validator_key SET revoked = true WHERE device_id = $1", issued.device_id)
+        await connection.execute(
+            "INSERT INTO validator_key (key_id, device_id, public) VALUES ($1, $2, $3) "
+            "ON CONFLICT (key_id) DO UPDATE SET device_id = excluded.device_id, revoked = false",
+            *(key_id_of(public), issued.device_id, public),
+        )

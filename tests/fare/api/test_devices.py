@@ -1,0 +1,158 @@
+"""The server's side of validators over real HTTP and PostgreSQL."""
+
+import aiohttp
+import asyncpg
+import msgspec
+import pytest
+
+from commons.clock import wall_ms
+from fare.model import DeviceId
+from fare.validator.asking import Asking, make_asking
+from fare.validator.batches import Receipt, Receiving, make_batch, open_receipt
+from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
+from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
+from fare.validator.journal_file import JournalFile
+from fare.validator.link import Link, LinkError
+from fare.validator.signing import SigningKey
+from tests.fare.validator.city import City, city_of
+from tests.fare.validator.power import UnsafeDisk
+from tests.fare.validator.test_journal import tap
+
+V1 = DeviceId("v-1")
+
+
+class Bus:
+    """A device without program: its key, its journal, its link."""
+
+    def __init__(self, city: City, session: aiohttp.ClientSession) -> None:
+        self.key = SigningKey.generate()
+        self.journal = JournalFile(UnsafeDisk(), now_ms=0)
+        self.city = city
+        self.link = Link(session, city.url)
+        self.sent_ms = wall_ms()
+
+    async def enrol(self) -> None:
+        code = await self.city.code()
+        said = open_answer(await self.link.enrol(make_request(code, self.key)), code)
+        assert said is not None
+        assert (said.outcome, said.device_id, said.vehicle_id) == (Enrolling.ENROLLED, V1, "bus-7")
+
+    def tap(self, count: int = 1) -> None:
+        for number in range(count):
+            self.journal.append_tap(msgspec.structs.replace(tap(number), tapped_ms=wall_ms()))
+
+    async def send(self, after: int = 0) -> Receipt:
+        stretch = self.journal.after(after, 500, 10**6)
+        assert stretch is not None
+        self.sent_ms += 1
+        batch = make_batch(stretch, city="kzo", device_id=V1, sent_ms=self.sent_ms, waiting=0, key=self.key)
+        answered = await self.link.send(batch)
+        receipt = open_receipt(answered.signed, self.city.key.public, device_id=V1, sent_ms=self.sent_ms)
+        assert receipt is not None
+        return receipt
+
+
+async def test_a_receipt_says_what_is_here_where_the_bus_is_and_what_its_passengers_have(
+    postgres: asyncpg.Pool,
+) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap(3)
+        city.balances[tap(1).medium_id] = 70_000
+        receipt = await bus.send()
+        assert (receipt.outcome, receipt.acknowledged, receipt.hash) == (Receiving.TAKEN, 3, bus.journal.head.hash)
+        assert (receipt.vehicle_id, receipt.route_id) == ("bus-7", "12")
+        assert receipt.accounts == ((tap(1).medium_id, 70_000),)
+        assert abs(receipt.server_ms - wall_ms()) < 60_000
+        assert [one.sequence for one in city.taps] == [1, 2, 3]
+        text = city.metrics.exposition().decode()
+        assert 'ayaldama_validator_batches_total{outcome="taken"} 1.0' in text
+        assert 'ayaldama_validator_records_total{standing="on_time"} 3.0' in text
+        assert 'ayaldama_validator_enrolments_total{outcome="enrolled"} 1.0' in text
+
+
+async def test_taps_are_acknowledged_while_the_ledger_is_away_and_handed_over_later_in_order(
+    postgres: asyncpg.Pool,
+) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        city.ledger_fails = True
+        bus.tap(2)
+        assert (await bus.send()).acknowledged == 2
+        assert city.taps == []
+        city.ledger_fails = False
+        bus.tap(1)
+        assert (await bus.send(2)).acknowledged == 3
+        assert [one.sequence for one in city.taps] == [1, 2, 3], "the older ones first"
+        assert await city.store.behind() == []
+
+
+async def test_documents_go_to_devices_of_the_city_alone(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        asking = Asking(device_id=V1, sent_ms=0, held=())
+        with pytest.raises(LinkError, match="status 403: wrong_key"):
+            await bus.link.ask(make_asking(asking, bus.key))
+        await bus.enrol()
+        shelf = Shelf(city="kzo", root=city.key.public)
+        for signed in await bus.link.ask(make_asking(asking, bus.key)):
+            outcome, shelf = shelve(shelf, signed, wall_ms())
+            assert outcome is Shelving.TAKEN
+        assert holdings(shelf, wall_ms()) is not None
+        again = Asking(device_id=V1, sent_ms=0, held=shelf.versions())
+        assert await bus.link.ask(make_asking(again, bus.key)) == ()
+        assert restored(Shelf(city="kzo", root=bus.key.public), (), {}).versions() == ()
+
+
+async def test_a_revoked_device_is_served_nothing_from_that_moment(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap()
+        await city.store.revoke(V1)
+        with pytest.raises(LinkError, match="status 403: revoked"):
+            await bus.send()
+        with pytest.raises(LinkError, match="status 403: revoked"):
+            await bus.link.ask(make_asking(Asking(device_id=V1, sent_ms=0, held=()), bus.key))
+        assert city.taps == []
+
+
+async def test_guessing_codes_ends_after_ten_for_a_minute(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        link, key = Link(session, city.url), SigningKey.generate()
+        outcomes = []
+        for number in range(FAILURES_MAX + 2):
+            wrong = Code.make(number.to_bytes(10, "big"), city.key.public)
+            said = open_answer(await link.enrol(make_request(wrong, key)), wrong)
+            assert said is not None
+            outcomes.append(said.outcome)
+        assert outcomes == [Enrolling.UNKNOWN_CODE] * FAILURES_MAX + [Enrolling.TOO_MANY] * 2
+
+
+@pytest.mark.parametrize("path", ["enrol", "records", "documents"])
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 400), (b"\xc1", 400), (b"\x91" * 10_000, 400), (b"x" * 300_000, 413)]
+)
+async def test_nonsense_is_refused_before_anything_is_looked_up(
+    postgres: asyncpg.Pool, path: str, body: bytes, status: int
+) -> None:
+    async with (
+        city_of(postgres) as city,
+        aiohttp.ClientSession() as session,
+        session.post(f"{city.url}/validators/{path}", data=body) as response,
+    ):
+        assert response.status == status
+
+
+async def test_without_a_database_the_device_is_told_to_come_again(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap()
+        await postgres.execute("ALTER TABLE validator RENAME TO gone")
+        with pytest.raises(LinkError, match="status 503: later"):
+            await bus.send()
+        await postgres.execute("ALTER TABLE gone RENAME TO validator")
+        assert (await bus.send()).outcome is Receiving.TAKEN
