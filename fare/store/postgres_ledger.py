@@ -1,0 +1,258 @@
+"""The ledger in PostgreSQL: many callers, one durable transaction, one answer each.
+
+``Ledger.post`` gathers concurrent callers (``commons.group_commit``); a batch locks the head of the ledger, reads what
+its journals touch into a ``Book``, lets the pure core answer them, and writes the new pages in one insert. Answers are
+given after the commit. What fails is answered to nobody: the callers of that batch get the error and may hand in the
+same journals again, because a key moves money once.
+
+``read_book`` and ``write_pages`` are the two halves, for whoever posts within a transaction of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from commons.group_commit import GroupCommit
+from fare.ledger.posting import Book, Page, Recorded, Referred, check_form, content_digest
+from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
+from fare.outcomes import Posting
+
+BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
+WAITING_MAX: Final = 10_000  # callers
+WRITE_MAX_S: Final = 15.0
+
+_READ: Final = "SELECT * FROM ledger_read($1, $2)"
+_REFERRED: Final = """
+SELECT j.key, j.phase::text, j.expires_ms, j.amounts_tiyn,
+    ARRAY(SELECT a.code FROM unnest(j.accounts) WITH ORDINALITY AS l (account_id, line)
+        JOIN account a USING (account_id) ORDER BY l.line) AS codes,
+    EXISTS (SELECT FROM journal c WHERE c.outcome = 'posted' AND c.pending_key = j.key)
+        OR EXISTS (SELECT FROM journal c WHERE c.outcome = 'posted' AND c.reverses = j.key) AS closed
+FROM journal j WHERE j.key = ANY ($1) AND j.outcome = 'posted'
+"""
+_OPEN: Final = "INSERT INTO account (code) SELECT unnest($1::text[]) RETURNING code, account_id"
+# One array holds the legs of all pages; page i has those from legs_from to legs_until of it.
+_WRITE: Final = """
+INSERT INTO journal (
+    number, key, kind, phase, outcome, occurred_ms, expires_ms, pending_key, reverses, subject, refused, digest, hash,
+    accounts, amounts_tiyn
+)
+SELECT number, key, kind::journal_kind, phase::journal_phase, outcome::posting_outcome, occurred_ms, expires_ms,
+    pending_key, reverses, subject, refused::jsonb, digest, hash,
+    ($14::bigint[])[legs_from:legs_until], ($15::bigint[])[legs_from:legs_until]
+FROM unnest(
+    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::bytea[], $13::bytea[], $16::integer[], $17::integer[]
+) AS page (
+    number, key, kind, phase, outcome, occurred_ms, expires_ms, pending_key, reverses, subject, refused, digest, hash,
+    legs_from, legs_until
+)
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenBook:
+    """A ``Book`` read under the lock of the head, and the numbers that the database gave its accounts."""
+
+    book: Book
+    account_ids: dict[AccountCode, int]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A journal on its way, and its answer."""
+
+    journal: Journal
+    digest: bytes
+    answer: Posting | None = None
+
+
+async def read_book(
+    connection: asyncpg.Connection,
+    journals: Iterable[Journal],
+    *,
+    more_keys: Iterable[JournalKey] = (),
+    more_accounts: Iterable[AccountCode] = (),
+) -> OpenBook:
+    """Lock the ledger until the transaction of ``connection`` ends, and return what ``journals`` touch of it.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    keys = {*more_keys}
+    codes = {*more_accounts}
+    references: set[JournalKey] = set()
+    for journal in journals:
+        keys.add(journal.key)
+        codes.update([entry.account for entry in journal.entries])
+        if journal.pending_key is not None:
+            references.add(journal.pending_key)
+        elif journal.reverses is not None:
+            references.add(journal.reverses)
+    row = await connection.fetchrow(_READ, list(keys), list(codes))
+    book = Book(number=row["number"], head=row["hash"])
+    opened = OpenBook(book=book, account_ids={})
+    if row["known_keys"]:
+        for key, digest, outcome in zip(row["known_keys"], row["digests"], row["outcomes"], strict=True):
+            book.recorded[key] = Recorded(digest=digest, outcome=Posting(outcome))
+    if row["known_codes"]:
+        codes_known = row["known_codes"]
+        opened.account_ids = dict(zip(codes_known, row["account_ids"], strict=True))
+        book.balances_tiyn = dict(zip(codes_known, row["balances_tiyn"], strict=True))
+        book.held_tiyn = dict(zip(codes_known, row["helds_tiyn"], strict=True))
+    if references:
+        await _read_referred(connection, opened, references)
+    return opened
+
+
+async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
+    """Write the pages that ``opened.book`` has taken since it was read, and open the accounts that are new.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not written; the transaction is lost then.
+    """
+    pages = opened.book.pages
+    if not pages:
+        return
+    ids = opened.account_ids
+    posted = [page.journal.entries for page in pages if page.outcome is Posting.POSTED]
+    new = {entry.account for entries in posted for entry in entries if entry.account not in ids}
+    if new:
+        ids.update(await connection.fetch(_OPEN, sorted(new)))
+    await connection.execute(_WRITE, *_columns(pages, ids))
+    opened.book.pages = []
+
+
+class Ledger:
+    """Where money moves. Made by ``open_ledger``."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._kept: asyncpg.Connection | None = None
+        self._commit: GroupCommit[_Asked] = GroupCommit(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+
+    async def post(self, journals: Sequence[Journal]) -> list[Posting]:
+        """Return what became of each of ``journals`` once that is on disk. They are answered in order.
+
+        Raises:
+            ValueError: if one has a form that no state of the ledger could make right; none is posted then.
+            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+                They may have been posted or not; hand in the same again to know.
+        """
+        for journal in journals:
+            check_form(journal)
+        asked = [_Asked(journal, content_digest(journal)) for journal in journals]
+        await self._commit.submit(asked)
+        return [one.answer for one in asked if one.answer is not None]
+
+    async def run(self) -> None:
+        """Write what is handed in, until ``close``; then let the connection go."""
+        try:
+            await self._commit.run()
+        finally:
+            await self._let_go()
+
+    def close(self) -> None:
+        """Take no more; ``run`` ends when what waits is written."""
+        self._commit.close()
+
+    async def _write(self, asked: Sequence[_Asked]) -> None:
+        try:
+            async with asyncio.timeout(WRITE_MAX_S):
+                answers = await self._post(asked)
+        except BaseException:
+            await self._let_go()  # whatever state it is in, the next batch begins with a fresh one
+            raise
+        for one, answer in zip(asked, answers, strict=True):
+            one.answer = answer
+
+    async def _post(self, asked: Sequence[_Asked]) -> list[Posting]:
+        if self._kept is None:  # kept, so that its prepared statements are too
+            self._kept = await self._pool.acquire()
+        async with self._kept.transaction():
+            opened = await read_book(self._kept, [one.journal for one in asked])
+            answers = [opened.book.take(one.journal, one.digest) for one in asked]
+            await write_pages(self._kept, opened)
+        return answers
+
+    async def _let_go(self) -> None:
+        connection, self._kept = self._kept, None
+        if connection is not None:
+            await self._pool.release(connection, timeout=WRITE_MAX_S)
+
+
+@asynccontextmanager
+async def open_ledger(pool: asyncpg.Pool) -> AsyncIterator[Ledger]:
+    """Give a ledger while the block runs; on leaving, what was handed in is still written.
+
+    It keeps one connection of ``pool``. A second writer would gain nothing: batches follow one another in the
+    database (see the migration), and what arrives meanwhile makes the next batch larger.
+    """
+    ledger = Ledger(pool)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ledger.run(), name="ledger")
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+async def _read_referred(connection: asyncpg.Connection, opened: OpenBook, keys: Iterable[JournalKey]) -> None:
+    """Read posted journals that others resolve or reverse, and the accounts they hold."""
+    book = opened.book
+    for row in await connection.fetch(_REFERRED, list(keys)):
+        legs = zip(row["codes"], row["amounts_tiyn"], strict=True)
+        book.referred[row["key"]] = Referred(
+            phase=Phase(row["phase"]),
+            entries=tuple(Entry(account=code, amount_tiyn=amount_tiyn) for code, amount_tiyn in legs),
+            expires_ms=row["expires_ms"],
+            closed=row["closed"],
+        )
+    held = {entry.account for one in book.referred.values() for entry in one.entries} - opened.account_ids.keys()
+    if held:
+        row = await connection.fetchrow(_READ, [], list(held))
+        opened.account_ids.update(zip(row["known_codes"], row["account_ids"], strict=True))
+        book.balances_tiyn.update(zip(row["known_codes"], row["balances_tiyn"], strict=True))
+        book.held_tiyn.update(zip(row["known_codes"], row["helds_tiyn"], strict=True))
+
+
+def _columns(pages: Sequence[Page], ids: dict[AccountCode, int]) -> tuple[Sequence[Any], ...]:
+    """Return the arrays of ``_WRITE``, in its order."""
+    journals = [page.journal for page in pages]
+    accounts: list[int] = []
+    amounts_tiyn: list[int] = []
+    legs_from: list[int] = []
+    refused: list[str | None] = []
+    for page in pages:
+        legs_from.append(len(accounts) + 1)  # arrays of SQL begin at 1
+        if page.outcome is Posting.POSTED:
+            accounts.extend([ids[entry.account] for entry in page.journal.entries])
+            amounts_tiyn.extend([entry.amount_tiyn for entry in page.journal.entries])
+            refused.append(None)
+        else:
+            legs = [(entry.account, entry.amount_tiyn) for entry in page.journal.entries]
+            refused.append(msgspec.json.encode(legs).decode())
+    return (
+        [page.number for page in pages],
+        [journal.key for journal in journals],
+        [journal.kind for journal in journals],
+        [journal.phase for journal in journals],
+        [page.outcome for page in pages],
+        [journal.occurred_ms for journal in journals],
+        [journal.expires_ms for journal in journals],
+        [journal.pending_key for journal in journals],
+        [journal.reverses for journal in journals],
+        [journal.subject for journal in journals],
+        refused,
+        [page.digest for page in pages],
+        [page.chained for page in pages],
+        accounts,
+        amounts_tiyn,
+        legs_from,
+        [*(first - 1 for first in legs_from[1:]), len(accounts)],
+    )
