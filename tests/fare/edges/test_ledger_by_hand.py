@@ -157,10 +157,10 @@ async def test_an_account_that_the_chart_does_not_know_is_not_opened(hand: Hand)
 
 async def test_an_account_opens_empty_and_with_the_limits_of_its_kind(hand: Hand) -> None:
     await hand.pool.execute(
-        "INSERT INTO account (code, side, overdraft_tiyn, balance_tiyn) VALUES ('cash:k1', -1, 999, 500)"
+        "INSERT INTO account (code, side, overdraft_tiyn, balance_tiyn) VALUES ('deposit:7', 1, 999, 500)"
     )
-    row = await hand.pool.fetchrow("SELECT side, overdraft_tiyn, balance_tiyn FROM account WHERE code = 'cash:k1'")
-    assert tuple(row) == (1, 0, 0)
+    row = await hand.pool.fetchrow("SELECT side, overdraft_tiyn, balance_tiyn FROM account WHERE code = 'deposit:7'")
+    assert tuple(row) == (-1, 0, 0)
 
 
 @pytest.mark.parametrize(

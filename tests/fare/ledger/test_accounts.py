@@ -30,6 +30,6 @@ def test_other_codes_are_of_no_account(code: str) -> None:
 
 def test_the_chart_knows_every_kind_and_riders_accounts_never_go_below_zero() -> None:
     assert set(CHART) == set(AccountKind)
-    for kind in (AccountKind.WALLET, AccountKind.DEPOSIT, AccountKind.DEBT):
+    for kind in (AccountKind.WALLET, AccountKind.DEPOSIT):
         assert CHART[kind].overdraft_tiyn == 0
     assert CHART[AccountKind.WALLET].side is Side.CREDIT

@@ -1,0 +1,40 @@
+"""One connection for one writer, kept so that its prepared statements are, and replaced after any trouble."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+
+class KeptConnection:
+    """Transactions of one writer, one after another, on a connection of ``pool``."""
+
+    def __init__(self, pool: asyncpg.Pool, *, answer_max_s: float) -> None:
+        self._pool = pool
+        self._answer_max_s = answer_max_s
+        self._connection: asyncpg.Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the connection within a transaction, which is committed when the block ends.
+
+        Raises:
+            TimeoutError: if all of it takes too long.
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+        """
+        try:
+            async with asyncio.timeout(self._answer_max_s):
+                if self._connection is None:
+                    self._connection = await self._pool.acquire()
+                async with self._connection.transaction():
+                    yield self._connection
+        except BaseException:
+            await self.close()  # whatever state it is in, the next transaction begins with a fresh one
+            raise
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection, timeout=self._answer_max_s)

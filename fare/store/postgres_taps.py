@@ -1,0 +1,233 @@
+"""Taps, the rides of a medium, and what was posted for them, in PostgreSQL.
+
+All functions work within the caller's transaction (``fare.service``). Who prices a medium holds its lock, so two
+processes never price one medium at a time; locks are taken in one order, and before the lock of the ledger.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from fare.ledger.billing import Amount, Change, Posted
+from fare.model import (
+    CarrierId,
+    JournalKey,
+    LocatedTap,
+    MediumId,
+    MediumKind,
+    Ride,
+    Riders,
+    Tap,
+)
+from fare.outcomes import TapReceipt
+
+_LOCK_SPACE: Final = 0x74617073  # "taps": media are locked by (this, hash of the id)
+_LOCK: Final = """
+SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(id) AS hash FROM unnest($2::text[]) AS id
+    ORDER BY hash) AS media
+"""
+_INSERT: Final = """
+INSERT INTO tap (
+    device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders, vehicle_id, carrier_id, route_id,
+    trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
+)
+SELECT device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders::jsonb, vehicle_id, carrier_id,
+    route_id, trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
+FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::bigint[],
+    $18::bytea[]
+) AS t (
+    device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders, vehicle_id, carrier_id, route_id,
+    trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
+)
+ON CONFLICT DO NOTHING RETURNING device_id, sequence
+"""
+_KNOWN: Final = """
+SELECT device_id, sequence, digest FROM tap
+WHERE (device_id, sequence) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))
+"""
+_WINDOW: Final = """
+SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.riders::text, t.vehicle_id, t.carrier_id,
+    t.route_id, t.trip_id, t.stop_id, c.version, c.categories, c.charged_tiyn, c.subsidy_tiyn, c.journal_key
+FROM unnest($1::text[], $2::bigint[]) AS w (medium_id, from_ms)
+JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms AND t.rides
+LEFT JOIN LATERAL (
+    SELECT * FROM ride_charge r WHERE r.device_id = t.device_id AND r.sequence = t.sequence
+    ORDER BY r.version DESC LIMIT 1
+) AS c ON true
+"""
+_WRITE: Final = """
+INSERT INTO ride_charge (device_id, sequence, version, categories, charged_tiyn, subsidy_tiyn, journal_key)
+SELECT device_id, sequence, version,
+    ($6::text[])[first:last], ($7::bigint[])[first:last], ($8::bigint[])[first:last], journal_key
+FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::integer[], $9::integer[])
+    AS c (device_id, sequence, version, journal_key, first, last)
+"""
+_MEDIA_BETWEEN: Final = """
+SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
+"""
+_IN_DEBT: Final = """
+SELECT substr(code, 6) AS medium_id, balance_tiyn FROM account WHERE code LIKE 'debt:%' AND balance_tiyn > 0
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Rides of one medium, and what was last posted for them by ride key."""
+
+    rides: list[Ride]
+    posted: dict[str, Posted]
+
+
+async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) -> None:
+    """Let nobody else price ``media`` until the transaction ends."""
+    await connection.execute(_LOCK, _LOCK_SPACE, list(media))
+
+
+async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
+    """Store what is new of ``taps`` and say what became of each, in their order.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    digests = [_digest(one.tap) for one in taps]
+    first: dict[tuple[str, int], int] = {}
+    for place, one in enumerate(taps):
+        first.setdefault((one.tap.device_id, one.tap.sequence), place)
+    # In one order, so that two processes that are handed the same taps wait for one another and do not lock up.
+    places = [first[name] for name in sorted(first)]
+    stored = {tuple(row) for row in await connection.fetch(_INSERT, *_columns(taps, digests, places))}
+    known = {name: digests[first[name]] for name in stored}
+    if len(stored) < len(first):
+        others = [name for name in first if name not in stored]
+        rows = await connection.fetch(_KNOWN, [name[0] for name in others], [name[1] for name in others])
+        known |= {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
+    receipts: list[TapReceipt] = []
+    for place, one in enumerate(taps):
+        name = (one.tap.device_id, one.tap.sequence)
+        if known[name] != digests[place]:
+            receipts.append(TapReceipt.FORKED)
+        elif name in stored and first[name] == place:
+            receipts.append(TapReceipt.STORED)
+        else:
+            receipts.append(TapReceipt.REPEATED)
+    return receipts
+
+
+async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
+    """Return the rides of each medium since its moment of ``from_ms``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
+    for row in await connection.fetch(_WINDOW, list(from_ms), list(from_ms.values())):
+        window = windows[row["medium_id"]]
+        ride = _ride(row)
+        window.rides.append(ride)
+        if row["version"] is not None:
+            amounts = zip(row["categories"], row["charged_tiyn"], row["subsidy_tiyn"], strict=True)
+            window.posted[ride.key] = Posted(
+                version=row["version"],
+                amounts=tuple(Amount(*amount) for amount in amounts),
+                journal_key=JournalKey(row["journal_key"]) if row["journal_key"] is not None else None,
+            )
+    return windows
+
+
+async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Change, Posted]]) -> None:
+    """Write what was posted for rides.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if it is not written; the transaction is lost then.
+    """
+    if not done:
+        return
+    names = [change.ride.key.rpartition(":") for change, _ in done]
+    amounts = [one for _, posted in done for one in posted.amounts]
+    last: list[int] = []
+    for _, posted in done:
+        last.append((last[-1] if last else 0) + len(posted.amounts))
+    await connection.execute(
+        _WRITE,
+        [device_id for device_id, _, _ in names],
+        [int(sequence) for _, _, sequence in names],
+        [posted.version for _, posted in done],
+        [posted.journal_key for _, posted in done],
+        [until - len(posted.amounts) + 1 for until, (_, posted) in zip(last, done, strict=True)],
+        [one.category for one in amounts],
+        [one.charged_tiyn for one in amounts],
+        [one.subsidy_tiyn for one in amounts],
+        last,
+    )
+
+
+async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
+    """Return the media that rode from ``from_ms`` up to, not including, ``until_ms``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    return [MediumId(row["medium_id"]) for row in await pool.fetch(_MEDIA_BETWEEN, from_ms, until_ms)]
+
+
+async def media_in_debt(pool: asyncpg.Pool) -> dict[MediumId, int]:
+    """Return the media that owe something, and how much: those that belong on the deny list.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    return {MediumId(row["medium_id"]): row["balance_tiyn"] for row in await pool.fetch(_IN_DEBT)}
+
+
+def _digest(tap: Tap) -> bytes:
+    riders = [(riders.category, riders.count) for riders in tap.riders]
+    return hashlib.sha256(
+        msgspec.json.encode(
+            (
+                *(1, tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome, riders),
+                *(tap.vehicle_id, tap.route_id, tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter),
+            )
+        )
+    ).digest()
+
+
+def _columns(taps: Sequence[LocatedTap], digests: Sequence[bytes], places: Sequence[int]) -> list[list[object]]:
+    """Return the arrays of ``_INSERT``, in its order."""
+    rows = []
+    for place in places:
+        tap, ride = taps[place].tap, taps[place].ride
+        riders = ride.riders if ride is not None else tap.riders
+        rows.append(
+            (
+                *(tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome),
+                ride is not None,
+                msgspec.json.encode(riders).decode() if riders else None,
+                tap.vehicle_id,
+                ride.carrier_id if ride is not None else "",
+                ride.route_id if ride is not None else tap.route_id,
+                *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
+                *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digests[place]),
+            )
+        )
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _ride(row: asyncpg.Record) -> Ride:
+    return Ride(
+        key=f"{row['device_id']}:{row['sequence']}",
+        tapped_ms=row["tapped_ms"],
+        medium_id=MediumId(row["medium_id"]),
+        medium_kind=MediumKind(row["medium_kind"]),
+        riders=msgspec.json.decode(row["riders"], type=tuple[Riders, ...]) if row["riders"] is not None else (),
+        vehicle_id=row["vehicle_id"],
+        carrier_id=CarrierId(row["carrier_id"]),
+        route_id=row["route_id"],
+        trip_id=row["trip_id"],
+        stop_id=row["stop_id"],
+    )
