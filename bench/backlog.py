@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import psutil
 import uvloop
 
 from ayaldama.embedded import Server, open_home, start_postgres
@@ -163,6 +164,12 @@ async def upload(intake: TapIntake, options: argparse.Namespace) -> float:
     return time.perf_counter() - began_s
 
 
+def cpu_s(server: Server) -> tuple[float, float]:
+    """Return the CPU time used so far by this process and by the server's."""
+    processes = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
+    return time.process_time(), sum(one.cpu_times().user + one.cpu_times().system for one in processes)
+
+
 async def run(server: Server, options: argparse.Namespace) -> tuple[Waits, Waits, float]:
     """Measure live taps alone, then with the backlog beside them."""
 
@@ -178,9 +185,15 @@ async def run(server: Server, options: argparse.Namespace) -> tuple[Waits, Waits
             alone = await live(intake, options.live, options.cards, over, "a")
             over = asyncio.Event()
             beside = asyncio.create_task(live(intake, options.live, options.cards, over, "b"))
+            before = cpu_s(server)
             elapsed_s = await upload(intake, options)
+            used = [after - earlier for after, earlier in zip(cpu_s(server), before, strict=True)]
             over.set()
-            return alone, await beside, elapsed_s
+            waits = await beside
+            done = options.taps + waits.count
+            own_us, server_us = (one_s / done * 1e6 for one_s in used)
+            print(f"CPU per tap: {own_us:.0f} us of this process, {server_us:.0f} us of the server")
+            return alone, waits, elapsed_s
 
 
 def main() -> int:

@@ -4,11 +4,12 @@ A batch of taps is stored exactly once by (device, sequence); the bills of its m
 around, and what differs from what was posted is posted. Nothing is answered before it is on disk. Taps that come late
 or again, in any order and through any process, lead to the same balances.
 
-Live taps and backlogs go through lanes of their own: each has a connection and its batches, and they meet only at the
-ledger's lock, where a live batch waits for one batch of the backlog at most.
+Live taps and backlogs go through lanes of their own: each has a connection and its batches. A batch of the backlog
+begins when no live batch is under way, and is short, so a live tap waits for one of them at most.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,10 +24,11 @@ from fare.model import LocatedTap, MediumId, Profile
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import Touched, read_book, write_pages
-from fare.store.postgres_taps import lock_media, media_between, read_windows, store_taps, write_posted
+from fare.store.postgres_taps import lock_names, media_between, read_windows, store_taps, write_posted
 
 LIVE_BATCH_MAX: Final = 500  # taps
-BACKLOG_BATCH_MAX: Final = 250  # the ledger is locked for some 20 ms by as many
+BACKLOG_BATCH_MAX: Final = 100
+BACKLOG_YIELDS_S: Final = 0.02  # to live batches that follow one another without a gap; then it takes its turn
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 30.0
 RECOMPUTED_AT_A_TIME: Final = 200  # media
@@ -54,7 +56,7 @@ class Charging:
         self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
     ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
         """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
-        await lock_media(connection, {one.tap.medium_id for one in taps})
+        await lock_names(connection, {name for one in taps for name in (one.tap.device_id, one.tap.medium_id)})
         receipts = await store_taps(connection, taps)
         from_ms: dict[MediumId, int] = {}
         for one, receipt in zip(taps, receipts, strict=True):
@@ -95,8 +97,10 @@ class TapIntake:
         self._charging = charging
         self._owing = owing
         self._kept: list[KeptConnection] = []
-        self._live = self._lane(LIVE_BATCH_MAX)
-        self._backlog = self._lane(BACKLOG_BATCH_MAX)
+        self._live_rests = asyncio.Event()
+        self._live_rests.set()
+        self._live = self._lane(LIVE_BATCH_MAX, yields=False)
+        self._backlog = self._lane(BACKLOG_BATCH_MAX, yields=True)
 
     async def take(self, taps: Sequence[LocatedTap], *, backlog: bool = False) -> list[TapReceipt]:
         """Return what became of each of ``taps``, in their order, once they are stored and charged.
@@ -133,7 +137,7 @@ class TapIntake:
             for first in range(0, len(media), RECOMPUTED_AT_A_TIME):
                 some = media[first : first + RECOMPUTED_AT_A_TIME]
                 async with kept.transaction() as connection:
-                    await lock_media(connection, some)
+                    await lock_names(connection, some)
                     differing = await self._charging.differing(connection, dict.fromkeys(some, from_ms))
                     owed = await self._charging.post(connection, differing) if post else {}
                 self._owing(owed)
@@ -155,7 +159,7 @@ class TapIntake:
         self._live.close()
         self._backlog.close()
 
-    def _lane(self, batch_max: int) -> GroupCommit[_Handed]:
+    def _lane(self, batch_max: int, *, yields: bool) -> GroupCommit[_Handed]:
         kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
         self._kept.append(kept)
 
@@ -166,7 +170,21 @@ class TapIntake:
                 one.receipt = receipt
             self._owing(owed)
 
-        return GroupCommit(write, batch_max=batch_max, waiting_max=WAITING_MAX)
+        async def write_first(handed: Sequence[_Handed]) -> None:
+            self._live_rests.clear()
+            try:
+                await write(handed)
+            finally:
+                self._live_rests.set()
+
+        async def write_after(handed: Sequence[_Handed]) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BACKLOG_YIELDS_S):
+                    while not self._live_rests.is_set():  # again: the next live batch may have been quicker
+                        await self._live_rests.wait()
+            await write(handed)
+
+        return GroupCommit(write_after if yields else write_first, batch_max=batch_max, waiting_max=WAITING_MAX)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -37,23 +37,10 @@ SELECT j.key, j.phase::text, j.expires_ms, j.amounts_tiyn,
 FROM journal j WHERE j.key = ANY ($1) AND j.outcome = 'posted'
 """
 _OPEN: Final = "INSERT INTO account (code) SELECT unnest($1::text[]) RETURNING code, account_id"
-# One array holds the legs of all pages; page i has those from legs_from to legs_until of it.
-_WRITE: Final = """
-INSERT INTO journal (
-    number, key, kind, phase, outcome, occurred_ms, expires_ms, pending_key, reverses, subject, refused, digest, hash,
-    accounts, amounts_tiyn
+_COLUMNS: Final = (
+    *("number", "key", "kind", "phase", "outcome", "occurred_ms", "expires_ms", "pending_key", "reverses", "subject"),
+    *("accounts", "amounts_tiyn", "refused", "digest", "hash"),
 )
-SELECT number, key, kind::journal_kind, phase::journal_phase, outcome::posting_outcome, occurred_ms, expires_ms,
-    pending_key, reverses, subject, refused::jsonb, digest, hash,
-    ($14::bigint[])[legs_from:legs_until], ($15::bigint[])[legs_from:legs_until]
-FROM unnest(
-    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::bytea[], $13::bytea[], $16::integer[], $17::integer[]
-) AS page (
-    number, key, kind, phase, outcome, occurred_ms, expires_ms, pending_key, reverses, subject, refused, digest, hash,
-    legs_from, legs_until
-)
-"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +117,8 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     new = {entry.account for entries in posted for entry in entries if entry.account not in ids}
     if new:
         ids.update(await connection.fetch(_OPEN, sorted(new)))
-    await connection.execute(_WRITE, *_columns(pages, ids))
+    # COPY: the statement's triggers see all rows at once, and no parameter is looked at one by one.
+    await connection.copy_records_to_table("journal", records=[_row(page, ids) for page in pages], columns=_COLUMNS)
     opened.book.pages = []
 
 
@@ -210,38 +198,27 @@ async def _read_referred(connection: asyncpg.Connection, opened: OpenBook, keys:
         book.held_tiyn.update(zip(row["known_codes"], row["helds_tiyn"], strict=True))
 
 
-def _columns(pages: Sequence[Page], ids: dict[AccountCode, int]) -> tuple[Sequence[Any], ...]:
-    """Return the arrays of ``_WRITE``, in its order."""
-    journals = [page.journal for page in pages]
-    accounts: list[int] = []
-    amounts_tiyn: list[int] = []
-    legs_from: list[int] = []
-    refused: list[str | None] = []
-    for page in pages:
-        legs_from.append(len(accounts) + 1)  # arrays of SQL begin at 1
-        if page.outcome is Posting.POSTED:
-            accounts.extend([ids[entry.account] for entry in page.journal.entries])
-            amounts_tiyn.extend([entry.amount_tiyn for entry in page.journal.entries])
-            refused.append(None)
-        else:
-            legs = [(entry.account, entry.amount_tiyn) for entry in page.journal.entries]
-            refused.append(msgspec.json.encode(legs).decode())
+def _row(page: Page, ids: dict[AccountCode, int]) -> tuple[object, ...]:
+    """Return the values of ``_COLUMNS``."""
+    journal = page.journal
+    entries, refused = journal.entries, None
+    if page.outcome is not Posting.POSTED:
+        refused = msgspec.json.encode([(entry.account, entry.amount_tiyn) for entry in entries]).decode()
+        entries = ()
     return (
-        [page.number for page in pages],
-        [journal.key for journal in journals],
-        [journal.kind for journal in journals],
-        [journal.phase for journal in journals],
-        [page.outcome for page in pages],
-        [journal.occurred_ms for journal in journals],
-        [journal.expires_ms for journal in journals],
-        [journal.pending_key for journal in journals],
-        [journal.reverses for journal in journals],
-        [journal.subject for journal in journals],
+        page.number,
+        journal.key,
+        journal.kind,
+        journal.phase,
+        page.outcome,
+        journal.occurred_ms,
+        journal.expires_ms,
+        journal.pending_key,
+        journal.reverses,
+        journal.subject,
+        [ids[entry.account] for entry in entries],
+        [entry.amount_tiyn for entry in entries],
         refused,
-        [page.digest for page in pages],
-        [page.chained for page in pages],
-        accounts,
-        amounts_tiyn,
-        legs_from,
-        [*(first - 1 for first in legs_from[1:]), len(accounts)],
+        page.digest,
+        page.chained,
     )

@@ -1,7 +1,7 @@
 """Taps, the rides of a medium, and what was posted for them, in PostgreSQL.
 
-All functions work within the caller's transaction (``fare.service``). Who prices a medium holds its lock, so two
-processes never price one medium at a time; locks are taken in one order, and before the lock of the ledger.
+All functions work within the caller's transaction (``fare.service``). Who stores taps of a device or prices a medium
+holds its lock, so two processes never do at a time; these locks are taken in one order, and before the ledger's.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
+    DeviceId,
     JournalKey,
     LocatedTap,
     MediumId,
@@ -25,28 +26,23 @@ from fare.model import (
 )
 from fare.outcomes import TapReceipt
 
-_LOCK_SPACE: Final = 0x74617073  # "taps": media are locked by (this, hash of the id)
+_LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
-SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(id) AS hash FROM unnest($2::text[]) AS id
-    ORDER BY hash) AS media
+SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(name) AS hash FROM unnest($2::text[]) AS name
+    ORDER BY hash) AS names
 """
-_INSERT: Final = """
-INSERT INTO tap (
-    device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders, vehicle_id, carrier_id, route_id,
-    trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
-)
-SELECT device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders::jsonb, vehicle_id, carrier_id,
-    route_id, trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
-FROM unnest(
-    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::bigint[],
-    $18::bytea[]
-) AS t (
-    device_id, sequence, tapped_ms, medium_id, medium_kind, outcome, rides, riders, vehicle_id, carrier_id, route_id,
-    trip_id, stop_id, shown_tiyn, tariff_version, deny_list_version, counter, digest
-)
-ON CONFLICT DO NOTHING RETURNING device_id, sequence
+# Plans are kept as long as the connection, while tables grow from nothing: they must not scan or hash whole tables.
+_PLAN_FOR_GROWTH: Final = """
+SELECT set_config(name, 'off', true) FROM unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) AS name
 """
+_TAP_COLUMNS: Final = (
+    *("device_id", "sequence", "tapped_ms", "medium_id", "medium_kind", "outcome", "rides", "riders", "vehicle_id"),
+    *("carrier_id", "route_id", "trip_id", "stop_id", "shown_tiyn", "tariff_version", "deny_list_version", "counter"),
+    "digest",
+)
+_CHARGE_COLUMNS: Final = (
+    *("device_id", "sequence", "version", "categories", "charged_tiyn", "subsidy_tiyn", "journal_key"),
+)
 _KNOWN: Final = """
 SELECT device_id, sequence, digest FROM tap
 WHERE (device_id, sequence) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))
@@ -60,13 +56,6 @@ LEFT JOIN LATERAL (
     SELECT * FROM ride_charge r WHERE r.device_id = t.device_id AND r.sequence = t.sequence
     ORDER BY r.version DESC LIMIT 1
 ) AS c ON true
-"""
-_WRITE: Final = """
-INSERT INTO ride_charge (device_id, sequence, version, categories, charged_tiyn, subsidy_tiyn, journal_key)
-SELECT device_id, sequence, version,
-    ($6::text[])[first:last], ($7::bigint[])[first:last], ($8::bigint[])[first:last], journal_key
-FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::integer[], $9::integer[])
-    AS c (device_id, sequence, version, journal_key, first, last)
 """
 _MEDIA_BETWEEN: Final = """
 SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
@@ -84,38 +73,36 @@ class Window:
     posted: dict[str, Posted]
 
 
-async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) -> None:
-    """Let nobody else price ``media`` until the transaction ends."""
-    await connection.execute(_LOCK, _LOCK_SPACE, list(media))
+async def lock_names(connection: asyncpg.Connection, names: Iterable[MediumId | DeviceId]) -> None:
+    """Let nobody else price these media, or store taps of these devices, until the transaction ends.
+
+    Take all locks of a transaction at once: they are taken in one order, so nobody waits in a circle.
+    """
+    await connection.fetch(_PLAN_FOR_GROWTH)
+    await connection.fetch(_LOCK, _LOCK_SPACE, list(names))
 
 
 async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
-    """Store what is new of ``taps`` and say what became of each, in their order.
+    """Store what is new of ``taps``, whose devices are locked, and say what became of each, in their order.
 
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    digests = [_digest(one.tap) for one in taps]
-    first: dict[tuple[str, int], int] = {}
-    for place, one in enumerate(taps):
-        first.setdefault((one.tap.device_id, one.tap.sequence), place)
-    # In one order, so that two processes that are handed the same taps wait for one another and do not lock up.
-    places = [first[name] for name in sorted(first)]
-    stored = {tuple(row) for row in await connection.fetch(_INSERT, *_columns(taps, digests, places))}
-    known = {name: digests[first[name]] for name in stored}
-    if len(stored) < len(first):
-        others = [name for name in first if name not in stored]
-        rows = await connection.fetch(_KNOWN, [name[0] for name in others], [name[1] for name in others])
-        known |= {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
+    names = [(one.tap.device_id, one.tap.sequence) for one in taps]
+    rows = await connection.fetch(_KNOWN, [device_id for device_id, _ in names], [sequence for _, sequence in names])
+    known = {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
     receipts: list[TapReceipt] = []
-    for place, one in enumerate(taps):
-        name = (one.tap.device_id, one.tap.sequence)
-        if known[name] != digests[place]:
-            receipts.append(TapReceipt.FORKED)
-        elif name in stored and first[name] == place:
+    new: list[tuple[object, ...]] = []
+    for name, one in zip(names, taps, strict=True):
+        digest = _digest(one.tap)
+        if name not in known:
+            known[name] = digest
+            new.append(_row(one, digest))
             receipts.append(TapReceipt.STORED)
         else:
-            receipts.append(TapReceipt.REPEATED)
+            receipts.append(TapReceipt.REPEATED if known[name] == digest else TapReceipt.FORKED)
+    if new:
+        await connection.copy_records_to_table("tap", records=new, columns=_TAP_COLUMNS)
     return receipts
 
 
@@ -148,23 +135,16 @@ async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Chan
     """
     if not done:
         return
-    names = [change.ride.key.rpartition(":") for change, _ in done]
-    amounts = [one for _, posted in done for one in posted.amounts]
-    last: list[int] = []
-    for _, posted in done:
-        last.append((last[-1] if last else 0) + len(posted.amounts))
-    await connection.execute(
-        _WRITE,
-        [device_id for device_id, _, _ in names],
-        [int(sequence) for _, _, sequence in names],
-        [posted.version for _, posted in done],
-        [posted.journal_key for _, posted in done],
-        [until - len(posted.amounts) + 1 for until, (_, posted) in zip(last, done, strict=True)],
-        [one.category for one in amounts],
-        [one.charged_tiyn for one in amounts],
-        [one.subsidy_tiyn for one in amounts],
-        last,
-    )
+    rows = []
+    for change, posted in done:
+        device_id, _, sequence = change.ride.key.rpartition(":")
+        categories = [one.category for one in posted.amounts]
+        charged_tiyn = [one.charged_tiyn for one in posted.amounts]
+        subsidy_tiyn = [one.subsidy_tiyn for one in posted.amounts]
+        rows.append(
+            (device_id, int(sequence), posted.version, categories, charged_tiyn, subsidy_tiyn, posted.journal_key)
+        )
+    await connection.copy_records_to_table("ride_charge", records=rows, columns=_CHARGE_COLUMNS)
 
 
 async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
@@ -197,25 +177,20 @@ def _digest(tap: Tap) -> bytes:
     ).digest()
 
 
-def _columns(taps: Sequence[LocatedTap], digests: Sequence[bytes], places: Sequence[int]) -> list[list[object]]:
-    """Return the arrays of ``_INSERT``, in its order."""
-    rows = []
-    for place in places:
-        tap, ride = taps[place].tap, taps[place].ride
-        riders = ride.riders if ride is not None else tap.riders
-        rows.append(
-            (
-                *(tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome),
-                ride is not None,
-                msgspec.json.encode(riders).decode() if riders else None,
-                tap.vehicle_id,
-                ride.carrier_id if ride is not None else "",
-                ride.route_id if ride is not None else tap.route_id,
-                *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
-                *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digests[place]),
-            )
-        )
-    return [list(column) for column in zip(*rows, strict=True)]
+def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
+    """Return the values of ``_TAP_COLUMNS``."""
+    tap, ride = one.tap, one.ride
+    riders = ride.riders if ride is not None else tap.riders
+    return (
+        *(tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome),
+        ride is not None,
+        msgspec.json.encode(riders).decode() if riders else None,
+        tap.vehicle_id,
+        ride.carrier_id if ride is not None else "",
+        ride.route_id if ride is not None else tap.route_id,
+        *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
+        *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digest),
+    )
 
 
 def _ride(row: asyncpg.Record) -> Ride:

@@ -26,7 +26,8 @@ CREATE TABLE tap (
 CREATE INDEX tap_of_medium ON tap (medium_id, tapped_ms) WHERE rides;
 CREATE INDEX tap_by_time ON tap USING brin (tapped_ms);
 
--- What was posted for a ride, version by version; the last one counts. A ride that never cost anything has none.
+-- What was posted for a ride, version by version; the last one counts. A ride that never cost anything has none. No
+-- foreign key: taps are never deleted, and it would lock every tap's row anew.
 CREATE TABLE ride_charge (
     device_id text NOT NULL,
     sequence bigint NOT NULL,
@@ -37,7 +38,6 @@ CREATE TABLE ride_charge (
     journal_key text UNIQUE,  -- NULL: nothing moved
     posted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (device_id, sequence, version),
-    FOREIGN KEY (device_id, sequence) REFERENCES tap,
     CHECK (cardinality(charged_tiyn) = cardinality(categories)),
     CHECK (cardinality(subsidy_tiyn) = cardinality(categories))
 );
