@@ -1,6 +1,7 @@
 """One connection for one writer, kept so that its prepared statements are, and replaced after any trouble."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,8 +30,11 @@ class KeptConnection:
                     self._connection = await self._pool.acquire()
                 async with self._connection.transaction():
                     yield self._connection
+        except asyncpg.InternalClientError as error:  # what asyncpg says where a connection ends at a bad moment
+            await self._abandon()
+            raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error
         except BaseException:
-            await self.close()  # whatever state it is in, the next transaction begins with a fresh one
+            await self._abandon()
             raise
 
     async def close(self) -> None:
@@ -38,3 +42,10 @@ class KeptConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._pool.release(connection, timeout=self._answer_max_s)
+
+    async def _abandon(self) -> None:
+        """End the connection, whatever state it is in: the next transaction begins with a fresh one."""
+        if self._connection is not None:
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has taken it back already
+                self._connection.terminate()
+        await self.close()
