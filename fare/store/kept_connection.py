@@ -24,12 +24,21 @@ class KeptConnection:
             TimeoutError: if all of it takes too long.
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
         """
+        async with self.alone() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the connection without one: each statement is committed when it is answered.
+
+        Raises:
+            TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``transaction``.
+        """
         try:
             async with asyncio.timeout(self._answer_max_s):
                 if self._connection is None:
                     self._connection = await self._pool.acquire()
-                async with self._connection.transaction():
-                    yield self._connection
+                yield self._connection
         except asyncpg.InternalClientError as error:  # what asyncpg says where a connection ends at a bad moment
             await self._abandon()
             raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error

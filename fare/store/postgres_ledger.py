@@ -1,9 +1,10 @@
 """The ledger in PostgreSQL: many callers, one durable transaction, one answer each.
 
-``Ledger.post`` gathers concurrent callers (``commons.group_commit``); a batch locks the head of the ledger, reads what
-its journals touch into a ``Book``, lets the pure core answer them, and writes the new pages in one insert. Answers are
-given after the commit. What fails is answered to nobody: the callers of that batch get the error and may hand in the
-same journals again, because a key moves money once.
+``Ledger.post`` gathers concurrent callers (``commons.group_commit``); a batch reads what its journals touch into a
+``Book``, lets the pure core answer them, and writes the new pages in one insert, which fails if anybody has posted in
+between: then the batch is done again under the lock of the ledger's head. Answers are given after the commit. What
+fails is answered to nobody: the callers of that batch get the error and may hand in the same journals again, because a
+key moves money once.
 
 ``read_book`` and ``write_pages`` are the two halves, for whoever posts within a transaction of its own.
 """
@@ -26,8 +27,10 @@ from fare.store.kept_connection import KeptConnection
 BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 15.0
+LOCKING_AFTER_CONFLICT: Final = 20  # batches
 
 _READ: Final = "SELECT * FROM ledger_read($1, $2)"
+_LOCK_AND_READ: Final = "SELECT * FROM ledger_lock_and_read($1, $2)"
 _REFERRED: Final = """
 SELECT j.key, j.phase::text, j.expires_ms, j.amounts_tiyn,
     ARRAY(SELECT a.code FROM unnest(j.accounts) WITH ORDINALITY AS l (account_id, line)
@@ -87,7 +90,14 @@ async def read_book(connection: asyncpg.Connection, touched: Touched) -> OpenBoo
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    row = await connection.fetchrow(_READ, list(touched.keys), list(touched.accounts))
+    opened = _opened(await connection.fetchrow(_LOCK_AND_READ, list(touched.keys), list(touched.accounts)))
+    if touched.references:
+        await _read_referred(connection, opened, touched.references)
+    return opened
+
+
+def _opened(row: asyncpg.Record) -> OpenBook:
+    """Return what ``ledger_read`` answered."""
     book = Book(number=row["number"], head=row["hash"])
     opened = OpenBook(book=book, account_ids={})
     if row["known_keys"]:
@@ -98,8 +108,6 @@ async def read_book(connection: asyncpg.Connection, touched: Touched) -> OpenBoo
         opened.account_ids = dict(zip(codes_known, row["account_ids"], strict=True))
         book.balances_tiyn = dict(zip(codes_known, row["balances_tiyn"], strict=True))
         book.held_tiyn = dict(zip(codes_known, row["helds_tiyn"], strict=True))
-    if touched.references:
-        await _read_referred(connection, opened, touched.references)
     return opened
 
 
@@ -113,8 +121,7 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     if not pages:
         return
     ids = opened.account_ids
-    posted = [page.journal.entries for page in pages if page.outcome is Posting.POSTED]
-    new = {entry.account for entries in posted for entry in entries if entry.account not in ids}
+    new = _new_accounts(opened)
     if new:
         ids.update(await connection.fetch(_OPEN, sorted(new)))
     # COPY: the statement's triggers see all rows at once, and no parameter is looked at one by one.
@@ -127,6 +134,7 @@ class Ledger:
 
     def __init__(self, pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> None:
         self._kept = KeptConnection(pool, answer_max_s=WRITE_MAX_S)
+        self._locking = 0  # batches that still lock first, after a conflict with another writer
         self._commit: GroupCommit[_Asked] = GroupCommit(self._write, batch_max=batch_max, waiting_max=WAITING_MAX)
 
     async def post(self, journals: Sequence[Journal]) -> list[Posting]:
@@ -155,12 +163,36 @@ class Ledger:
         self._commit.close()
 
     async def _write(self, asked: Sequence[_Asked]) -> None:
+        touched = touched_by([one.journal for one in asked])
+        if self._locking > 0 or touched.references or not await self._without_lock(asked, touched):
+            await self._under_lock(asked, touched)
+            self._locking = max(self._locking - 1, 0)
+
+    async def _without_lock(self, asked: Sequence[_Asked], touched: Touched) -> bool:
+        """Decide on what is read now, and write it if it still follows; return whether that was so.
+
+        Three waits for the server instead of five. The database compares the head: what another writer has posted
+        meanwhile, or a key it has used, makes the insert fail as a whole.
+        """
+        async with self._kept.alone() as connection:
+            opened = _opened(await connection.fetchrow(_READ, list(touched.keys), list(touched.accounts)))
+            answers = [opened.book.take(one.journal, one.digest) for one in asked]
+            if _new_accounts(opened):
+                return False  # accounts are opened under the lock
+            try:
+                await write_pages(connection, opened)
+            except (asyncpg.SerializationError, asyncpg.UniqueViolationError):
+                self._locking = LOCKING_AFTER_CONFLICT
+                return False
+        _answer(asked, answers)
+        return True
+
+    async def _under_lock(self, asked: Sequence[_Asked], touched: Touched) -> None:
         async with self._kept.transaction() as connection:
-            opened = await read_book(connection, touched_by([one.journal for one in asked]))
+            opened = await read_book(connection, touched)
             answers = [opened.book.take(one.journal, one.digest) for one in asked]
             await write_pages(connection, opened)
-        for one, answer in zip(asked, answers, strict=True):
-            one.answer = answer
+        _answer(asked, answers)
 
 
 @asynccontextmanager
@@ -177,6 +209,17 @@ async def open_ledger(pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> Asyn
             yield ledger
         finally:
             ledger.close()
+
+
+def _new_accounts(opened: OpenBook) -> set[AccountCode]:
+    """Return the accounts of posted pages that the database does not have yet."""
+    posted = [page.journal.entries for page in opened.book.pages if page.outcome is Posting.POSTED]
+    return {entry.account for entries in posted for entry in entries if entry.account not in opened.account_ids}
+
+
+def _answer(asked: Sequence[_Asked], answers: Sequence[Posting]) -> None:
+    for one, answer in zip(asked, answers, strict=True):
+        one.answer = answer
 
 
 async def _read_referred(connection: asyncpg.Connection, opened: OpenBook, keys: Iterable[JournalKey]) -> None:

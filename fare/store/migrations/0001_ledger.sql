@@ -2,9 +2,9 @@
 -- its legs, or what was refused. A trigger posts it: entry, the legs by account, and account, the balances. Whoever
 -- goes round the application with plain SQL meets the same rules here (docs/ledger.md lists them).
 --
--- Every posting transaction first locks the one row of ledger_head. So journals have one order, which is that of their
--- numbers, of the hash chain and of commits; there can be no deadlock, and READ COMMITTED is enough: each statement
--- after the lock sees all that was posted before.
+-- Every posting transaction locks the one row of ledger_head before it writes. So journals have one order, which is that
+-- of their numbers, of the hash chain and of commits; there can be no deadlock, and READ COMMITTED is enough: each
+-- statement after the lock sees all that was posted before, and rows decided on before are refused if they do not follow.
 
 CREATE TYPE journal_kind AS ENUM (
     'fare', 'top_up', 'pass_sale', 'refund', 'chargeback', 'settlement', 'debt_recovery', 'write_off', 'correction'
@@ -136,14 +136,15 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);  -- money is answered for when it is on disk
     END IF;
 
-    SELECT * INTO head FROM ledger_head FOR UPDATE;
+    SELECT * INTO head FROM ledger_head;
     SELECT min(link.number) INTO wrong FROM (
         SELECT n.number, n.hash, head.number + row_number() OVER by_number AS next,
             sha256(lag(n.hash, 1, head.hash) OVER by_number || n.digest || convert_to(n.outcome::text, 'UTF8')) AS chained
         FROM added n WINDOW by_number AS (ORDER BY n.number)
     ) AS link WHERE link.number <> link.next OR link.hash <> link.chained;
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'journal %: does not follow journal %', wrong, head.number USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'journal %: does not follow journal %', wrong, head.number
+            USING ERRCODE = 'serialization_failure';
     END IF;
 
     IF EXISTS (SELECT FROM added n WHERE n.outcome = 'posted' AND (n.pending_key IS NOT NULL OR n.reverses IS NOT NULL))
@@ -232,23 +233,46 @@ CREATE FUNCTION legs_cancel(accounts bigint[], amounts bigint[], other_accounts 
     )
 $$;
 
+-- Before any row: who wrote one first and then waited for the head would hold up its holder.
+CREATE FUNCTION journal_posting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM ledger_head FOR UPDATE;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER journal_posting BEFORE INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION journal_posting();
 CREATE TRIGGER journal_posted AFTER INSERT ON journal REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION journal_posted();
 
--- Lock the head, then say what the ledger knows of keys and accounts. The lock comes in a statement of its own, so
--- that those after it see what the holder before has committed.
+-- What the ledger knows of keys and accounts, all of one moment: STABLE functions read the snapshot of their caller.
 CREATE FUNCTION ledger_read(
     keys text[], codes text[],
     OUT number bigint, OUT hash bytea,
     OUT known_keys text[], OUT digests bytea[], OUT outcomes text[],
     OUT known_codes text[], OUT account_ids bigint[], OUT balances_tiyn bigint[], OUT helds_tiyn bigint[]
-) LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+) STABLE LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
-    SELECT h.number, h.hash INTO number, hash FROM ledger_head h FOR UPDATE;
+    SELECT h.number, h.hash INTO number, hash FROM ledger_head h;
     SELECT array_agg(j.key), array_agg(j.digest), array_agg(j.outcome::text) INTO known_keys, digests, outcomes
     FROM journal j WHERE j.key = ANY (keys);
     SELECT array_agg(a.code), array_agg(a.account_id), array_agg(a.balance_tiyn), array_agg(a.held_tiyn)
     INTO known_codes, account_ids, balances_tiyn, helds_tiyn
     FROM account a WHERE a.code = ANY (codes);
+END
+$$;
+
+-- The same under the lock, until the transaction ends. The lock comes in a statement of its own, so that the one after
+-- it sees what the holder before has committed.
+CREATE FUNCTION ledger_lock_and_read(
+    keys text[], codes text[],
+    OUT number bigint, OUT hash bytea,
+    OUT known_keys text[], OUT digests bytea[], OUT outcomes text[],
+    OUT known_codes text[], OUT account_ids bigint[], OUT balances_tiyn bigint[], OUT helds_tiyn bigint[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM ledger_head FOR UPDATE;
+    SELECT r.* INTO number, hash, known_keys, digests, outcomes, known_codes, account_ids, balances_tiyn, helds_tiyn
+    FROM ledger_read(keys, codes) AS r;
 END
 $$;
