@@ -33,7 +33,8 @@ SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(name) AS h
 """
 # Plans are kept as long as the connection, while tables grow from nothing: they must not scan or hash whole tables.
 _PLAN_FOR_GROWTH: Final = """
-SELECT set_config(name, 'off', true) FROM unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) AS name
+SELECT set_config('enable_' || name, 'off', true)
+FROM unnest('{seqscan,bitmapscan,hashjoin,mergejoin}'::text[]) AS name
 """
 _TAP_COLUMNS: Final = (
     *("device_id", "sequence", "tapped_ms", "medium_id", "medium_kind", "outcome", "rides", "riders", "vehicle_id"),
