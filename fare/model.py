@@ -81,6 +81,13 @@ class Ride(msgspec.Struct, frozen=True, kw_only=True):
     stop_id: str = ""
 
 
+class LocatedTap(msgspec.Struct, frozen=True, kw_only=True):
+    """A tap as the server stores it: with its ride, if one began, whose key is the tap's."""
+
+    tap: Tap
+    ride: Ride | None = None
+
+
 class Concession(msgspec.Struct, frozen=True, kw_only=True):
     """A right to ride as a category, proven once. Dates are days of the city, ISO 8601; the last day is included."""
 

@@ -33,5 +33,14 @@ class Posting(enum.StrEnum):
     UNKNOWN_ACCOUNT = enum.auto()
     NOTHING_PENDING = enum.auto()  # post, void or expire of what is not pending, or not any more
     EXCEEDS_PENDING = enum.auto()  # more is posted than was held
+    NOTHING_TO_REVERSE = enum.auto()  # no such journal moved money, or its legs are others
     ALREADY_REVERSED = enum.auto()
     BALANCE_TOO_LOW = enum.auto()
+
+
+class TapReceipt(enum.StrEnum):
+    """What became of an uploaded tap. (device, sequence) names it; the device may forget all but what is forked."""
+
+    STORED = enum.auto()
+    REPEATED = enum.auto()  # it was stored before, the same
+    FORKED = enum.auto()  # another tap was stored under its name: a cloned or tampered device

@@ -1,0 +1,242 @@
+"""From bills to books: what a ride costs is posted, and posted anew when the bill of its day changes.
+
+A tap is a fact, its price follows from the rides around it. When an earlier tap arrives late, or a tariff was wrong,
+later rides cost something else: the journal of such a ride is reversed and a new one posted, under keys made of the
+tap's key and a version that counts up. So the books say what was charged when, and balances depend on the taps alone,
+not on the order in which they came.
+
+A wallet pays as far as it can, ``debt:<medium>`` takes the rest of a ride that happened; ``levelling`` moves between
+the two until at most one of them stands above zero, after every change of either.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fare.ledger import accounts
+from fare.ledger.posting import Book
+from fare.model import (
+    AccountCode,
+    Bill,
+    Charge,
+    Entry,
+    Journal,
+    JournalKey,
+    JournalKind,
+    MediumId,
+    MediumKind,
+    Profile,
+    Ride,
+    RiderCategory,
+)
+from fare.outcomes import Posting
+
+WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE})
+WINDOW_MS: Final = 8 * 86_400_000  # rides before a tap that its price may depend on: a service week and a day
+
+
+class Pricing(Protocol):
+    """A tariff as the books need it."""
+
+    def bill(self, rides: Sequence[Ride], profile: Profile) -> Bill:
+        """Return what the rides of one medium cost. A later ride never changes the charge of an earlier one."""
+
+    def service_day(self, at_ms: int) -> dt.date:
+        """Return the service day of a moment."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Amount:
+    """What riders of one category pay for a ride, and what is paid to us for their concession."""
+
+    category: RiderCategory
+    charged_tiyn: int
+    subsidy_tiyn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """The last that was posted for a ride. ``journal_key`` is None where nothing moved."""
+
+    version: int
+    amounts: tuple[Amount, ...]
+    journal_key: JournalKey | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A ride that costs not, or not any more, what was posted. Amounts are by category, none of them empty."""
+
+    ride: Ride
+    before: Posted | None
+    amounts: tuple[Amount, ...]
+
+    @property
+    def version(self) -> int:
+        """Return the version to be posted."""
+        return self.before.version + 1 if self.before is not None else 1
+
+    @property
+    def difference_tiyn(self) -> int:
+        """Return how much more the passenger pays than before."""
+        before_tiyn = sum(one.charged_tiyn for one in self.before.amounts) if self.before is not None else 0
+        return sum(one.charged_tiyn for one in self.amounts) - before_tiyn
+
+
+def changes(
+    rides: Sequence[Ride], posted: Mapping[str, Posted], pricing: Pricing, profile: Profile, *, from_ms: int
+) -> list[Change]:
+    """Return what is to be posted for the rides of one medium from ``from_ms`` on, in order of time.
+
+    ``rides`` are all of the medium since ``WINDOW_MS`` before ``from_ms``; ``posted`` is by ride key.
+    """
+    amounts = _amounts(pricing.bill(rides, profile).charges)
+    found: list[Change] = []
+    for ride in sorted(rides, key=lambda ride: (ride.tapped_ms, ride.key)):
+        before, now = posted.get(ride.key), amounts.get(ride.key, ())
+        if ride.tapped_ms >= from_ms and now != (before.amounts if before is not None else ()):
+            found.append(Change(ride=ride, before=before, amounts=now))
+    return found
+
+
+def _amounts(charges: Iterable[Charge]) -> dict[str, tuple[Amount, ...]]:
+    """Return what each ride costs, by ride key."""
+    sums_tiyn: dict[str, dict[RiderCategory, tuple[int, int]]] = defaultdict(dict)
+    for charge in charges:
+        if charge.charged_tiyn or charge.subsidy_tiyn:
+            of_ride = sums_tiyn[charge.ride_key]
+            charged_tiyn, subsidy_tiyn = of_ride.get(charge.category, (0, 0))
+            of_ride[charge.category] = (charged_tiyn + charge.charged_tiyn, subsidy_tiyn + charge.subsidy_tiyn)
+    return {
+        key: tuple(sorted(Amount(category, *amounts) for category, amounts in of_ride.items()))
+        for key, of_ride in sums_tiyn.items()
+    }
+
+
+def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
+    """Return all accounts that posting ``change`` may touch, apart from those of what it reverses."""
+    ride = change.ride
+    touched = {accounts.revenue(one.category) for one in change.amounts}
+    touched |= {accounts.subsidy(one.category) for one in change.amounts if one.subsidy_tiyn}
+    if ride.medium_kind in WALLET_KINDS:
+        return touched | {accounts.wallet(ride.medium_id), accounts.debt(ride.medium_id)}
+    payer = _payer(ride, pricing)
+    return touched | {payer} if payer is not None else touched
+
+
+def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
+    """Post ``change`` in ``book``: the reversal of what was posted before, then what the ride costs now.
+
+    Raises:
+        RuntimeError: if the ledger refuses, which the accounts of the chart give no reason for.
+    """
+    ride = change.ride
+    if change.before is not None and change.before.journal_key is not None:
+        wrong_key = change.before.journal_key
+        legs = book.referred[wrong_key].entries
+        _take(
+            book,
+            Journal(
+                key=JournalKey(f"back/{ride.key}/{change.before.version}"),
+                kind=JournalKind.CORRECTION,
+                occurred_ms=ride.tapped_ms,
+                entries=tuple(Entry(account=leg.account, amount_tiyn=-leg.amount_tiyn) for leg in legs),
+                reverses=wrong_key,
+                subject=ride.key,
+            ),
+        )
+    entries = _entries(book, change, pricing)
+    if not entries:
+        return Posted(version=change.version, amounts=change.amounts, journal_key=None)
+    key = JournalKey(f"fare/{ride.key}/{change.version}")
+    _take(
+        book,
+        Journal(key=key, kind=JournalKind.FARE, occurred_ms=ride.tapped_ms, entries=entries, subject=ride.key),
+    )
+    return Posted(version=change.version, amounts=change.amounts, journal_key=key)
+
+
+def levelling(book: Book, medium_id: MediumId, *, key: str, occurred_ms: int) -> Journal | None:
+    """Return the journal after which wallet and debt do not both stand above zero; None if that is so.
+
+    A debt below zero was paid twice and goes back to the wallet. Take it after every top-up and every posting of rides;
+    ``key`` must be of what caused it.
+    """
+    wallet, debt = accounts.wallet(medium_id), accounts.debt(medium_id)
+    owed_tiyn = book.balances_tiyn.get(debt, 0)
+    paid_tiyn = min(owed_tiyn, _available_tiyn(book, wallet))
+    if paid_tiyn == 0:
+        return None
+    return Journal(
+        key=JournalKey(f"level/{key}"),
+        kind=JournalKind.DEBT_RECOVERY,
+        occurred_ms=occurred_ms,
+        entries=(Entry(account=wallet, amount_tiyn=paid_tiyn), Entry(account=debt, amount_tiyn=-paid_tiyn)),
+        subject=medium_id,
+    )
+
+
+def post_changes(book: Book, found: Iterable[Change], pricing: Pricing) -> list[tuple[Change, Posted]]:
+    """Post changes of any media, level wallets and debts of those, and return what is posted now.
+
+    Raises:
+        RuntimeError: as ``post_change``.
+    """
+    done: list[tuple[Change, Posted]] = []
+    last: dict[MediumId, Ride] = {}
+    for change in found:
+        done.append((change, post_change(book, change, pricing)))
+        if change.ride.medium_kind in WALLET_KINDS:
+            last[change.ride.medium_id] = change.ride
+    versions = {change.ride.key: change.version for change, _ in done}
+    for medium_id, ride in last.items():
+        key = f"{ride.key}/{versions[ride.key]}"
+        journal = levelling(book, medium_id, key=key, occurred_ms=ride.tapped_ms)
+        if journal is not None:
+            _take(book, journal)
+    return done
+
+
+def _entries(book: Book, change: Change, pricing: Pricing) -> tuple[Entry, ...]:
+    """Return the legs of what a ride costs: who pays, who subsidises, and whose fares they are."""
+    sums_tiyn: dict[AccountCode, int] = defaultdict(int)
+    charged_tiyn = 0
+    for one in change.amounts:
+        charged_tiyn += one.charged_tiyn
+        sums_tiyn[accounts.subsidy(one.category)] += one.subsidy_tiyn
+        sums_tiyn[accounts.revenue(one.category)] -= one.charged_tiyn + one.subsidy_tiyn
+    ride = change.ride
+    if ride.medium_kind in WALLET_KINDS:
+        wallet = accounts.wallet(ride.medium_id)
+        paid_tiyn = min(charged_tiyn, max(_available_tiyn(book, wallet), 0))
+        sums_tiyn[wallet] += paid_tiyn
+        sums_tiyn[accounts.debt(ride.medium_id)] += charged_tiyn - paid_tiyn
+    else:
+        payer = _payer(ride, pricing)
+        if payer is None:
+            return ()
+        sums_tiyn[payer] += charged_tiyn
+    return tuple(Entry(account=code, amount_tiyn=tiyn) for code, tiyn in sums_tiyn.items() if tiyn)
+
+
+def _payer(ride: Ride, pricing: Pricing) -> AccountCode | None:
+    """Return who owes us a ride that no wallet pays; None: the SMS gateway posts what its operator charged."""
+    match ride.medium_kind:
+        case MediumKind.BANK_CARD:
+            return accounts.aggregate(ride.medium_id, pricing.service_day(ride.tapped_ms))
+        case MediumKind.CASH:
+            return accounts.cash(ride.carrier_id)
+        case _:
+            return None
+
+
+def _available_tiyn(book: Book, wallet: AccountCode) -> int:
+    return -book.balances_tiyn.get(wallet, 0) - book.held_tiyn.get(wallet, 0)
+
+
+def _take(book: Book, journal: Journal) -> None:
+    posting = book.take(journal)
+    if posting is not Posting.POSTED:
+        raise RuntimeError(f"journal {journal.key} was not posted: {posting}")

@@ -1,0 +1,234 @@
+"""Taps become rides, rides bills, and bills journals, in one transaction.
+
+A batch of taps is stored exactly once by (device, sequence); the bills of its media are derived anew over the rides
+around, and what differs from what was posted is posted. Nothing is answered before it is on disk. Taps that come late
+or again, in any order and through any process, lead to the same balances.
+
+Live taps and backlogs go through lanes of their own: each has a connection and its batches. A batch of the backlog
+begins when no live batch is under way, and is short, so a live tap waits for one of them at most.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from commons.group_commit import GroupCommit
+from fare.ledger.accounts import debt, wallet
+from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes
+from fare.model import LocatedTap, MediumId, Profile
+from fare.outcomes import TapReceipt
+from fare.store.kept_connection import KeptConnection
+from fare.store.postgres_ledger import Touched, read_book, write_pages
+from fare.store.postgres_taps import lock_names, media_between, read_windows, store_taps, write_posted
+
+LIVE_BATCH_MAX: Final = 500  # taps
+BACKLOG_BATCH_MAX: Final = 100
+BACKLOG_YIELDS_S: Final = 0.02  # to live batches that follow one another without a gap; then it takes its turn
+WAITING_MAX: Final = 10_000  # callers
+WRITE_MAX_S: Final = 30.0
+RECOMPUTED_AT_A_TIME: Final = 200  # media
+
+Profiles = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, Profile]]]
+_NOBODY: Final = Profile()
+
+
+@dataclass(slots=True)
+class _Handed:
+    """A tap on its way, and its receipt."""
+
+    tap: LocatedTap
+    receipt: TapReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charging:
+    """What happens to taps within one transaction: they are stored, and their media charged."""
+
+    pricing: Pricing
+    profiles: Profiles
+
+    async def take(
+        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
+    ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
+        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
+        await lock_names(connection, {name for one in taps for name in (one.tap.device_id, one.tap.medium_id)})
+        receipts = await store_taps(connection, taps)
+        from_ms: dict[MediumId, int] = {}
+        for one, receipt in zip(taps, receipts, strict=True):
+            if receipt is TapReceipt.STORED and one.ride is not None:
+                medium_id, at_ms = one.tap.medium_id, one.tap.tapped_ms
+                from_ms[medium_id] = min(from_ms.get(medium_id, at_ms), at_ms)
+        return receipts, await self.post(connection, await self.differing(connection, from_ms))
+
+    async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
+        """Return what rides of media, each from its moment on, cost otherwise than posted."""
+        if not from_ms:
+            return []
+        windows = await read_windows(connection, {medium: at_ms - WINDOW_MS for medium, at_ms in from_ms.items()})
+        profiles = await self.profiles(list(from_ms))
+        found: list[Change] = []
+        for medium, at_ms in from_ms.items():
+            window, profile = windows[medium], profiles.get(medium, _NOBODY)
+            found += changes(window.rides, window.posted, self.pricing, profile, from_ms=at_ms)
+        return found
+
+    async def post(self, connection: asyncpg.Connection, found: Sequence[Change]) -> dict[MediumId, int]:
+        """Post ``found``; return what media with wallets owe then."""
+        if not found:
+            return {}
+        opened = await read_book(connection, _touched(found, self.pricing))
+        done = post_changes(opened.book, found, self.pricing)
+        await write_pages(connection, opened)
+        await write_posted(connection, done)
+        media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
+        return {medium: opened.book.balances_tiyn.get(debt(medium), 0) for medium in media}
+
+
+class TapIntake:
+    """Where taps come in. Made by ``open_taps``."""
+
+    def __init__(self, pool: asyncpg.Pool, charging: Charging, owing: Callable[[Mapping[MediumId, int]], None]) -> None:
+        self._pool = pool
+        self._charging = charging
+        self._owing = owing
+        self._kept: list[KeptConnection] = []
+        self._live_rests = asyncio.Event()
+        self._live_rests.set()
+        self._live = self._lane(LIVE_BATCH_MAX, yields=False)
+        self._backlog = self._lane(BACKLOG_BATCH_MAX, yields=True)
+
+    async def take(self, taps: Sequence[LocatedTap], *, backlog: bool = False) -> list[TapReceipt]:
+        """Return what became of each of ``taps``, in their order, once they are stored and charged.
+
+        ``backlog``: they waited on a device for long, and nobody waits at a door for the answer.
+
+        Raises:
+            ValueError: if a ride is not that of its tap; nothing is stored then.
+            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+                They may be stored or not; hand in the same again to know.
+        """
+        for one in taps:
+            _check(one)
+        handed = [_Handed(one) for one in taps]
+        lane = self._backlog if backlog else self._live
+        for first in range(0, len(handed), BACKLOG_BATCH_MAX):
+            await lane.submit(handed[first : first + BACKLOG_BATCH_MAX])
+        return [one.receipt for one in handed if one.receipt is not None]
+
+    async def recompute(self, from_ms: int, until_ms: int, *, post: bool) -> list[Change]:
+        """Derive all bills again for media that rode from ``from_ms`` until ``until_ms``; return what differs.
+
+        What differs is a report; it is posted only where ``post`` says so. Nothing differs unless the tariff, a
+        profile or the program changed. Rides after ``until_ms`` of the same media are derived too.
+
+        Raises:
+            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer;
+                with ``post`` some media may be done and others not: call again.
+        """
+        media = await media_between(self._pool, from_ms, until_ms)
+        found: list[Change] = []
+        kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
+        try:
+            for first in range(0, len(media), RECOMPUTED_AT_A_TIME):
+                some = media[first : first + RECOMPUTED_AT_A_TIME]
+                async with kept.transaction() as connection:
+                    await lock_names(connection, some)
+                    differing = await self._charging.differing(connection, dict.fromkeys(some, from_ms))
+                    owed = await self._charging.post(connection, differing) if post else {}
+                self._owing(owed)
+                found += differing
+        finally:
+            await kept.close()
+        return found
+
+    async def run(self) -> None:
+        """Write what is handed in, until ``close``; then let the connections go."""
+        try:
+            await asyncio.gather(self._live.run(), self._backlog.run())
+        finally:
+            for kept in self._kept:
+                await kept.close()
+
+    def close(self) -> None:
+        """Take no more; ``run`` ends when what waits is written."""
+        self._live.close()
+        self._backlog.close()
+
+    def _lane(self, batch_max: int, *, yields: bool) -> GroupCommit[_Handed]:
+        kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
+        self._kept.append(kept)
+
+        async def write(handed: Sequence[_Handed]) -> None:
+            async with kept.transaction() as connection:
+                receipts, owed = await self._charging.take(connection, [one.tap for one in handed])
+            for one, receipt in zip(handed, receipts, strict=True):
+                one.receipt = receipt
+            self._owing(owed)
+
+        async def write_first(handed: Sequence[_Handed]) -> None:
+            self._live_rests.clear()
+            try:
+                await write(handed)
+            finally:
+                self._live_rests.set()
+
+        async def write_after(handed: Sequence[_Handed]) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BACKLOG_YIELDS_S):
+                    while not self._live_rests.is_set():  # again: the next live batch may have been quicker
+                        await self._live_rests.wait()
+            await write(handed)
+
+        return GroupCommit(write_after if yields else write_first, batch_max=batch_max, waiting_max=WAITING_MAX)
+
+
+@asynccontextmanager
+async def open_taps(
+    pool: asyncpg.Pool,
+    *,
+    pricing: Pricing,
+    profiles: Profiles,
+    owing: Callable[[Mapping[MediumId, int]], None] = lambda _: None,
+) -> AsyncIterator[TapIntake]:
+    """Give an intake while the block runs; on leaving, what was handed in is still written.
+
+    It keeps two connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
+    charged: above zero they belong on the deny list, at zero off it (``media_in_debt`` knows all of them).
+    """
+    intake = TapIntake(pool, Charging(pricing=pricing, profiles=profiles), owing)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(intake.run(), name="taps")
+        try:
+            yield intake
+        finally:
+            intake.close()
+
+
+def _check(one: LocatedTap) -> None:
+    tap, ride = one.tap, one.ride
+    if ride is None:
+        return
+    if not tap.outcome.rides:
+        raise ValueError(f"ride of tap {tap.key} must be None: its outcome is {tap.outcome}")
+    if (ride.key, ride.tapped_ms, ride.medium_id, ride.medium_kind) != (
+        *(tap.key, tap.tapped_ms, tap.medium_id),
+        tap.medium_kind,
+    ):
+        raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
+
+
+def _touched(found: Iterable[Change], pricing: Pricing) -> Touched:
+    """Return all of the ledger that posting ``found`` touches, wallets to be levelled included."""
+    touched = Touched(keys=set(), accounts=set(), references=set())
+    for change in found:
+        touched.accounts.update(accounts_of(change, pricing))
+        if change.ride.medium_kind in WALLET_KINDS:
+            touched.accounts.update((wallet(change.ride.medium_id), debt(change.ride.medium_id)))
+        if change.before is not None and change.before.journal_key is not None:
+            touched.references.add(change.before.journal_key)
+    return touched

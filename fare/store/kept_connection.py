@@ -1,0 +1,60 @@
+"""One connection for one writer, kept so that its prepared statements are, and replaced after any trouble."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+
+class KeptConnection:
+    """Transactions of one writer, one after another, on a connection of ``pool``."""
+
+    def __init__(self, pool: asyncpg.Pool, *, answer_max_s: float) -> None:
+        self._pool = pool
+        self._answer_max_s = answer_max_s
+        self._connection: asyncpg.Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the connection within a transaction, which is committed when the block ends.
+
+        Raises:
+            TimeoutError: if all of it takes too long.
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+        """
+        async with self.alone() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the connection without one: each statement is committed when it is answered.
+
+        Raises:
+            TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``transaction``.
+        """
+        try:
+            async with asyncio.timeout(self._answer_max_s):
+                if self._connection is None:
+                    self._connection = await self._pool.acquire()
+                yield self._connection
+        except asyncpg.InternalClientError as error:  # what asyncpg says where a connection ends at a bad moment
+            await self._abandon()
+            raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error
+        except BaseException:
+            await self._abandon()
+            raise
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection, timeout=self._answer_max_s)
+
+    async def _abandon(self) -> None:
+        """End the connection, whatever state it is in: the next transaction begins with a fresh one."""
+        if self._connection is not None:
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has taken it back already
+                self._connection.terminate()
+        await self.close()

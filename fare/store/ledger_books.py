@@ -1,0 +1,121 @@
+"""Reading the ledger: whether it is whole, how accounts stand, and what moved on one of them.
+
+All is read in one snapshot (REPEATABLE READ), so that journals posted meanwhile are not faults. Read the primary: a
+replica may show commits in another order (jepsen.io, Amazon RDS for PostgreSQL 17.4).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from fare.ledger.audit import AccountState, Audit, Fault, Finding, Move
+from fare.ledger.posting import Page
+from fare.model import AccountCode, Entry, Journal, JournalKey, JournalKind, Phase
+from fare.outcomes import Posting
+
+PAGES_AT_A_TIME: Final = 5_000
+READ_MAX_S: Final = 3_600.0
+
+_PAGES: Final = """
+SELECT number, key, kind::text, phase::text, outcome::text, occurred_ms, expires_ms, pending_key, reverses, subject,
+    accounts, amounts_tiyn, refused::text, digest, hash
+FROM journal ORDER BY number
+"""
+_ACCOUNTS: Final = """
+SELECT account_id, code, balance_tiyn, held_tiyn,
+    coalesce((SELECT sum(amount_tiyn) FROM entry e WHERE e.account_id = a.account_id), 0)::bigint AS entered_tiyn
+FROM account a
+"""
+_MOVES: Final = """
+SELECT number, j.key, j.kind::text, j.occurred_ms, j.subject, e.amount_tiyn
+FROM entry e JOIN journal j USING (number)
+WHERE e.account_id = (SELECT account_id FROM account WHERE code = $1)
+ORDER BY number
+"""
+
+
+async def verify(
+    pool: asyncpg.Pool, *, noted: Mapping[int, bytes] | None = None, progress: Callable[[int], None] = lambda _: None
+) -> Audit:
+    """Read the whole ledger and return the finished audit. ``noted``: hashes by journal number, kept elsewhere.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    audit = Audit()
+    due = dict(noted or {})
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = await connection.fetch(_ACCOUNTS, timeout=READ_MAX_S)
+        codes = {row["account_id"]: AccountCode(row["code"]) for row in rows}
+        accounts = {
+            AccountCode(row["code"]): AccountState(
+                balance_tiyn=row["balance_tiyn"], held_tiyn=row["held_tiyn"], entered_tiyn=row["entered_tiyn"]
+            )
+            for row in rows
+        }
+        head = await connection.fetchrow("SELECT number, hash FROM ledger_head")
+        async for row in connection.cursor(_PAGES, prefetch=PAGES_AT_A_TIME, timeout=READ_MAX_S):
+            audit.take(_page(row, codes))
+            if row["number"] in due and due.pop(row["number"]) != row["hash"]:
+                audit.findings.append(Finding(fault=Fault.CUT_OFF, where=f"journal {row['number']}"))
+            if row["number"] % PAGES_AT_A_TIME == 0:
+                progress(row["number"])
+    audit.findings += [Finding(fault=Fault.CUT_OFF, where=f"journal {number}") for number in due]
+    audit.finish(head["number"], head["hash"], accounts)
+    return audit
+
+
+async def balances_tiyn(pool: asyncpg.Pool) -> dict[AccountCode, int]:
+    """Return the balances of all accounts, debit positive.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    rows = await pool.fetch("SELECT code, balance_tiyn FROM account", timeout=READ_MAX_S)
+    return {AccountCode(row["code"]): row["balance_tiyn"] for row in rows}
+
+
+async def moves_of(pool: asyncpg.Pool, code: AccountCode) -> list[Move]:
+    """Return what moved on one account, in the order of the ledger; nothing for an account that was never used.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    return [
+        Move(
+            number=row["number"],
+            key=JournalKey(row["key"]),
+            kind=JournalKind(row["kind"]),
+            occurred_ms=row["occurred_ms"],
+            subject=row["subject"],
+            amount_tiyn=row["amount_tiyn"],
+        )
+        for row in await pool.fetch(_MOVES, code, timeout=READ_MAX_S)
+    ]
+
+
+def _page(row: asyncpg.Record, codes: Mapping[int, AccountCode]) -> Page:
+    legs: Iterable[tuple[str, int]]
+    if row["refused"] is not None:
+        legs = msgspec.json.decode(row["refused"], type=list[tuple[str, int]])
+    else:
+        legs = zip([codes[account_id] for account_id in row["accounts"]], row["amounts_tiyn"], strict=True)
+    return Page(
+        number=row["number"],
+        journal=Journal(
+            key=row["key"],
+            kind=JournalKind(row["kind"]),
+            occurred_ms=row["occurred_ms"],
+            entries=tuple(Entry(account=AccountCode(code), amount_tiyn=amount_tiyn) for code, amount_tiyn in legs),
+            phase=Phase(row["phase"]),
+            pending_key=row["pending_key"],
+            expires_ms=row["expires_ms"],
+            reverses=row["reverses"],
+            subject=row["subject"],
+        ),
+        digest=row["digest"],
+        outcome=Posting(row["outcome"]),
+        chained=row["hash"],
+    )

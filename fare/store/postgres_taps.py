@@ -1,0 +1,209 @@
+"""Taps, the rides of a medium, and what was posted for them, in PostgreSQL.
+
+All functions work within the caller's transaction (``fare.service``). Who stores taps of a device or prices a medium
+holds its lock, so two processes never do at a time; these locks are taken in one order, and before the ledger's.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from fare.ledger.billing import Amount, Change, Posted
+from fare.model import (
+    CarrierId,
+    DeviceId,
+    JournalKey,
+    LocatedTap,
+    MediumId,
+    MediumKind,
+    Ride,
+    Riders,
+    Tap,
+)
+from fare.outcomes import TapReceipt
+
+_LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
+_LOCK: Final = """
+SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(name) AS hash FROM unnest($2::text[]) AS name
+    ORDER BY hash) AS names
+"""
+# Plans are kept as long as the connection, while tables grow from nothing: they must not scan or hash whole tables.
+_PLAN_FOR_GROWTH: Final = """
+SELECT set_config('enable_' || name, 'off', true)
+FROM unnest('{seqscan,bitmapscan,hashjoin,mergejoin}'::text[]) AS name
+"""
+_TAP_COLUMNS: Final = (
+    *("device_id", "sequence", "tapped_ms", "medium_id", "medium_kind", "outcome", "rides", "riders", "vehicle_id"),
+    *("carrier_id", "route_id", "trip_id", "stop_id", "shown_tiyn", "tariff_version", "deny_list_version", "counter"),
+    "digest",
+)
+_CHARGE_COLUMNS: Final = (
+    *("device_id", "sequence", "version", "categories", "charged_tiyn", "subsidy_tiyn", "journal_key"),
+)
+_KNOWN: Final = """
+SELECT device_id, sequence, digest FROM tap
+WHERE (device_id, sequence) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))
+"""
+_WINDOW: Final = """
+SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.riders::text, t.vehicle_id, t.carrier_id,
+    t.route_id, t.trip_id, t.stop_id, c.version, c.categories, c.charged_tiyn, c.subsidy_tiyn, c.journal_key
+FROM unnest($1::text[], $2::bigint[]) AS w (medium_id, from_ms)
+JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms AND t.rides
+LEFT JOIN LATERAL (
+    SELECT * FROM ride_charge r WHERE r.device_id = t.device_id AND r.sequence = t.sequence
+    ORDER BY r.version DESC LIMIT 1
+) AS c ON true
+"""
+_MEDIA_BETWEEN: Final = """
+SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
+"""
+_IN_DEBT: Final = """
+SELECT substr(code, 6) AS medium_id, balance_tiyn FROM account WHERE code LIKE 'debt:%' AND balance_tiyn > 0
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Rides of one medium, and what was last posted for them by ride key."""
+
+    rides: list[Ride]
+    posted: dict[str, Posted]
+
+
+async def lock_names(connection: asyncpg.Connection, names: Iterable[MediumId | DeviceId]) -> None:
+    """Let nobody else price these media, or store taps of these devices, until the transaction ends.
+
+    Take all locks of a transaction at once: they are taken in one order, so nobody waits in a circle.
+    """
+    await connection.fetch(_PLAN_FOR_GROWTH)
+    await connection.fetch(_LOCK, _LOCK_SPACE, list(names))
+
+
+async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
+    """Store what is new of ``taps``, whose devices are locked, and say what became of each, in their order.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    names = [(one.tap.device_id, one.tap.sequence) for one in taps]
+    rows = await connection.fetch(_KNOWN, [device_id for device_id, _ in names], [sequence for _, sequence in names])
+    known = {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
+    receipts: list[TapReceipt] = []
+    new: list[tuple[object, ...]] = []
+    for name, one in zip(names, taps, strict=True):
+        digest = _digest(one.tap)
+        if name not in known:
+            known[name] = digest
+            new.append(_row(one, digest))
+            receipts.append(TapReceipt.STORED)
+        else:
+            receipts.append(TapReceipt.REPEATED if known[name] == digest else TapReceipt.FORKED)
+    if new:
+        await connection.copy_records_to_table("tap", records=new, columns=_TAP_COLUMNS)
+    return receipts
+
+
+async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
+    """Return the rides of each medium since its moment of ``from_ms``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
+    for row in await connection.fetch(_WINDOW, list(from_ms), list(from_ms.values())):
+        window = windows[row["medium_id"]]
+        ride = _ride(row)
+        window.rides.append(ride)
+        if row["version"] is not None:
+            amounts = zip(row["categories"], row["charged_tiyn"], row["subsidy_tiyn"], strict=True)
+            window.posted[ride.key] = Posted(
+                version=row["version"],
+                amounts=tuple(Amount(*amount) for amount in amounts),
+                journal_key=JournalKey(row["journal_key"]) if row["journal_key"] is not None else None,
+            )
+    return windows
+
+
+async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Change, Posted]]) -> None:
+    """Write what was posted for rides.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if it is not written; the transaction is lost then.
+    """
+    if not done:
+        return
+    rows = []
+    for change, posted in done:
+        device_id, _, sequence = change.ride.key.rpartition(":")
+        categories = [one.category for one in posted.amounts]
+        charged_tiyn = [one.charged_tiyn for one in posted.amounts]
+        subsidy_tiyn = [one.subsidy_tiyn for one in posted.amounts]
+        rows.append(
+            (device_id, int(sequence), posted.version, categories, charged_tiyn, subsidy_tiyn, posted.journal_key)
+        )
+    await connection.copy_records_to_table("ride_charge", records=rows, columns=_CHARGE_COLUMNS)
+
+
+async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
+    """Return the media that rode from ``from_ms`` up to, not including, ``until_ms``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    return [MediumId(row["medium_id"]) for row in await pool.fetch(_MEDIA_BETWEEN, from_ms, until_ms)]
+
+
+async def media_in_debt(pool: asyncpg.Pool) -> dict[MediumId, int]:
+    """Return the media that owe something, and how much: those that belong on the deny list.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    return {MediumId(row["medium_id"]): row["balance_tiyn"] for row in await pool.fetch(_IN_DEBT)}
+
+
+def _digest(tap: Tap) -> bytes:
+    riders = [(riders.category, riders.count) for riders in tap.riders]
+    return hashlib.sha256(
+        msgspec.json.encode(
+            (
+                *(1, tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome, riders),
+                *(tap.vehicle_id, tap.route_id, tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter),
+            )
+        )
+    ).digest()
+
+
+def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
+    """Return the values of ``_TAP_COLUMNS``."""
+    tap, ride = one.tap, one.ride
+    riders = ride.riders if ride is not None else tap.riders
+    return (
+        *(tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome),
+        ride is not None,
+        msgspec.json.encode(riders).decode() if riders else None,
+        tap.vehicle_id,
+        ride.carrier_id if ride is not None else "",
+        ride.route_id if ride is not None else tap.route_id,
+        *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
+        *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digest),
+    )
+
+
+def _ride(row: asyncpg.Record) -> Ride:
+    return Ride(
+        key=f"{row['device_id']}:{row['sequence']}",
+        tapped_ms=row["tapped_ms"],
+        medium_id=MediumId(row["medium_id"]),
+        medium_kind=MediumKind(row["medium_kind"]),
+        riders=msgspec.json.decode(row["riders"], type=tuple[Riders, ...]) if row["riders"] is not None else (),
+        vehicle_id=row["vehicle_id"],
+        carrier_id=CarrierId(row["carrier_id"]),
+        route_id=row["route_id"],
+        trip_id=row["trip_id"],
+        stop_id=row["stop_id"],
+    )

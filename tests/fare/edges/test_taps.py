@@ -1,0 +1,149 @@
+"""Taps on a real PostgreSQL: stored once, charged as the tariff says, whatever order they come in."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import asyncpg
+import pytest
+
+from commons.migrate import migrate
+from fare.ledger.accounts import debt, wallet
+from fare.model import Concession, LocatedTap, MediumId, MediumKind, Profile
+from fare.outcomes import TapOutcome, TapReceipt
+from fare.service import TapIntake, open_taps
+from fare.store.ledger_books import balances_tiyn, verify
+from fare.store.postgres_ledger import open_ledger
+from fare.store.postgres_taps import media_in_debt
+from tests.notation.ledger import journal
+from tests.notation.rides import DAY_MS, MIDNIGHT_MS, PUPIL, SmallTariff, medium, tap, total_tiyn
+
+PROFILES = {medium(8): Profile(concessions=(Concession(category=PUPIL, from_date="2025-09-01", until_date=""),))}
+
+
+async def profiles(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
+    return {one: PROFILES[one] for one in media if one in PROFILES}
+
+
+def opens(pool: asyncpg.Pool, tariff: SmallTariff | None = None) -> AbstractAsyncContextManager[TapIntake]:
+    return open_taps(pool, pricing=tariff or SmallTariff(), profiles=profiles)
+
+
+@pytest.fixture
+async def town(postgres: asyncpg.Pool) -> AsyncIterator[asyncpg.Pool]:
+    """A database in which medium 7 has 1,000 tiyn; whatever a test does, the books are whole after it."""
+    await migrate(postgres, "fare.store")
+    async with open_ledger(postgres) as ledger:
+        await ledger.post([journal("up", "top_up:kiosk", "wallet:7", 1_000)])
+    yield postgres
+    assert (await verify(postgres)).findings == []
+
+
+async def journals(pool: asyncpg.Pool) -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM journal"))
+
+
+async def test_a_tap_is_stored_once_and_charged_once(town: asyncpg.Pool) -> None:
+    async with opens(town) as taps:
+        assert await taps.take([tap("v:1", "08:00"), tap("v:1", "08:00")]) == [TapReceipt.STORED, TapReceipt.REPEATED]
+        assert await taps.take([tap("v:1", "08:00"), tap("v:2", "12:00")]) == [TapReceipt.REPEATED, TapReceipt.STORED]
+    assert (await balances_tiyn(town))[wallet(medium(7))] == -800
+
+
+async def test_attack_13_another_tap_under_a_known_name_is_a_fork_and_charges_nothing(town: asyncpg.Pool) -> None:
+    async with opens(town) as taps:
+        await taps.take([tap("v:1", "08:00")])
+        for _ in range(2):
+            assert await taps.take([tap("v:1", "12:00")]) == [TapReceipt.FORKED]
+        both = [tap("v:2", "13:00"), tap("v:2", "14:00")]
+        assert await taps.take(both) == [TapReceipt.STORED, TapReceipt.FORKED]
+    assert (await balances_tiyn(town))[wallet(medium(7))] == -800
+
+
+async def test_i1_the_same_capture_fifty_times_with_restarts_and_two_workers_is_one_charge(town: asyncpg.Pool) -> None:
+    batch = [tap(f"v:{number}", "23:30", number) for number in range(1, 9)]
+    receipts: Counter[TapReceipt] = Counter()
+    for _ in range(5):
+        async with opens(town) as one, opens(town) as other:
+            answers = await asyncio.gather(*(worker.take(batch) for worker in (one, other) for _ in range(5)))
+        receipts.update(receipt for answer in answers for receipt in answer)
+    assert receipts == {TapReceipt.STORED: 8, TapReceipt.REPEATED: 8 * 49}
+    assert await town.fetchval("SELECT count(*) FROM journal WHERE key LIKE 'fare/%'") == 8
+
+
+async def test_taps_that_begin_no_ride_are_stored_and_cost_nothing(town: asyncpg.Pool) -> None:
+    async with opens(town) as taps:
+        refused = [
+            tap(f"v:{number}", "08:00", outcome=outcome)
+            for number, outcome in enumerate((TapOutcome.ALREADY_PAID, TapOutcome.REFUSED_DENIED, TapOutcome.TORN), 1)
+        ]
+        assert await taps.take(refused) == 3 * [TapReceipt.STORED]
+    assert await town.fetchval("SELECT count(*) FROM tap WHERE NOT rides") == 3
+    assert await journals(town) == 1
+
+
+async def test_a_ride_that_is_not_of_its_tap_is_the_callers_mistake(town: asyncpg.Pool) -> None:
+    mixed = LocatedTap(tap=tap("v:1", "08:00").tap, ride=tap("v:2", "08:00").ride)
+    async with opens(town) as taps:
+        with pytest.raises(ValueError, match="ride of tap v:1 must have its key"):
+            await taps.take([mixed])
+
+
+async def test_who_owes_is_told_after_the_commit_and_found_again_later(town: asyncpg.Pool) -> None:
+    told: dict[MediumId, int] = {}
+    async with open_taps(town, pricing=SmallTariff(), profiles=profiles, owing=told.update) as taps:
+        await taps.take([tap("v:1", "08:00", 7), tap("v:2", "08:00", 9)])
+    assert told == {medium(7): 0, medium(9): 100}
+    assert await media_in_debt(town) == {medium(9): 100}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_order_through_two_processes_gives_the_balances_of_the_tariff(town: asyncpg.Pool, seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311 - a scenario, not a secret
+    history = [
+        tap(f"v{dice.randrange(4)}:{number}", MIDNIGHT_MS + dice.randrange(3 * DAY_MS), dice.choice((7, 8, 9)))
+        for number in range(1, 121)
+    ]
+    arriving = [*history, *dice.sample(history, 40)]
+    dice.shuffle(arriving)
+    async with opens(town) as one, opens(town) as other:
+        await asyncio.gather(
+            *(
+                dice.choice((one, other)).take(arriving[first : first + 4], backlog=dice.random() < 0.3)
+                for first in range(0, len(arriving), 4)
+            )
+        )
+        before = await journals(town)
+        assert await one.recompute(MIDNIGHT_MS, MIDNIGHT_MS + 3 * DAY_MS, post=True) == []
+        assert await journals(town) == before, "recomputing from raw taps posts nothing"
+    balances = await balances_tiyn(town)
+    for medium_id, charged_tiyn in total_tiyn(history, SmallTariff(), PROFILES).items():
+        paid_tiyn = 1_000 if medium_id == medium(7) else 0
+        standing_tiyn = balances.get(wallet(medium_id), 0) + balances.get(debt(medium_id), 0)
+        assert standing_tiyn == charged_tiyn - paid_tiyn
+        assert 0 in (balances.get(wallet(medium_id), 0), balances.get(debt(medium_id), 0))
+
+
+async def test_attack_54_a_tariff_changed_retroactively_is_a_report_before_it_is_money(town: asyncpg.Pool) -> None:
+    async with opens(town) as taps:
+        await taps.take([tap("v:1", "08:00"), tap("v:2", "12:00"), tap("v:3", "12:00", 9, kind=MediumKind.BANK_CARD)])
+    before = await balances_tiyn(town)
+    async with opens(town, SmallTariff(ride_tiyn=110)) as taps:
+        report = await taps.recompute(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS, post=False)
+        assert {change.ride.key: change.difference_tiyn for change in report} == {"v:1": 10, "v:2": 10, "v:3": 10}
+        assert await balances_tiyn(town) == before
+        assert len(await taps.recompute(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS, post=True)) == 3
+        assert await taps.recompute(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS, post=True) == []
+    assert (await balances_tiyn(town))[wallet(medium(7))] == -780
+    assert await town.fetchval("SELECT count(*) FROM journal WHERE kind = 'correction'") == 3
+
+
+@pytest.mark.parametrize("table", ["tap", "ride_charge"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET sequence = 9", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+async def test_facts_stay_as_they_are(town: asyncpg.Pool, table: str, change: str) -> None:
+    async with opens(town) as taps:
+        await taps.take([tap("v:1", "08:00")])
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await town.execute(change.format(table))
