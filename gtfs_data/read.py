@@ -8,7 +8,7 @@ import hashlib
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +89,25 @@ def read_tables(path: Path) -> Tables:
     return Tables(digest, tables, tuple(notices))
 
 
+def read_texts(path: Path, names: Collection[str]) -> Tables:
+    """Return the tables of ``names`` that the feed at ``path`` has, every value as text.
+
+    Raises:
+        FeedUnreadableError: as ``read_tables``.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    notices: list[Notice] = []
+    for name, member in _members(path).items():
+        if name in names:
+            table, wrong = _as_text(path, member)
+            notices += wrong
+            if table is not None and len(table):
+                tables[name] = table
+    return Tables(content_hash(path), tables, tuple(notices))
+
+
 def _members(path: Path) -> dict[str, str]:
-    """Return the file of each table by the table's name."""
+    """Return the file of each table by the table's name; files that are no GTFS table do no harm."""
     if path.is_dir():
         names = [file.name for file in _folder(path).glob("*.txt")]
     else:
@@ -102,8 +119,8 @@ def _members(path: Path) -> dict[str, str]:
         if sum(info.file_size for info in infos) > BYTES_MAX:
             raise FeedUnreadableError(f"{path.name}: unpacks to more than {BYTES_MAX >> 30} GiB")
         names = [info.filename for info in infos if not info.filename.startswith("__MACOSX")]
-    found = {Path(name).stem: name for name in names if name.endswith(".txt") and Path(name).stem in TABLES}
-    if not found:
+    found = {Path(name).stem: name for name in names if name.endswith(".txt")}
+    if not found.keys() & set(TABLES):
         raise FeedUnreadableError(f"{path.name}: holds no GTFS table such as stops.txt")
     return found
 
