@@ -310,7 +310,10 @@ def _no_fare(ride: Ride, category: RiderCategory) -> Charge:
 
 def _merged(lines: Iterable[Charge]) -> list[Charge]:
     """Return the lines of a ride, riders for whom all is the same counted on one."""
-    alike: Counter[Charge] = Counter(lines)
+    apart = list(lines)
+    if len(apart) == 1:
+        return apart
+    alike: Counter[Charge] = Counter(apart)
     return [
         line
         if count == 1
