@@ -12,7 +12,19 @@ import click
 from ayaldama.commands._base import Chosen, explained
 from commons.logs import configure_logs
 
-COMMANDS: Final = ("serve", "demo", "config", "gtfs", "devices", "replay", "evaluate", "train", "simulate", "version")
+COMMANDS: Final = (
+    "serve",
+    "demo",
+    "config",
+    "gtfs",
+    "fares",
+    "devices",
+    "replay",
+    "evaluate",
+    "train",
+    "simulate",
+    "version",
+)
 
 HELP: Final = """Real-time tracking and stop boards for a city's public transport.
 

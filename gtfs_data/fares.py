@@ -5,7 +5,7 @@ no fares: a row left out would be somebody's money. All faults are found in one 
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ from gtfs_data.fare_tables import (
     Version,
 )
 from gtfs_data.notices import CheckReport, Code, Notice, Notices, Severity
-from gtfs_data.read import Tables, read_texts
+from gtfs_data.read import Tables, read_texts, texts_of
 
 STANDARD: Final = (
     *("areas", "stop_areas", "networks", "route_networks", "timeframes", "rider_categories", "fare_media"),
@@ -86,6 +86,13 @@ def check_fares(path: Path) -> CheckReport:
     tables = read_texts(path, (*STANDARD, *OWN, *AROUND))
     if any(name in tables.by_name for name in (*STANDARD, *OWN)):
         _parsed(tables, notices)
+    return notices.report()
+
+
+def check_fare_files(files: Mapping[str, bytes]) -> CheckReport:
+    """Return all faults of the fares among ``files`` of a feed that is being made."""
+    notices = Notices()
+    _parsed(texts_of(files, (*STANDARD, *OWN, *AROUND)), notices)
     return notices.report()
 
 

@@ -5,10 +5,11 @@ of them; what cannot be read at all is a ``Notice`` too.
 """
 
 import hashlib
+import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,19 @@ def read_texts(path: Path, names: Collection[str]) -> Tables:
     return Tables(content_hash(path), tables, tuple(notices))
 
 
+def texts_of(files: Mapping[str, bytes], names: Collection[str]) -> Tables:
+    """Return the tables of ``names`` among ``files``, such as ``stops.txt``, that are no feed yet."""
+    tables: dict[str, pd.DataFrame] = {}
+    notices: list[Notice] = []
+    for name in sorted(names):
+        if f"{name}.txt" in files:
+            table, wrong = _parsed(f"{name}.txt", io.BytesIO(files[f"{name}.txt"]))
+            notices += wrong
+            if table is not None and len(table):
+                tables[name] = table
+    return Tables("", tables, tuple(notices))
+
+
 def _members(path: Path) -> dict[str, str]:
     """Return the file of each table by the table's name; files that are no GTFS table do no harm."""
     if path.is_dir():
@@ -145,11 +159,16 @@ def _as_text(path: Path, member: str) -> tuple[pd.DataFrame | None, list[Notice]
     name = f"{Path(member).stem}.txt"
     try:
         with _opened(path, member) as file:
-            table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=["", " "], encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        return None, [_unreadable(name, f"byte {error.start}", "the file must be UTF-8")]
+            return _parsed(name, file)
     except (*DAMAGED, OSError) as error:
         return None, [_unreadable(name, str(error), "the file must be whole and not encrypted")]
+
+
+def _parsed(name: str, file: IO[bytes]) -> tuple[pd.DataFrame | None, list[Notice]]:
+    try:
+        table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=["", " "], encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        return None, [_unreadable(name, f"byte {error.start}", "the file must be UTF-8")]
     except pd.errors.EmptyDataError:
         return None, []
     except (pd.errors.ParserError, ValueError) as error:

@@ -6,7 +6,8 @@ charged. What can change a charge is an *earlier* ride that arrives later: caps,
 to it, and a new bill says so.
 
 Several riders on one tap are told apart by category and number: the second adult of one tap is the second adult of the
-next. Each has transfers, free rides and caps of their own, on one and the same medium. In order of precedence a rider
+next. Each has transfers, free rides and caps of their own, on one and the same medium. Cash has no memory and no
+holder, so each ride paid in cash stands alone. In order of precedence a rider
 pays nothing with a pass; the transfer's price; nothing on a free ride of the day; the price of the category; and never
 more than is left under a cap.
 """
@@ -19,10 +20,11 @@ from typing import Final
 
 import msgspec
 
-from fare.model import Bill, Charge, MediumId, PassHeld, PriceReason, Profile, Ride, RiderCategory
+from fare.model import Bill, Charge, MediumId, MediumKind, PassHeld, PriceReason, Profile, Ride, RiderCategory
 from fare.tariff.model import Fare, Moment, Tariff, TariffVersion, Transfer, window
 from gtfs_data.fare_tables import Cap, CapPeriod
 
+NOBODY: Final = Profile()
 RIDERS_MAX: Final = 100  # on one tap
 MS: Final = 1_000
 
@@ -95,9 +97,11 @@ class _Boarding:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A ride, its time and the tariff of that time."""
+    """A ride, its time and the tariff of that time; what the past and rights are kept by is ``holder``."""
 
     ride: Ride
+    holder: MediumId
+    profile: Profile
     moment: Moment
     version: TariffVersion
 
@@ -142,16 +146,18 @@ class _Meter:
         if version is None:
             return _merged(_no_fare(ride, category) for category in asked or [RiderCategory("")])
         self.versions[version.version_id] = None
-        case = _Case(ride, moment, version)
+        cash = ride.medium_kind is MediumKind.CASH
+        holder, profile = (MediumId(f"cash/{ride.key}"), NOBODY) if cash else (ride.medium_id, self._profile)
+        case = _Case(ride, holder, profile, moment, version)
         return _merged(self._charge_one(case, seat) for seat in self._seats(case, asked))
 
     def _seats(self, case: _Case, asked: Sequence[RiderCategory]) -> Iterator[_Seat]:
         """Yield who rides. A right that must be proven and a pass carry one rider, others pay as the default one."""
         ride, version = case.ride, case.version
-        boarding = self._boardings.get(ride.medium_id)
+        boarding = self._boardings.get(case.holder)
         if boarding is None or (boarding.at_ms, boarding.vehicle_id) != (ride.tapped_ms, ride.vehicle_id):
-            boarding = self._boardings[ride.medium_id] = _Boarding(ride.vehicle_id, ride.tapped_ms)
-        rights = version.rights(self._profile, case.moment.date)
+            boarding = self._boardings[case.holder] = _Boarding(ride.vehicle_id, ride.tapped_ms)
+        rights = version.rights(case.profile, case.moment.date)
         for wanted in asked or [rights[0] if rights else version.default_category]:
             rule, category = version.concessions.get(wanted), wanted
             if rule is None or rule.proof:
@@ -159,22 +165,16 @@ class _Meter:
                     boarding.right_used = True
                 else:
                     category = version.default_category
-            by_pass = not boarding.pass_used and self._has_pass(case, category)
+            by_pass = not boarding.pass_used and _has_pass(case, category)
             boarding.pass_used = boarding.pass_used or by_pass
             yield _Seat(category, boarding.riders[category], by_pass)
             boarding.riders[category] += 1
-
-    def _has_pass(self, case: _Case, category: RiderCategory) -> bool:
-        fare = case.fare(category) if self._profile.passes else None
-        return fare is not None and any(
-            covers(held, case.version, fare.network_id, case.moment.at_ms) for held in self._profile.passes
-        )
 
     def _charge_one(self, case: _Case, seat: _Seat) -> Charge:
         ride, fare = case.ride, case.fare(seat.category)
         if fare is None:
             return _no_fare(ride, seat.category)
-        rider = self._riders.setdefault((ride.medium_id, seat.category, seat.number), _Rider())
+        rider = self._riders.setdefault((case.holder, seat.category, seat.number), _Rider())
         owed = _owed(rider, fare, case, seat.category)
         reason, charged_tiyn, subsidy_tiyn, capped_tiyn = owed.reason, owed.own_tiyn, owed.full_tiyn - owed.own_tiyn, 0
         rule = case.version.concessions.get(seat.category)
@@ -205,6 +205,13 @@ class _Meter:
         )
 
 
+def _has_pass(case: _Case, category: RiderCategory) -> bool:
+    fare = case.fare(category) if case.profile.passes else None
+    return fare is not None and any(
+        covers(held, case.version, fare.network_id, case.moment.at_ms) for held in case.profile.passes
+    )
+
+
 def _owed(rider: _Rider, fare: Fare, case: _Case, category: RiderCategory) -> _Owed:
     """Return what a ride costs as a transfer, or as the first of a journey; the rider's journey goes on with it."""
     version, kind, journey = case.version, case.ride.medium_kind, rider.journey
@@ -230,7 +237,8 @@ def _owed(rider: _Rider, fare: Fare, case: _Case, category: RiderCategory) -> _O
         reason = PriceReason.CONCESSION
     else:
         reason = PriceReason.EXPRESS if fare.express else PriceReason.FULL
-    until_ms = journey.start.at_ms + max(limits_s) * MS if any(limits_s) else 0
+    goes_on = any(limits_s) and kind is not MediumKind.CASH
+    until_ms = journey.start.at_ms + max(limits_s) * MS if goes_on else 0
     return _Owed(own_tiyn, full_tiyn, reason, until_ms)
 
 

@@ -39,7 +39,7 @@ def concession(
     Who is born on 29 February has the birthday on 1 March in other years.
 
     Raises:
-        ValueError: if the tariff of ``from_date`` knows no such concession, or has an age limit and ``born`` is not given.
+        ValueError: if the tariff of ``from_date`` knows no such concession, or needs to know when they were ``born``.
     """
     version = tariff.version_on(from_date)
     rule = version.concessions.get(category) if version is not None else None

@@ -16,7 +16,7 @@ from fare.tariff.model import Tariff
 
 SIGNS: Final[Mapping[str, str]] = MappingProxyType({"KZT": "₸", "GBP": "£", "EUR": "€", "USD": "$"})
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
-TRANSFERABLE: Final = frozenset({PriceReason.FULL, PriceReason.CONCESSION, PriceReason.EXPRESS, PriceReason.TRANSFER})
+PAID_OTHERWISE: Final = frozenset({PriceReason.PASS, PriceReason.DAY_CAP, PriceReason.WEEK_CAP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def explain(charge: Charge, ride: Ride, words: Words) -> str:
             ),
         )
     ]
-    if charge.until_ms and charge.reason in TRANSFERABLE:
+    if charge.until_ms and charge.reason not in PAID_OTHERWISE:
         parts.append(words.text("until", time=words.time(charge.until_ms)))
     if charge.subsidy_tiyn:
         payer = words.name("payer", charge.paid_by)

@@ -37,6 +37,20 @@ def test_cash_costs_more_than_a_card(town: Tariff) -> None:
     assert price([one], town, NOBODY).tariff_versions == ("old",)
 
 
+def test_cash_has_no_memory_and_no_holder(town: Tariff) -> None:
+    check(
+        """
+        08:00 | R1 | 150.00 | full
+        08:10 | R1 | 150.00 | full
+        08:20 | R1 | 150.00 | full
+        08:30 | R1 | 150.00 | full
+        """,
+        town,
+        holder("pupil"),
+        medium_kind=MediumKind.CASH,
+    )
+
+
 def test_the_price_is_that_of_the_day_of_the_tap(town: Tariff) -> None:
     check(
         """
