@@ -29,8 +29,8 @@ class Words:
     route_names: Mapping[str, str]
 
     def text(self, key: str, **values: str) -> str:
-        """Return a text of ``[tariff]`` with its values in place."""
-        return self.catalogue[self.language][f"tariff.{key}"].format(**values)
+        """Return a text of the catalogue with its values in place."""
+        return self.catalogue[self.language][key].format(**values)
 
     def name(self, kind: str, key: str, otherwise: str = "") -> str:
         """Return what the catalogue calls a category or payer, or else ``otherwise``, or else its id."""
@@ -62,23 +62,23 @@ def explain(charge: Charge, ride: Ride, words: Words) -> str:
     who = words.name("category", category, words.tariff.category_names.get(category, ""))
     parts = [
         words.text(
-            "line",
+            "tariff.line",
             time=words.time(ride.tapped_ms),
             route=words.route_names.get(ride.route_id, ride.route_id),
-            who=who if charge.count == 1 else words.text("several", who=who, count=str(charge.count)),
+            who=who if charge.count == 1 else words.text("tariff.several", who=who, count=str(charge.count)),
             amount=words.amount(charge.charged_tiyn),
             reason=words.text(
-                f"reason.{charge.reason.value}",
+                f"tariff.reason.{charge.reason.value}",
                 full=words.amount(charge.full_tiyn),
                 cap=words.amount(charge.capped_tiyn),
             ),
         )
     ]
     if charge.until_ms and charge.reason not in PAID_OTHERWISE:
-        parts.append(words.text("until", time=words.time(charge.until_ms)))
+        parts.append(words.text("tariff.until", time=words.time(charge.until_ms)))
     if charge.subsidy_tiyn:
         payer = words.name("payer", charge.paid_by)
-        parts.append(words.text("subsidy", payer=payer, amount=words.amount(charge.subsidy_tiyn)))
+        parts.append(words.text("tariff.subsidy", payer=payer, amount=words.amount(charge.subsidy_tiyn)))
     return "; ".join(parts)
 
 
@@ -90,4 +90,4 @@ def explain_bill(bill: Bill, rides: Iterable[Ride], words: Words) -> tuple[str, 
     """
     by_key = {ride.key: ride for ride in rides}
     lines = (explain(charge, by_key[charge.ride_key], words) for charge in bill.charges)
-    return (*lines, words.text("total", amount=words.amount(bill.total_tiyn)))
+    return (*lines, words.text("tariff.total", amount=words.amount(bill.total_tiyn)))

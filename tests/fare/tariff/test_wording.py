@@ -62,7 +62,7 @@ def test_a_reached_cap_is_said_with_its_amount(town: Tariff) -> None:
 @pytest.mark.parametrize("reason", list(PriceReason))
 def test_every_reason_has_words_in_every_language(town: Tariff, language: Language, reason: PriceReason) -> None:
     words = Words(catalogue=CATALOGUE, language=language, tariff=town, route_names={})
-    assert words.text(f"reason.{reason.value}", full="1", cap="2")
+    assert words.text(f"tariff.reason.{reason.value}", full="1", cap="2")
 
 
 def test_thousands_are_set_apart(town: Tariff) -> None:
