@@ -32,8 +32,8 @@ MS: Final = 1_000
 def price(rides: Iterable[Ride], tariff: Tariff, profile: Profile) -> Bill:
     """Return what ``rides`` cost, in order of time. A ride that comes twice is one ride.
 
-    ``profile`` is that of who holds the media. The bill is right from a ride on if the rides before it in its service
-    week are among ``rides``, and those within the longest transfer before that.
+    ``profile`` is that of who holds the media. A ride is priced right if among ``rides`` are those before it in its
+    service week, and before that those back to a pause longer than any transfer.
 
     Raises:
         ValueError: if two rides have one key and differ, or a count of riders is not from 1 to ``RIDERS_MAX``.

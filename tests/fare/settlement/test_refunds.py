@@ -9,7 +9,7 @@ from fare.model import CarrierId, JournalKey
 from fare.settlement.model import Refund, RefundReason, Sale
 from fare.settlement.refunds import AmnestyWindow, RefundOutcome, amnesty_refunds, corrections, decide_refund
 from fare.tariff.model import Tariff
-from tests.notation.fares import MONDAY, at_ms
+from tests.notation.fares import MONDAY, TOWN, at_ms, tariff
 from tests.notation.sales import DAY, day_of_sales
 
 
@@ -103,3 +103,12 @@ def test_a_tap_that_comes_late_moves_the_price_to_itself(town: Tariff) -> None:
     again, _ = corrections(late, late, MONDAY)
     assert again == ()
     assert corrections(late, before, MONDAY)[1] == {"v:1": 8_501, "v:2": 8_501}
+
+
+def test_attack_54_a_tariff_edited_for_days_gone_by_shows_in_what_a_new_bill_changes(
+    town: Tariff, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    edited = tariff(tmp_path_factory.mktemp("edited"), TOWN.replace("85.01", "90.00"))
+    refunds, more_tiyn = corrections(day_of_sales(town), day_of_sales(edited), MONDAY)
+    assert refunds == ()
+    assert more_tiyn == {"v:1": 499, "v:3": 2 * 499, "v:4": 250, "v:5": 499, "v:7": 2 * 499}

@@ -251,7 +251,7 @@ def test_a_quote_says_until_when_transfers_are_free(town: Tariff) -> None:
     assert (charge.charged_tiyn, charge.until_ms) == (0, at_ms("09:00", town))
 
 
-def test_attack_54_two_tariffs_for_one_day_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_two_tariffs_for_one_day_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     one = read_fares(fare_feed(tmp_path_factory.mktemp("a")))
     with pytest.raises(ValueError, match="versions must not overlap: old from 2026-01-01, old until 2026-03-31"):
         build_tariff([one, one])

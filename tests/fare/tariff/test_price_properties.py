@@ -161,14 +161,17 @@ def test_a_family_pays_the_same_on_one_tap_and_on_several_of_the_same_moment(
 
 
 @few
-@given(drawn=drawn_rides(), profile=profiles)
-def test_a_week_priced_with_the_day_before_it_costs_what_it_costs_with_all_that_was(
+@given(drawn=drawn_rides(minutes=9 * 24 * 60), profile=profiles)
+def test_the_past_that_a_week_needs_goes_back_to_a_pause_longer_than_any_transfer(
     town: Tariff, drawn, profile: Profile
 ) -> None:
-    """Only what the module promises: a ride's service week and the longest transfer before it decide."""
-    rides = sorted(rides_of(drawn, town), key=lambda one: one.tapped_ms)
-    old = [ride("2026-03-23 10:00", "R1", town, key="old1"), ride("2026-03-28 23:00", "R2", town, key="old2")]
-    charges = price([*old, *rides], town, profile).charges
-    assert (
-        tuple(charge for charge in charges if charge.ride_key.startswith("v:")) == price(rides, town, profile).charges
-    )
+    rides = sorted(rides_of(drawn, town), key=lambda one: (one.tapped_ms, one.key))
+    week_ms = at_ms("2026-04-06 04:00", town)
+    kept: list[Ride] = []
+    for one in reversed(rides):
+        if min([week_ms, *(later.tapped_ms for later in kept[-1:])]) - one.tapped_ms > 60 * MINUTE_MS:
+            break
+        kept.append(one)
+    of_week = {one.key for one in rides if one.tapped_ms >= week_ms}
+    whole, cut = price(rides, town, profile).charges, price(kept, town, profile).charges
+    assert [one for one in whole if one.ride_key in of_week] == [one for one in cut if one.ride_key in of_week]
