@@ -124,7 +124,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     subsidy_tiyn: int  # of that, what ``paid_by`` pays for a concession
     charged_tiyn: int
     reason: PriceReason
-    until_ms: int = 0  # transfers are free until then; 0: none follow
+    until_ms: int = 0  # transfers are free until then; 0: none follow, or all rides are free
     capped_tiyn: int = 0  # the cap that was reached, 0: none
     paid_by: str = ""  # who pays ``subsidy_tiyn``, as the tariff names them
 

@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from fare.model import MediumId, MediumKind
+from fare.model import MediumId, MediumKind, PriceReason
 from fare.settlement.model import Sale
 
 UNKNOWN: Final = ""
+BY_RIGHT: Final = frozenset({PriceReason.CONCESSION, PriceReason.QUOTA})
 
 
 class Dimension(enum.StrEnum):
@@ -39,6 +40,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     riders: int
     concessions: int  # riders who pay less than the full fare by a right
     transfers: int
+    unpriced: int  # riders for whom the tariff has no price: nobody paid, and somebody should mend it
     full_tiyn: int
     revenue_tiyn: int  # from passengers
     subsidy_tiyn: int
@@ -59,8 +61,9 @@ def totals(sales: Iterable[Sale]) -> Totals:
     return Totals(
         rides=len(sales),
         riders=sum(charge.count for charge in charges),
-        concessions=sum(charge.count for charge in charges if charge.reason in {"concession", "quota"}),
-        transfers=sum(charge.count for charge in charges if charge.reason == "transfer"),
+        concessions=sum(charge.count for charge in charges if charge.reason in BY_RIGHT),
+        transfers=sum(charge.count for charge in charges if charge.reason is PriceReason.TRANSFER),
+        unpriced=sum(charge.count for charge in charges if charge.reason is PriceReason.NO_FARE),
         full_tiyn=sum(charge.full_tiyn for charge in charges),
         revenue_tiyn=sum(sale.settled_tiyn for sale in sales),
         subsidy_tiyn=sum(sale.subsidy_tiyn for sale in sales),

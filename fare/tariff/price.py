@@ -7,9 +7,8 @@ to it, and a new bill says so.
 
 Several riders on one tap are told apart by category and number: the second adult of one tap is the second adult of the
 next. Each has transfers, free rides and caps of their own, on one and the same medium. Cash has no memory and no
-holder, so each ride paid in cash stands alone. In order of precedence a rider
-pays nothing with a pass; the transfer's price; nothing on a free ride of the day; the price of the category; and never
-more than is left under a cap.
+holder, so each ride paid in cash stands alone. In order of precedence a rider pays nothing with a pass; the transfer's
+price; nothing on a free ride of the day; the price of the category; and never more than is left under a cap.
 """
 
 import datetime as dt
@@ -237,7 +236,7 @@ def _owed(rider: _Rider, fare: Fare, case: _Case, category: RiderCategory) -> _O
         reason = PriceReason.CONCESSION
     else:
         reason = PriceReason.EXPRESS if fare.express else PriceReason.FULL
-    goes_on = any(limits_s) and kind is not MediumKind.CASH
+    goes_on = any(limits_s) and fare.own_tiyn > 0 and kind is not MediumKind.CASH
     until_ms = journey.start.at_ms + max(limits_s) * MS if goes_on else 0
     return _Owed(own_tiyn, full_tiyn, reason, until_ms)
 

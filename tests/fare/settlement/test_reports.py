@@ -4,6 +4,7 @@ from fare.settlement.model import Sale
 from fare.settlement.refunds import AmnestyWindow, under_amnesty
 from fare.settlement.reports import Dimension, concessions_by, origins_and_destinations, totals, totals_by
 from fare.tariff.model import Tariff
+from tests.notation.sales import day_of_sales
 
 
 def test_the_totals_of_every_dimension_are_those_of_the_day(town: Tariff, sales: tuple[Sale, ...]) -> None:
@@ -14,6 +15,11 @@ def test_the_totals_of_every_dimension_are_those_of_the_day(town: Tariff, sales:
         groups = totals_by(sales, dimension, town.zone).values()
         assert sum(group.rides for group in groups) == day.rides
         assert sum(group.revenue_tiyn for group in groups) == day.revenue_tiyn
+
+
+def test_rides_that_the_tariff_has_no_price_for_are_counted(town: Tariff) -> None:
+    sales = day_of_sales(town, "2025-12-31 12:00 | card c1 | R1 | bus1 | m | S0 | adult×2")
+    assert (totals(sales).rides, totals(sales).unpriced, totals(sales).revenue_tiyn) == (1, 2, 0)
 
 
 def test_sales_are_counted_by_line_hour_carrier_and_payment(town: Tariff, sales: tuple[Sale, ...]) -> None:
