@@ -131,6 +131,9 @@ class _Reading:
         self._currencies: dict[str, None] = {}
         self._prices = tuple(self._read_prices())
         self._product_ids = {price.fare_product_id for price in self._prices}
+        self._version_amounts = tuple(self._read_version_amounts())
+        every_price = (*self._prices, *self._version_amounts)
+        self._discounts = {price.fare_product_id for price in every_price if price.amount_tiyn < 0}
         self._leg_rules = tuple(self._read_leg_rules())
 
     def fares(self) -> FareTables:
@@ -144,7 +147,7 @@ class _Reading:
             versions=self._versions,
             categories=self._categories,
             media=self._media,
-            prices=(*self._prices, *self._read_version_amounts()),
+            prices=(*self._prices, *self._version_amounts),
             leg_rules=self._leg_rules,
             leg_rules_have_priority="rule_priority" in leg_rules.columns,
             leg_join_rules=tuple(self._read_leg_joins()),
@@ -304,6 +307,8 @@ class _Reading:
             *("fare_product_id", "rule_priority", "leg_group_id"),
         )
         for row in self._rows("fare_leg_rules", "fare_product_id", key=key):
+            if row.text("fare_product_id") in self._discounts:
+                row.wrong(Code.OUT_OF_RANGE, "fare_product_id", "only products of transfers may cost less than 0")
             yield LegRule(
                 leg_group_id=row.text("leg_group_id"),
                 network_id=self._network(row),

@@ -166,6 +166,14 @@ def test_a_fault_is_named_with_file_row_field_and_value(
         read_fares(feed)
 
 
+@pytest.mark.parametrize("amount", ["85.01   KZT", "100\n\nfare_caps"])
+def test_a_ride_that_costs_less_than_nothing_is_refused(tmp_path: Path, amount: str) -> None:
+    assert amount in TOWN
+    feed = fare_feed(tmp_path, TOWN.replace(amount, f"-{amount}"))
+    told = [said(notice) for notice in check_fares(feed).notices]
+    assert ("out_of_range", "fare_leg_rules.txt", 2, "fare_product_id", "single") in told
+
+
 def test_two_currencies_in_one_feed_are_refused(tmp_path: Path) -> None:
     feed = fare_feed(tmp_path, TOWN.replace("7500    KZT", "7500    USD"))
     assert ("invalid_value", "fare_products.txt", 5, "currency", "USD") in [said(n) for n in check_fares(feed).notices]

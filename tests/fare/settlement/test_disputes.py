@@ -1,7 +1,7 @@
 """A dispute goes one way, is decided by others than who opened it, and may be appealed once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fare.settlement.disputes import Dispute, DisputeState, DisputeStep, Step, StepOutcome, take_step, undecided
@@ -56,6 +56,7 @@ def test_the_same_step_sent_again_is_taken_once() -> None:
     assert take_step(once, step) == (once, StepOutcome.REPEATED)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["rider", "carrier", "clerk"]), st.sampled_from(list(DisputeStep))), max_size=9)
 )

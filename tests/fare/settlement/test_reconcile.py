@@ -1,7 +1,7 @@
 """Two books are compared reference by reference, and every tiyn of both is in one category."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fare.settlement.reconcile import (
@@ -43,6 +43,7 @@ payments = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ours=payments, theirs=payments, data=st.data())
 def test_the_sums_of_the_findings_are_those_of_the_books_in_any_order(
     ours: list[Payment], theirs: list[Payment], data: st.DataObject
@@ -54,6 +55,7 @@ def test_the_sums_of_the_findings_are_those_of_the_books_in_any_order(
     assert reconcile(data.draw(st.permutations(ours)), theirs) == found
 
 
+@settings(deadline=None)
 @given(ours=payments)
 def test_a_book_agrees_with_itself_but_for_what_it_has_twice(ours: list[Payment]) -> None:
     assert {one.finding for one in reconcile(ours, ours)} <= {Finding.MATCHED, Finding.DOUBLED}

@@ -12,6 +12,7 @@ from tests.notation.fares import NOBODY, at_ms, ride, riders, tariff
 MINUTE_MS = 60_000
 WEEK_MINUTES = 7 * 24 * 60 - 1
 few = settings(max_examples=50, deadline=None)
+Drawn = list[tuple[int, str, list[str]]]  # minute, line, categories
 CATEGORIES = ("adult", "pupil", "student", "veteran", "child")
 
 
@@ -21,7 +22,9 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Tariff:
 
 
 @st.composite
-def drawn_rides(draw: st.DrawFn, routes: tuple[str, ...] = ("R1", "R2", "E", "V"), minutes: int = WEEK_MINUTES):
+def drawn_rides(
+    draw: st.DrawFn, routes: tuple[str, ...] = ("R1", "R2", "E", "V"), minutes: int = WEEK_MINUTES
+) -> Drawn:
     # Fewer minutes than the rides could have, so that transfers, caps and equal moments are met.
     at = draw(st.lists(st.integers(0, minutes).map(lambda minute: minute - minute % 20), max_size=12))
     return [
@@ -30,7 +33,7 @@ def drawn_rides(draw: st.DrawFn, routes: tuple[str, ...] = ("R1", "R2", "E", "V"
     ]
 
 
-def rides_of(drawn: list[tuple[int, str, list[str]]], of: Tariff) -> list[Ride]:
+def rides_of(drawn: Drawn, of: Tariff) -> list[Ride]:
     start_ms = at_ms("2026-03-30 04:00", of)  # a week in which the tariff changes
     return [
         Ride(
@@ -62,14 +65,16 @@ profiles = st.builds(
 
 @few
 @given(drawn=drawn_rides(), profile=profiles, data=st.data())
-def test_any_order_of_arrival_gives_the_same_bill(town: Tariff, drawn, profile: Profile, data: st.DataObject) -> None:
+def test_any_order_of_arrival_gives_the_same_bill(
+    town: Tariff, drawn: Drawn, profile: Profile, data: st.DataObject
+) -> None:
     rides = rides_of(drawn, town)
     assert price(data.draw(st.permutations(rides)), town, profile) == price(rides, town, profile)
 
 
 @few
 @given(drawn=drawn_rides(), profile=profiles)
-def test_a_later_ride_never_changes_an_earlier_charge(town: Tariff, drawn, profile: Profile) -> None:
+def test_a_later_ride_never_changes_an_earlier_charge(town: Tariff, drawn: Drawn, profile: Profile) -> None:
     rides = sorted(rides_of(drawn, town), key=lambda one: (one.tapped_ms, one.key))
     whole = price(rides, town, profile).charges
     for count in range(len(rides)):
@@ -79,7 +84,7 @@ def test_a_later_ride_never_changes_an_earlier_charge(town: Tariff, drawn, profi
 
 @few
 @given(drawn=drawn_rides(), profile=profiles)
-def test_what_is_shown_before_a_ride_is_what_is_charged(town: Tariff, drawn, profile: Profile) -> None:
+def test_what_is_shown_before_a_ride_is_what_is_charged(town: Tariff, drawn: Drawn, profile: Profile) -> None:
     rides = sorted(rides_of(drawn, town), key=lambda one: (one.tapped_ms, one.key))
     bill = price(rides, town, profile)
     for place, one in enumerate(rides):
@@ -90,7 +95,7 @@ def test_what_is_shown_before_a_ride_is_what_is_charged(town: Tariff, drawn, pro
 @few
 @given(drawn=drawn_rides(), profile=profiles)
 def test_nobody_pays_below_nothing_or_with_the_subsidy_above_the_full_fare(
-    town: Tariff, drawn, profile: Profile
+    town: Tariff, drawn: Drawn, profile: Profile
 ) -> None:
     for charge in price(rides_of(drawn, town), town, profile).charges:
         assert charge.charged_tiyn >= 0
@@ -100,7 +105,7 @@ def test_nobody_pays_below_nothing_or_with_the_subsidy_above_the_full_fare(
 
 @few
 @given(drawn=drawn_rides(), profile=profiles)
-def test_every_rider_of_every_ride_is_on_the_bill_once(town: Tariff, drawn, profile: Profile) -> None:
+def test_every_rider_of_every_ride_is_on_the_bill_once(town: Tariff, drawn: Drawn, profile: Profile) -> None:
     rides = rides_of(drawn, town)
     billed = {one.key: 0 for one in rides}
     for charge in price(rides, town, profile).charges:
@@ -110,7 +115,7 @@ def test_every_rider_of_every_ride_is_on_the_bill_once(town: Tariff, drawn, prof
 
 @few
 @given(drawn=drawn_rides())
-def test_one_rider_never_pays_more_than_the_caps(town: Tariff, drawn) -> None:
+def test_one_rider_never_pays_more_than_the_caps(town: Tariff, drawn: Drawn) -> None:
     rides = rides_of([(minute, route, []) for minute, route, _ in drawn], town)
     moments = {one.key: town.at(one.tapped_ms)[0] for one in rides}
     networks = {"R1": "city", "R2": "city"}
@@ -129,11 +134,11 @@ def test_one_rider_never_pays_more_than_the_caps(town: Tariff, drawn) -> None:
 @few
 @given(drawn=drawn_rides(("R1", "R2"), minutes=20 * 60), more=st.integers(0, 20 * 60))
 def test_where_all_lines_cost_the_same_one_more_ride_of_a_day_never_lowers_the_total(
-    town: Tariff, drawn, more: int
+    town: Tariff, drawn: Drawn, more: int
 ) -> None:
     # With dear and cheap lines it may: a cheap ride before a dear one makes of it a transfer. So may, where the day cap
     # is reached, a ride for nothing at the end of a day, from which the first one of the next day is a transfer.
-    fewer = [(minute, route, []) for minute, route, _ in drawn]
+    fewer: Drawn = [(minute, route, []) for minute, route, _ in drawn]
     before = price(rides_of(fewer, town), town, NOBODY).total_tiyn
     after = price(rides_of([*fewer, (more, "R1", [])], town), town, NOBODY).total_tiyn
     assert before <= after
@@ -142,7 +147,7 @@ def test_where_all_lines_cost_the_same_one_more_ride_of_a_day_never_lowers_the_t
 @few
 @given(names=st.lists(st.sampled_from(["adult", "child", "pupil"]), min_size=1, max_size=6), before=drawn_rides())
 def test_a_family_pays_the_same_on_one_tap_and_on_several_of_the_same_moment(
-    town: Tariff, names: list[str], before
+    town: Tariff, names: list[str], before: Drawn
 ) -> None:
     earlier = [one for one in rides_of(before, town) if one.tapped_ms < at_ms("2026-04-05 20:00", town)]
     together = ride(
@@ -163,7 +168,7 @@ def test_a_family_pays_the_same_on_one_tap_and_on_several_of_the_same_moment(
 @few
 @given(drawn=drawn_rides(minutes=9 * 24 * 60), profile=profiles)
 def test_the_past_that_a_week_needs_goes_back_to_a_pause_longer_than_any_transfer(
-    town: Tariff, drawn, profile: Profile
+    town: Tariff, drawn: Drawn, profile: Profile
 ) -> None:
     rides = sorted(rides_of(drawn, town), key=lambda one: (one.tapped_ms, one.key))
     week_ms = at_ms("2026-04-06 04:00", town)
