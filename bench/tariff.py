@@ -16,7 +16,8 @@ from gtfs_data.fares import read_fares
 
 START_MS = 1_772_409_600_000  # a Monday of the sample tariff, 05:00 in the city
 HOUR_MS = 3_600_000
-SECONDS = 1.0
+ROUNDS = 8
+ROUND_S = 0.2
 ROUTES = ("3", "14", "101", "12")
 
 
@@ -39,13 +40,15 @@ def week(per_day: int) -> list[Ride]:
 
 
 def measure(rides: list[Ride], tariff: Tariff) -> float:
-    """Return seconds per bill."""
-    price(rides, tariff, Profile())
-    bills, start_s = 0, monotonic_s()
-    while monotonic_s() - start_s < SECONDS:
-        price(rides, tariff, Profile())
-        bills += 1
-    return (monotonic_s() - start_s) / bills
+    """Return seconds per bill, of several rounds the best: others use the machine too."""
+    best_s = float("inf")
+    for _ in range(ROUNDS):
+        bills, start_s = 0, monotonic_s()
+        while monotonic_s() - start_s < ROUND_S:
+            price(rides, tariff, Profile())
+            bills += 1
+        best_s = min(best_s, (monotonic_s() - start_s) / bills)
+    return best_s
 
 
 def main() -> None:

@@ -334,10 +334,7 @@ class _Reading:
     def _read_transfers(self) -> Iterator[TransferRule]:
         groups = {rule.leg_group_id for rule in self._leg_rules}
         kinds = {str(kind.value): kind for kind in TransferType}
-        key = (
-            *("from_leg_group_id", "to_leg_group_id", "fare_product_id", "transfer_count", "duration_limit"),
-            "filter_fare_product_id",  # of the MBTA's dialect
-        )
+        key = ("from_leg_group_id", "to_leg_group_id", "fare_product_id", "transfer_count", "duration_limit")
         for row in self._rows("fare_transfer_rules", "fare_transfer_type", key=key):
             limit_s = row.whole("duration_limit", low=1, high=LIMIT_S_MAX, default=0)
             if limit_s:

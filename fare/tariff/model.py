@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from fare.model import MediumKind, Profile, RiderCategory
 from gtfs_data.fare_tables import (
     Cap,
@@ -46,8 +48,7 @@ _Areas = tuple[str, ...]
 _Found = dict[tuple[str, _Areas, _Areas | None, _Areas, MediumKind, RiderCategory], "Fare | None"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """When a ride begins, as a tariff sees it."""
 
     at_ms: int
