@@ -79,6 +79,7 @@ class Ride(msgspec.Struct, frozen=True, kw_only=True):
     route_id: str = ""
     trip_id: str = ""
     stop_id: str = ""
+    to_stop_id: str = ""  # where it ends, if the passenger said so or tapped out
 
 
 class LocatedTap(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +124,7 @@ class PriceReason(enum.StrEnum):
     WEEK_CAP = enum.auto()
     PASS = enum.auto()
     EXPRESS = enum.auto()
+    NO_FARE = enum.auto()  # the tariff has no price for this ride: it is free, and a report shows it
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,11 +135,12 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     product_id: str
     full_tiyn: int  # what riders without concession, transfer, cap or pass would pay together
-    subsidy_tiyn: int  # of that, what the city pays for a concession
+    subsidy_tiyn: int  # of that, what ``paid_by`` pays for a concession
     charged_tiyn: int
     reason: PriceReason
-    until_ms: int = 0  # transfers are free until then; 0: none follow
+    until_ms: int = 0  # transfers are free until then; 0: none follow, or all rides are free
     capped_tiyn: int = 0  # the cap that was reached, 0: none
+    paid_by: str = ""  # who pays ``subsidy_tiyn``, as the tariff names them
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,6 +128,12 @@ class Notices:
         self._counts[code] += count
         self._severities[code] = severity
 
+    def add_report(self, report: CheckReport) -> None:
+        """Take what another check has found."""
+        for code, count in report.counts.items():
+            kept = [notice for notice in report.notices if notice.code is code]
+            self.add_many(report.severities[code], code, kept, count)
+
     def report(self) -> CheckReport:
         """Return what was gathered, the gravest first."""
         order = list(Severity)

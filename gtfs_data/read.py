@@ -5,10 +5,11 @@ of them; what cannot be read at all is a ``Notice`` too.
 """
 
 import hashlib
+import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,38 @@ def read_tables(path: Path) -> Tables:
     return Tables(digest, tables, tuple(notices))
 
 
+def read_texts(path: Path, names: Collection[str]) -> Tables:
+    """Return the tables of ``names`` that the feed at ``path`` has, every value as text.
+
+    Raises:
+        FeedUnreadableError: as ``read_tables``.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    notices: list[Notice] = []
+    for name, member in _members(path).items():
+        if name in names:
+            table, wrong = _as_text(path, member)
+            notices += wrong
+            if table is not None and len(table):
+                tables[name] = table
+    return Tables(content_hash(path), tables, tuple(notices))
+
+
+def texts_of(files: Mapping[str, bytes], names: Collection[str]) -> Tables:
+    """Return the tables of ``names`` among ``files``, such as ``stops.txt``, that are no feed yet."""
+    tables: dict[str, pd.DataFrame] = {}
+    notices: list[Notice] = []
+    for name in sorted(names):
+        if f"{name}.txt" in files:
+            table, wrong = _parsed(f"{name}.txt", io.BytesIO(files[f"{name}.txt"]))
+            notices += wrong
+            if table is not None and len(table):
+                tables[name] = table
+    return Tables("", tables, tuple(notices))
+
+
 def _members(path: Path) -> dict[str, str]:
-    """Return the file of each table by the table's name."""
+    """Return the file of each table by the table's name; files that are no GTFS table do no harm."""
     if path.is_dir():
         names = [file.name for file in _folder(path).glob("*.txt")]
     else:
@@ -102,8 +133,8 @@ def _members(path: Path) -> dict[str, str]:
         if sum(info.file_size for info in infos) > BYTES_MAX:
             raise FeedUnreadableError(f"{path.name}: unpacks to more than {BYTES_MAX >> 30} GiB")
         names = [info.filename for info in infos if not info.filename.startswith("__MACOSX")]
-    found = {Path(name).stem: name for name in names if name.endswith(".txt") and Path(name).stem in TABLES}
-    if not found:
+    found = {Path(name).stem: name for name in names if name.endswith(".txt")}
+    if not found.keys() & set(TABLES):
         raise FeedUnreadableError(f"{path.name}: holds no GTFS table such as stops.txt")
     return found
 
@@ -128,11 +159,16 @@ def _as_text(path: Path, member: str) -> tuple[pd.DataFrame | None, list[Notice]
     name = f"{Path(member).stem}.txt"
     try:
         with _opened(path, member) as file:
-            table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=["", " "], encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        return None, [_unreadable(name, f"byte {error.start}", "the file must be UTF-8")]
+            return _parsed(name, file)
     except (*DAMAGED, OSError) as error:
         return None, [_unreadable(name, str(error), "the file must be whole and not encrypted")]
+
+
+def _parsed(name: str, file: IO[bytes]) -> tuple[pd.DataFrame | None, list[Notice]]:
+    try:
+        table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=["", " "], encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        return None, [_unreadable(name, f"byte {error.start}", "the file must be UTF-8")]
     except pd.errors.EmptyDataError:
         return None, []
     except (pd.errors.ParserError, ValueError) as error:

@@ -13,7 +13,7 @@ from ayaldama.commands._base import console, fail
 from ayaldama.terminal import Steps
 from commons.clock import wall_ms
 from gtfs_data.build import BuildError, BuildReport, FolderUnreadableError, build_feed
-from gtfs_data.check import CheckReport, FeedUnreadableError, Severity
+from gtfs_data.check import CheckReport, FeedUnreadableError, Severity, with_fares
 from gtfs_data.compile import compile_feed
 from gtfs_data.summary import Summary, summarize
 
@@ -39,19 +39,21 @@ def check(feed: Path, show_all: bool, on: dt.datetime | None, as_json: bool) -> 
     try:
         if as_json:
             compiled = compile_feed(feed, on=on.date() if on else None)
+            report = with_fares(compiled.report, feed)
             summary = summarize(compiled.network) if compiled.network else None
-            answer = {"report": compiled.report, "summary": summary}
+            answer = {"report": report, "summary": summary}
             click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
         else:
             steps = Steps(console())
             with steps.step(f"reading {feed.name}"):
                 compiled = compile_feed(feed, on=on.date() if on else None)
-            _print_notices(compiled.report, steps, per_code=None if show_all else SHOWN_PER_CODE)
+                report = with_fares(compiled.report, feed)
+            _print_notices(report, steps, per_code=None if show_all else SHOWN_PER_CODE)
             if compiled.network is not None:
                 _print_summary(summarize(compiled.network), steps)
     except FeedUnreadableError as error:
         fail(str(error))
-    if compiled.report.errors:
+    if report.errors:
         raise SystemExit(1)
 
 

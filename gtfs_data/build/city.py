@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gtfs_data.build.model import Agency, Basics, DayType, Fare, Running, Speed, Terms, Validity
+from gtfs_data.build.model import Agency, Basics, Carrier, DayType, Fare, Running, Speed, Terms, Validity
 from gtfs_data.build.problems import Problems
 from gtfs_data.build.sheet import decoded, seconds_of
 from gtfs_data.notices import Code
@@ -17,7 +17,7 @@ from gtfs_data.notices import Code
 T = TypeVar("T")
 
 FILE: Final = "city.toml"
-SECTIONS: Final = ("languages", "agency", "validity", "day_types", "fare", "running")
+SECTIONS: Final = ("languages", "agency", "carriers", "validity", "day_types", "fare", "running")
 DAYS_MAX: Final = 3_660
 YEARS: Final = range(2000, 2200)
 SPEED_KMH: Final = (3.0, 100.0)
@@ -45,6 +45,7 @@ def read_terms(content: bytes, today: dt.date | None, problems: Problems) -> tup
         problems.error(Code.INVALID_VALUE, FILE, f"no such section; there are {', '.join(SECTIONS)}", field=name)
     languages = _section(sections, "languages", tuple[str, ...], problems)
     agency = _section(sections, "agency", Agency, problems)
+    carriers = _section(sections, "carriers", tuple[Carrier, ...], problems) if "carriers" in sections else ()
     validity = _section(sections, "validity", Validity, problems)
     day_types = _section(sections, "day_types", dict[str, DayType], problems)
     running = _section(sections, "running", Running, problems)
@@ -53,6 +54,7 @@ def read_terms(content: bytes, today: dt.date | None, problems: Problems) -> tup
         _check_languages(languages, problems)
     if agency is not None:
         _check_agency(agency, languages or (), problems)
+    _check_carriers(carriers or (), agency, languages or (), problems)
     if day_types is not None:
         _check_day_types(day_types, problems)
     if fare is not None:
@@ -61,12 +63,14 @@ def read_terms(content: bytes, today: dt.date | None, problems: Problems) -> tup
     speeds = _speeds(running, problems) if running is not None else ()
     if not languages or day_types is None:
         return None, None
-    basics = Basics(languages=languages, day_types=day_types)
+    ids = (*([agency.id] if agency else []), *(carrier.id for carrier in carriers or ()))
+    basics = Basics(languages=languages, day_types=day_types, carriers=ids)
     if agency is None or running is None or span is None or not speeds:
         return basics, None
     return basics, Terms(
         languages=languages,
         agency=agency,
+        carriers=carriers or (),
         first_day=span[0],
         last_day=span[1],
         day_types=day_types,
@@ -112,6 +116,27 @@ def _check_agency(agency: Agency, languages: tuple[str, ...], problems: Problems
     except (ValueError, OSError, KeyError):
         rule = "must be the name of a zone of the IANA time zone database, such as “Asia/Qyzylorda”"
         wrong(Code.INVALID_TIME_ZONE, "time_zone", agency.time_zone, rule)
+
+
+def _check_carriers(
+    carriers: tuple[Carrier, ...], agency: Agency | None, languages: tuple[str, ...], problems: Problems
+) -> None:
+    taken = {agency.id} if agency else set()
+    for place, carrier in enumerate(carriers):
+        field = f"carriers[{place}]"
+        if not ID.fullmatch(carrier.id):
+            rule = "must be up to 40 Latin letters, digits and . _ : -"
+            problems.error(Code.INVALID_VALUE, FILE, rule, field=f"{field}.id", value=carrier.id)
+        if carrier.id in taken:
+            rule = "each id may stand once, the agency's included"
+            problems.error(Code.DUPLICATE_KEY, FILE, rule, field=f"{field}.id", value=carrier.id)
+        taken.add(carrier.id)
+        if languages and not carrier.name.get(languages[0], "").strip():
+            rule = f"must have a name in “{languages[0]}”"
+            problems.error(Code.MISSING_REQUIRED_VALUE, FILE, rule, field=f"{field}.name")
+        if carrier.url and not carrier.url.startswith(("http://", "https://")):
+            rule = "must begin with https:// or http://"
+            problems.error(Code.INVALID_VALUE, FILE, rule, field=f"{field}.url", value=carrier.url)
 
 
 def _check_day_types(day_types: Mapping[str, DayType], problems: Problems) -> None:

@@ -13,6 +13,7 @@ from gtfs_data.notices import Code
 CITY: Final = "city.toml"
 TABLES: Final = ("stops.csv", "routes.csv", "line_stops.csv", "service.csv")
 LINES: Final = "lines"
+FARES: Final = "fares"
 LINES_MAX: Final = 5_000
 
 
@@ -30,6 +31,11 @@ class Files:
     def lines(self) -> tuple[str, ...]:
         """Return the names of the drawn lines, sorted."""
         return tuple(name for name in sorted(self.content) if name.startswith(f"{LINES}/"))
+
+    @property
+    def fares(self) -> tuple[str, ...]:
+        """Return the names of the fare tables, sorted."""
+        return tuple(name for name in sorted(self.content) if name.startswith(f"{FARES}/"))
 
     def content_hash(self) -> str:
         """Return the SHA-256 of all names and bytes."""
@@ -55,6 +61,8 @@ def read_files(folder: Path, problems: Problems) -> Files:
             content[name] = _read(path)
         else:
             problems.error(Code.MISSING_REQUIRED_FILE, name, "the file is required")
+    for path in sorted((folder / FARES).glob("*.csv")):
+        content[f"{FARES}/{path.name}"] = _read(path)
     lines = sorted((folder / LINES).glob("*.geojson"))
     for path in lines[:LINES_MAX]:
         content[f"{LINES}/{path.name}"] = _read(path)

@@ -32,6 +32,16 @@ class Agency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     email: str = ""
 
 
+class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another company that runs some of the routes; what it does not say of itself is the agency's."""
+
+    id: str
+    name: dict[str, str]
+    url: str = ""
+    phone: str = ""
+    email: str = ""
+
+
 class Validity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The days the feed is for: from ``first_day`` to ``last_day``, or ``days`` from the day it is built."""
 
@@ -97,6 +107,7 @@ class Route:
     short_name: str
     name: Texts
     color: str
+    carrier: str  # id of the agency or of one of the carriers
     row: int
 
 
@@ -136,6 +147,7 @@ class Basics:
 
     languages: tuple[str, ...]
     day_types: Mapping[str, DayType]
+    carriers: tuple[str, ...]  # ids, the agency's first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +156,7 @@ class Terms:
 
     languages: tuple[str, ...]
     agency: Agency
+    carriers: tuple[Carrier, ...]
     first_day: dt.date
     last_day: dt.date
     day_types: Mapping[str, DayType]

@@ -34,7 +34,7 @@ SERVICE_COLUMNS: Final = Columns(("route_id", "direction", "day_type"), ("from",
 def read_plan(files: Files, basics: Basics, problems: Problems) -> Plan:
     """Return the plan in ``files``; what is wrong in it is in ``problems`` and left out."""
     stops, stop_ids = _stops(files, basics.languages, problems)
-    routes, route_ids = _routes(files, basics.languages, problems)
+    routes, route_ids = _routes(files, basics, problems)
     calls = _calls(files, route_ids, stop_ids, problems)
     courses = _courses(files, calls, problems)
     services = _services(files, route_ids, calls, basics, problems)
@@ -101,21 +101,27 @@ def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tupl
     return tuple(found.values()), named
 
 
-def _routes(files: Files, languages: tuple[str, ...], problems: Problems) -> tuple[tuple[Route, ...], set[RouteId]]:
+def _routes(files: Files, basics: Basics, problems: Problems) -> tuple[tuple[Route, ...], set[RouteId]]:
     """Return the routes, and the ids of all that are named."""
     named: set[RouteId] = set()
+    languages, own = basics.languages, next(iter(basics.carriers), "")
     first, more = _name_columns(languages)
     found: dict[str, Route] = {}
-    for row in _rows(files, ROUTES, Columns(("route_id", "short_name", *first), (*more, "color")), problems):
+    for row in _rows(files, ROUTES, Columns(("route_id", "short_name", *first), (*more, "color", "carrier")), problems):
         named.add(RouteId(row.text("route_id")))
         route_id = _new_id(row, "route_id", found)
         short_name, name = row.required("short_name"), _name(row, languages)
+        carrier = row.text("carrier") or own
+        if carrier not in basics.carriers and basics.carriers:
+            row.wrong(Code.FOREIGN_KEY_VIOLATION, "carrier", f"no such carrier in {CITY_FILE}")
         color = COLOR.fullmatch(row.text("color") or "000000")
         if color is None:
             row.wrong(Code.INVALID_COLOR, "color", "must be six hexadecimal digits")
         elif route_id is not None and short_name is not None and name is not None:
             given = color[1].upper() if row.text("color") else ""
-            found[route_id] = Route(id=RouteId(route_id), short_name=short_name, name=name, color=given, row=row.line)
+            found[route_id] = Route(
+                id=RouteId(route_id), short_name=short_name, name=name, color=given, carrier=carrier, row=row.line
+            )
     return tuple(found.values()), named
 
 

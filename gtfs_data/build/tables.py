@@ -70,7 +70,14 @@ def _agency(terms: Terms) -> Table:
         "agency_email",
     )
     row = (agency.id, name, agency.url, agency.time_zone, terms.languages[0], agency.phone, agency.email)
-    return header, [row]
+    others = (
+        (
+            *(one.id, one.name[terms.languages[0]], one.url or agency.url, agency.time_zone, terms.languages[0]),
+            *(one.phone or agency.phone, one.email or agency.email),
+        )
+        for one in terms.carriers
+    )
+    return header, [row, *others]
 
 
 def _stops(plan: Plan, terms: Terms) -> Table:
@@ -86,7 +93,7 @@ def _routes(plan: Plan, terms: Terms) -> Table:
         *("route_color", "route_text_color", "route_sort_order"),
     )
     return header, (
-        (r.id, terms.agency.id, r.short_name, r.name[name], BUS, r.color or WHITE, _text_color(r.color or WHITE), order)
+        (r.id, r.carrier, r.short_name, r.name[name], BUS, r.color or WHITE, _text_color(r.color or WHITE), order)
         for order, r in enumerate(plan.routes)
     )
 
@@ -172,6 +179,7 @@ def _frequencies(trips: Sequence[Trip]) -> Table:
 def _translations(plan: Plan, terms: Terms, trips: Sequence[Trip], headsigns: Mapping[LineKey, Texts]) -> Table:
     own, *others = terms.languages
     records: list[tuple[str, str, str, Texts]] = [("agency", "agency_name", terms.agency.id, terms.agency.name)]
+    records += [("agency", "agency_name", carrier.id, carrier.name) for carrier in terms.carriers]
     records += [("stops", "stop_name", stop.id, stop.name) for stop in plan.stops]
     records += [("routes", "route_long_name", route.id, route.name) for route in plan.routes]
     records += [("trips", "trip_headsign", trip.id, headsigns[trip.line.key]) for trip in trips]

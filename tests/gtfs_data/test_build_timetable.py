@@ -23,6 +23,7 @@ def terms(*speeds: tuple[int, float], dwell_s: int = 20) -> Terms:
     return Terms(
         languages=("kk",),
         agency=agency,
+        carriers=(),
         first_day=day,
         last_day=day,
         day_types={},
