@@ -52,9 +52,9 @@ NOISE_M = 10.0
 HINTS = ("trip", "route", "nothing")
 STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        "clean": ("refuse_alone", "far_away", "refuse_after", "_geometry.metres", "_note", "_duty.take_hints"),
+        "clean": ("_reports", "_contended", "refuse_after", "_note", "_duty.take_hints"),
         "match": ("follow", "merge_twins"),
-        "assign": ("note_astray", "_sower.sow", "choose", "_duty.begin", "_duty.progress", "say_idle"),
+        "assign": ("note_astray", "_sower.sow", "choose", "_duty.take_turns", "_duty.look", "say_idle"),
         "observe": ("observe", "_wording.stop_events"),
         "learn": ("_take_in",),
         "predict": ("_predictor.predict", "settle", "remember"),
