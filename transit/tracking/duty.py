@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtfs_data.network import Network
+from transit.model import PositionBatch
 from transit.outcomes import Phase
 from transit.tracking.assign import Lines
 from transit.tracking.claims import Claims
@@ -38,6 +39,20 @@ class Signs:
     parked: Bools  # for longer than any bus in service stands
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """What reports say of their runs, as numbers in the network; -1 for nothing."""
+
+    trip: Index
+    block: Index
+    route: Index
+    direction: Index
+
+    def of(self, index: Index) -> "Words":
+        """Return those of some reports."""
+        return Words(self.trip[index], self.block[index], self.route[index], self.direction[index])
+
+
 class Duty:
     """Begins and ends runs. What it decides is written to ``Fleet``; who holds which run is in ``claims``."""
 
@@ -48,24 +63,20 @@ class Duty:
         self._runs, self._parameters = runs, parameters
         self.claims = Claims.of(fleet, network.trips.block.astype(np.int64))
 
-    def words_of(self, trip_id: Sequence[str], block_id: Sequence[str]) -> Index:
-        """Return a number for what each report calls its run, -1 where it does not."""
-        trip, block = (_numbers(index, ids) for index, ids in self._named(trip_id, block_id))
-        return self.claims.words(trip, block)
+    def words_of(self, batch: PositionBatch, index: Index) -> Words:
+        """Return what reports number ``index`` of ``batch`` say that their vehicles are on."""
+        network, rows = self._network, index.tolist()
+        return Words(
+            _numbers(network.trip_by_id, batch.trip_id, rows),
+            _numbers(network.block_by_id, batch.block_id, rows),
+            _numbers(network.route_by_id, batch.route_id, rows),
+            batch.direction_id[index].astype(np.int64),
+        )
 
-    def take_hints(
-        self,
-        fleet: Fleet,
-        step: Step,
-        trip_id: Sequence[str],
-        block_id: Sequence[str],
-        route_id: Sequence[str],
-        direction_id: Index,
-    ) -> None:
+    def take_hints(self, fleet: Fleet, step: Step, words: Words) -> None:
         """Note what the feed says the vehicles are on; a changed word makes the vehicle looked for anew."""
-        vehicle = step.vehicle
-        trip, block = (_numbers(index, ids) for index, ids in self._named(trip_id, block_id))
-        route = _numbers(self._network.route_by_id, route_id)
+        vehicle, block, route = step.vehicle, words.block, words.route
+        trip, direction_id = words.trip.copy(), words.direction
         for i in np.flatnonzero((block >= 0) & (trip < 0)).tolist():
             trip[i] = self._trip_of_block(fleet, int(vehicle[i]), int(block[i]), int(step.fix_ms[i]))
         changed = (
@@ -81,11 +92,6 @@ class Duty:
                 if self._at_the_end(fleet, row):
                     fleet.phase[row] = LAYOVER  # the driver was quicker than the last metres
                 forget(fleet, vehicle[i : i + 1])
-
-    def _named(
-        self, trip_id: Sequence[str], block_id: Sequence[str]
-    ) -> tuple[tuple[Mapping[str, int], Sequence[str]], tuple[Mapping[str, int], Sequence[str]]]:
-        return (self._network.trip_by_id, trip_id), (self._network.block_by_id, block_id)
 
     def take_turns(self, fleet: Fleet, vehicle: Index, begins: Index, signs: Signs) -> None:
         """Let the vehicles of a round, in its order, leave, take, begin and end runs.
@@ -395,6 +401,6 @@ class Duty:
         fleet.phase[row] = LAYOVER
 
 
-def _numbers(index: Mapping[str, int], ids: Sequence[str]) -> Index:
-    """Return the number of each id, -1 for none and for those unknown."""
-    return np.array([index.get(one, -1) if one else -1 for one in ids], dtype=np.int64)
+def _numbers(index: Mapping[str, int], ids: Sequence[str], rows: Sequence[int]) -> Index:
+    """Return the number of the id in each of ``rows``, -1 for none and for those unknown."""
+    return np.array([index.get(ids[row], -1) for row in rows], dtype=np.int64)

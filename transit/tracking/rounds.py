@@ -57,15 +57,15 @@ def contended(vehicle: Index, word: Index, holders: Callable[[int], Sequence[int
 
     ``word`` is a number for the name that each is told, -1 for none; ``holders`` says who is on it already.
     """
-    number = vehicle.copy()
     told = np.flatnonzero(word >= 0)
-    rivals: dict[int, set[int]] = {}
-    for one, row in zip(word[told].tolist(), vehicle[told].tolist(), strict=True):
-        rivals.setdefault(one, set()).add(row)
-    for one, rows in rivals.items():
-        rows.update(holders(one))
-        if len(rows) > 1:
-            number[np.isin(vehicle, list(rows))] = -1 - one
+    pairs = np.unique(np.stack([word[told], vehicle[told]]), axis=1) if len(told) else np.zeros((2, 0), dtype=np.int64)
+    names, rows = pairs.tolist()
+    twice = set(pairs[0][1:][pairs[0][1:] == pairs[0][:-1]].tolist())
+    number = vehicle.copy()
+    for one, row in zip(names, rows, strict=True):
+        held = holders(one)
+        if one in twice or any(holder != row for holder in held):
+            number[(word == one) | np.isin(vehicle, held)] = -1 - one
     return number
 
 

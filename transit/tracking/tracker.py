@@ -6,7 +6,6 @@ goes on as if it had never stopped.
 """
 
 import collections
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -23,7 +22,7 @@ from transit.tracking.departures import LATE_BINS, STOOD_BINS, Departures
 from transit.tracking.detour_book import Stretch
 from transit.tracking.detour_wording import DetourWording
 from transit.tracking.detours import Detours
-from transit.tracking.duty import Duty
+from transit.tracking.duty import Duty, Words
 from transit.tracking.excursions import note_excursions
 from transit.tracking.fit import Fit
 from transit.tracking.fleet import Fleet, Sizes
@@ -261,6 +260,7 @@ class Tracker:
             batch=batch,
             index=good,
             vehicle=vehicle,
+            words=self._duty.words_of(batch, good),
             came_ms=np.minimum(received_ms, now_ms),
             fix_ms=np.minimum(batch.fix_ms[good], received_ms),
             x=x,
@@ -268,10 +268,9 @@ class Tracker:
         )
 
     def _contended(self, reports: "_Reports", span: slice) -> Index:
-        rows = reports.index[span].tolist()
-        trip_id, block_id = ([ids[i] for i in rows] for ids in (reports.batch.trip_id, reports.batch.block_id))
-        word = self._duty.words_of(trip_id, block_id)
-        return contended(reports.vehicle[span], word, self._duty.claims.called)
+        claims = self._duty.claims
+        word = claims.words(reports.words.trip[span], reports.words.block[span])
+        return contended(reports.vehicle[span], word, claims.called)
 
     def _take(self, reports: "_Reports", index: Index, done: "_Done") -> None:
         """Take one round of reports: those that are no news, or impossible after what was heard before, are refused."""
@@ -283,7 +282,9 @@ class Tracker:
         if not len(good):
             return
         step = _step_of(fleet, vehicle[good], fix_ms[good], x[good], y[good], parameters)
-        done.events += self._step(step, PositionHints(reports.batch, reports.index[index[good]]))
+        done.events += self._step(
+            step, PositionHints(reports.batch, reports.index[index[good]], reports.words.of(index[good]))
+        )
         done.touched.append(step.vehicle)
         done.accepted += len(good)
 
@@ -291,7 +292,7 @@ class Tracker:
         """Run match, assign and observe over one round."""
         fleet, parameters = self._fleet, self._parameters
         _note(fleet, step, hints, parameters)
-        self._duty.take_hints(fleet, step, hints.trip_id, hints.block_id, hints.route_id, hints.direction_id)
+        self._duty.take_hints(fleet, step, hints.words)
         follow(fleet, self._geometry, step, parameters)
         note_astray(fleet, self._lines, step)
         self._sower.sow(fleet, step)
@@ -387,6 +388,7 @@ class _Reports:
     batch: PositionBatch
     index: Index
     vehicle: Index
+    words: Words
     came_ms: Index
     fix_ms: Index
     x: Floats
@@ -396,12 +398,8 @@ class _Reports:
 class PositionHints:
     """What the accepted reports of one round say besides place and time."""
 
-    def __init__(self, batch: PositionBatch, index: Index) -> None:
-        rows = index.tolist()
-        self.trip_id: Sequence[str] = [batch.trip_id[i] for i in rows]
-        self.block_id: Sequence[str] = [batch.block_id[i] for i in rows]
-        self.route_id: Sequence[str] = [batch.route_id[i] for i in rows]
-        self.direction_id = batch.direction_id[index].astype(np.int64)
+    def __init__(self, batch: PositionBatch, index: Index, words: Words) -> None:
+        self.words = words
         self.speed_mps = batch.speed_mps[index]
         self.heading_deg = batch.heading_deg[index]
         self.lat = batch.lat[index]
