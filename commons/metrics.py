@@ -58,6 +58,8 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_phantom_ratio": Metric("gauge", "Share of predictions whose vehicle never came", ("route",)),
     "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
     "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
+    "card_charges_total": Metric("counter", "Bank cards charged or verified", ("kind", "answered")),
+    "card_charges_stopped_total": Metric("counter", "Charges not sent: a person must look at them", ("reason",)),
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
     "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
