@@ -97,7 +97,7 @@ class Tracker:
         fleet, done = self._fleet, _Done()
         now_ms = max(now_ms, fleet.now_ms)  # a clock that steps back must not revive what expired
         reports = self._reports(batch, now_ms, done)
-        self._set_out(int(reports.came_ms[0]) if len(reports.came_ms) else now_ms)
+        self._set_out(int(reports.came_ms[0]) if len(reports.came_ms) else now_ms, done)
         if now_ms > fleet.now_ms:  # all that came until then has been taken
             self._let_pass(fleet.now_ms, done)
         for span in spans(reports.came_ms):
@@ -162,13 +162,13 @@ class Tracker:
         self._fleet.links.forget_since()
         self._stale_rates = True
 
-    def _set_out(self, now_ms: int) -> None:
+    def _set_out(self, now_ms: int, done: "_Done") -> None:
         """Begin the count of moments with the first that is heard; know the days around."""
         if not self._fleet.moment_ms:
             self._fleet.moment_ms = (now_ms - 1) // MOMENT_MS * MOMENT_MS
         self._runs.advance(self._fleet.moment_ms)
         if self._stale_rates:
-            self._take_in(self._fleet.moment_ms)
+            done.detours += self._take_in(self._fleet.moment_ms)
 
     def _let_pass(self, until_ms: int, done: "_Done") -> None:
         """Settle what is settled at the fixed moments before ``until_ms`` that are not over yet.
