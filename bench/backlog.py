@@ -179,7 +179,7 @@ async def run(server: Server, options: argparse.Namespace) -> tuple[Waits, Waits
 
     async with asyncpg.create_pool(server.url, min_size=1, max_size=4) as pool:
         await migrate(pool, "fare.store")
-        async with open_taps(pool, pricing=SmallTariff(), profiles=profiles) as intake:
+        async with open_taps(pool, pricing=SmallTariff(), profiles=profiles, past_ms=2 * DAY_MS) as intake:
             over = asyncio.Event()
             asyncio.get_running_loop().call_later(options.alone, over.set)
             alone = await live(intake, options.live, options.cards, over, "a")

@@ -88,13 +88,11 @@ INSERT INTO ledger_head (number, hash) VALUES (0, decode(repeat('00', 32), 'hex'
 
 CREATE FUNCTION account_opened() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT k.side, k.overdraft_tiyn INTO new.side, new.overdraft_tiyn
+    SELECT k.side, k.overdraft_tiyn, 0, 0 INTO new.side, new.overdraft_tiyn, new.balance_tiyn, new.held_tiyn
     FROM account_kind k WHERE k.kind = split_part(new.code, ':', 1);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'account %: the chart has no such kind', new.code USING ERRCODE = 'foreign_key_violation';
     END IF;
-    new.balance_tiyn := 0;
-    new.held_tiyn := 0;
     RETURN new;
 END
 $$;
