@@ -185,7 +185,10 @@ class Ledger:
         """
         async with self._kept.alone() as connection:
             opened = known
-            new = list(touched.accounts - known.account_ids.keys() if known is not None else touched.accounts)
+            ids = known.account_ids if known is not None else {}
+            new = [
+                code for code in touched.accounts if code not in ids
+            ]  # a difference of sets would look at all of ids
             if new:
                 opened = _joined(known, _opened(await connection.fetchrow(_READ, [], new)))
             if opened is None or not touched.accounts <= opened.account_ids.keys():
