@@ -4,7 +4,8 @@
 
 Each device uploads its taps in order, 100 at a time, as after an outage; some live clients tap all the while, each
 waiting for its answer. Every tap is stored once, priced over the rides around it by a small tariff (a day cap and
-transfers) and posted, in one durable transaction per batch. Live waits are printed with and without the backlog.
+transfers) and posted, in one durable transaction per batch. Live waits are printed with and without the backlog, and
+beside them what the same server needs for the same rows of taps alone, in a table without indexes and triggers.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Final
 import asyncpg
 import psutil
 import uvloop
+from postgres_floors import bare_copies
 
 from ayaldama.embedded import Server, open_home, start_postgres
 from commons.logs import configure_logs
@@ -42,7 +44,7 @@ from fare.model import (
     Tap,
 )
 from fare.outcomes import TapOutcome, TapReceipt
-from fare.service import TapIntake, open_taps
+from fare.service import BACKLOG_BATCH_MAX, TapIntake, open_taps
 
 DAY_MS: Final = 86_400_000
 BEGIN_MS: Final = 20_400 * DAY_MS + 5 * 3_600_000
@@ -179,7 +181,7 @@ async def run(server: Server, options: argparse.Namespace) -> tuple[Waits, Waits
 
     async with asyncpg.create_pool(server.url, min_size=1, max_size=4) as pool:
         await migrate(pool, "fare.store")
-        async with open_taps(pool, pricing=SmallTariff(), profiles=profiles) as intake:
+        async with open_taps(pool, pricing=SmallTariff(), profiles=profiles, past_ms=2 * DAY_MS) as intake:
             over = asyncio.Event()
             asyncio.get_running_loop().call_later(options.alone, over.set)
             alone = await live(intake, options.live, options.cards, over, "a")
@@ -193,6 +195,10 @@ async def run(server: Server, options: argparse.Namespace) -> tuple[Waits, Waits
             done = options.taps + waits.count
             own_us, server_us = (one_s / done * 1e6 for one_s in used)
             print(f"CPU per tap: {own_us:.0f} us of this process, {server_us:.0f} us of the server")
+            per_s, own_us, server_us = await bare_copies(
+                pool, "tap", batch=BACKLOG_BATCH_MAX, seconds=3.0, cpu_s=lambda: cpu_s(server)[1]
+            )
+            print(f"floor: rows of taps alone, {per_s:,.0f} a second, {own_us:.0f} us and {server_us:.0f} us")
             return alone, waits, elapsed_s
 
 

@@ -4,8 +4,10 @@
 
 A tap is one journal of two entries under its own key, from the wallet of one of many cards. Each client waits for its
 answer before it hands in the next. synchronous_commit is on and the embedded PostgreSQL flushes each commit to disk.
-Beside it: the same ledger with one transaction per tap (by 8 writers at a time), and ``pgbench -N`` of the same
-server: one update and one insert per transaction, no rules. CPU is what the clients' and the server's processes used.
+Beside it: the same ledger with one transaction per tap (by 8 writers at a time); ``pgbench -N`` of the same server,
+which is one update and one insert per transaction, no rules; the same rows copied into a table without indexes and
+triggers; and the disk's flush, which each client waits for, so that no program answers more than one tap of each client
+a flush. CPU is what the clients' and the server's processes used.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 import uvloop
+from postgres_floors import bare_copies, flush_ms
 
 from ayaldama.embedded import Server, open_home, start_postgres
 from commons.logs import configure_logs
@@ -150,6 +153,10 @@ async def measure_ours(server: Server, clients: int, cards: int, seconds: float)
                 seconds=seconds,
                 server=process,
             )
+        per_s, own_us, server_us = await bare_copies(
+            pool, "journal", batch=clients, seconds=seconds, cpu_s=lambda: cpu_s(process)
+        )
+        figures[f"floor: {clients} rows a transaction, no rules"] = Figure(per_s, client_us=own_us, server_us=server_us)
         audit = await verify(pool)
         if audit.findings:
             raise RuntimeError(f"the books are not whole: {audit.findings[:3]}")
@@ -197,6 +204,8 @@ def main() -> int:
                     print("the wheel has no pgbench")
                 else:
                     figures[f"floor: pgbench -N, {clients} clients"] = floor
+            flush = flush_ms(Path(folder))
+            figures[f"floor: a flush for {options.clients} clients"] = Figure(options.clients / flush * 1e3, flush)
         finally:
             server.stop()
     print(f"ledger: taps answered after their commit is on disk, {options.cards} cards")

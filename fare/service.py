@@ -5,13 +5,16 @@ around, and what differs from what was posted is posted. Nothing is answered bef
 or again, in any order and through any process, lead to the same balances.
 
 Live taps and backlogs go through lanes of their own: each has a connection and its batches. A batch of the backlog
-begins when no live batch is under way, and is short, so a live tap waits for one of them at most.
+begins when no live batch is under way, and posts when none is and no other backlog does, so a live tap waits for the
+posting of one of them at most. Lanes of backlogs share no media, so that while one is priced here the database works on
+another.
 """
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +27,13 @@ from fare.model import LocatedTap, MediumId, Profile
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import Touched, read_book, write_pages
-from fare.store.postgres_taps import lock_names, media_between, read_windows, store_taps, write_posted
+from fare.store.postgres_taps import lock_media, media_between, read_windows, store_taps, write_posted
 
 LIVE_BATCH_MAX: Final = 500  # taps
-BACKLOG_BATCH_MAX: Final = 100
+BACKLOG_BATCH_MAX: Final = 200
+BACKLOG_LANES: Final = 2
+UPLOAD_MAX: Final = 100  # taps of one caller that are handed in together
+PRICED_WITHOUT_PAUSE: Final = 50  # media: some milliseconds, in which nothing else of this process goes on
 BACKLOG_YIELDS_S: Final = 0.02  # to live batches that follow one another without a gap; then it takes its turn
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 30.0
@@ -51,28 +57,37 @@ class Charging:
 
     pricing: Pricing
     profiles: Profiles
+    past_ms: int = WINDOW_MS
 
     async def take(
-        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
+        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap], turn: Callable[[], Awaitable[None]]
     ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
-        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
-        await lock_names(connection, {name for one in taps for name in (one.tap.device_id, one.tap.medium_id)})
+        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now.
+
+        ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
+        """
+        await lock_media(connection, {one.tap.medium_id for one in taps})
         receipts = await store_taps(connection, taps)
         from_ms: dict[MediumId, int] = {}
         for one, receipt in zip(taps, receipts, strict=True):
             if receipt is TapReceipt.STORED and one.ride is not None:
                 medium_id, at_ms = one.tap.medium_id, one.tap.tapped_ms
                 from_ms[medium_id] = min(from_ms.get(medium_id, at_ms), at_ms)
-        return receipts, await self.post(connection, await self.differing(connection, from_ms))
+        found = await self.differing(connection, from_ms)
+        if found:
+            await turn()
+        return receipts, await self.post(connection, found)
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
         if not from_ms:
             return []
-        windows = await read_windows(connection, {medium: at_ms - WINDOW_MS for medium, at_ms in from_ms.items()})
+        windows = await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
         profiles = await self.profiles(list(from_ms))
         found: list[Change] = []
-        for medium, at_ms in from_ms.items():
+        for number, (medium, at_ms) in enumerate(from_ms.items(), 1):
+            if number % PRICED_WITHOUT_PAUSE == 0:
+                await asyncio.sleep(0)  # live taps go first
             window, profile = windows[medium], profiles.get(medium, _NOBODY)
             found += changes(window.rides, window.posted, self.pricing, profile, from_ms=at_ms)
         return found
@@ -99,8 +114,9 @@ class TapIntake:
         self._kept: list[KeptConnection] = []
         self._live_rests = asyncio.Event()
         self._live_rests.set()
+        self._backlog_posts = asyncio.Lock()
         self._live = self._lane(LIVE_BATCH_MAX, yields=False)
-        self._backlog = self._lane(BACKLOG_BATCH_MAX, yields=True)
+        self._backlogs = [self._lane(BACKLOG_BATCH_MAX, yields=True) for _ in range(BACKLOG_LANES)]
 
     async def take(self, taps: Sequence[LocatedTap], *, backlog: bool = False) -> list[TapReceipt]:
         """Return what became of each of ``taps``, in their order, once they are stored and charged.
@@ -115,9 +131,13 @@ class TapIntake:
         for one in taps:
             _check(one)
         handed = [_Handed(one) for one in taps]
-        lane = self._backlog if backlog else self._live
-        for first in range(0, len(handed), BACKLOG_BATCH_MAX):
-            await lane.submit(handed[first : first + BACKLOG_BATCH_MAX])
+        if not backlog:
+            await _hand_in(self._live, handed)
+        else:
+            lanes: list[list[_Handed]] = [[] for _ in self._backlogs]
+            for waiting in handed:
+                lanes[zlib.crc32(waiting.tap.tap.medium_id.encode()) % BACKLOG_LANES].append(waiting)
+            await asyncio.gather(*(_hand_in(*lane) for lane in zip(self._backlogs, lanes, strict=True)))
         return [one.receipt for one in handed if one.receipt is not None]
 
     async def recompute(self, from_ms: int, until_ms: int, *, post: bool) -> list[Change]:
@@ -137,7 +157,7 @@ class TapIntake:
             for first in range(0, len(media), RECOMPUTED_AT_A_TIME):
                 some = media[first : first + RECOMPUTED_AT_A_TIME]
                 async with kept.transaction() as connection:
-                    await lock_names(connection, some)
+                    await lock_media(connection, some)
                     differing = await self._charging.differing(connection, dict.fromkeys(some, from_ms))
                     owed = await self._charging.post(connection, differing) if post else {}
                 self._owing(owed)
@@ -149,23 +169,40 @@ class TapIntake:
     async def run(self) -> None:
         """Write what is handed in, until ``close``; then let the connections go."""
         try:
-            await asyncio.gather(self._live.run(), self._backlog.run())
+            await asyncio.gather(*(lane.run() for lane in (self._live, *self._backlogs)))
         finally:
             for kept in self._kept:
                 await kept.close()
 
     def close(self) -> None:
         """Take no more; ``run`` ends when what waits is written."""
-        self._live.close()
-        self._backlog.close()
+        for lane in (self._live, *self._backlogs):
+            lane.close()
+
+    async def _let_live_go(self) -> None:
+        """Return when no live batch is under way, or after long enough."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BACKLOG_YIELDS_S):
+                while not self._live_rests.is_set():  # again: the next live batch may have been quicker
+                    await self._live_rests.wait()
 
     def _lane(self, batch_max: int, *, yields: bool) -> GroupCommit[_Handed]:
         kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
         self._kept.append(kept)
 
-        async def write(handed: Sequence[_Handed]) -> None:
-            async with kept.transaction() as connection:
-                receipts, owed = await self._charging.take(connection, [one.tap for one in handed])
+        async def at_once() -> None:
+            """Live taps ask nobody."""
+
+        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = at_once) -> None:
+            taps = [one.tap for one in handed]
+            try:
+                async with kept.transaction() as connection:
+                    receipts, owed = await self._charging.take(connection, taps, turn)
+            except (
+                asyncpg.UniqueViolationError
+            ):  # another tap under the same name was stored meanwhile: now it is known
+                async with kept.transaction() as connection:
+                    receipts, owed = await self._charging.take(connection, taps, at_once)
             for one, receipt in zip(handed, receipts, strict=True):
                 one.receipt = receipt
             self._owing(owed)
@@ -178,11 +215,15 @@ class TapIntake:
                 self._live_rests.set()
 
         async def write_after(handed: Sequence[_Handed]) -> None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BACKLOG_YIELDS_S):
-                    while not self._live_rests.is_set():  # again: the next live batch may have been quicker
-                        await self._live_rests.wait()
-            await write(handed)
+            async with AsyncExitStack() as until_committed:
+
+                async def after_others() -> None:
+                    """Of all backlogs, one at a time stands in the way of live taps."""
+                    await until_committed.enter_async_context(self._backlog_posts)
+                    await self._let_live_go()
+
+                await self._let_live_go()
+                await write(handed, after_others)
 
         return GroupCommit(write_after if yields else write_first, batch_max=batch_max, waiting_max=WAITING_MAX)
 
@@ -194,19 +235,26 @@ async def open_taps(
     pricing: Pricing,
     profiles: Profiles,
     owing: Callable[[Mapping[MediumId, int]], None] = lambda _: None,
+    past_ms: int = WINDOW_MS,
 ) -> AsyncIterator[TapIntake]:
     """Give an intake while the block runs; on leaving, what was handed in is still written.
 
-    It keeps two connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
+    It keeps three connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
     charged: above zero they belong on the deny list, at zero off it (``media_in_debt`` knows all of them).
+    ``past_ms``: how long before a tap are the rides that its price may depend on; two days, where no cap is of a week.
     """
-    intake = TapIntake(pool, Charging(pricing=pricing, profiles=profiles), owing)
+    intake = TapIntake(pool, Charging(pricing=pricing, profiles=profiles, past_ms=past_ms), owing)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(intake.run(), name="taps")
         try:
             yield intake
         finally:
             intake.close()
+
+
+async def _hand_in(lane: GroupCommit[_Handed], handed: Sequence[_Handed]) -> None:
+    for first in range(0, len(handed), UPLOAD_MAX):
+        await lane.submit(handed[first : first + UPLOAD_MAX])
 
 
 def _check(one: LocatedTap) -> None:

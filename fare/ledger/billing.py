@@ -201,24 +201,26 @@ def post_changes(book: Book, found: Iterable[Change], pricing: Pricing) -> list[
 
 def _entries(book: Book, change: Change, pricing: Pricing) -> tuple[Entry, ...]:
     """Return the legs of what a ride costs: who pays, who subsidises, and whose fares they are."""
-    sums_tiyn: dict[AccountCode, int] = defaultdict(int)
+    sums_tiyn: dict[AccountCode, int] = {}
     charged_tiyn = 0
-    for one in change.amounts:
+    for one in change.amounts:  # of a category each, so no account comes twice
         charged_tiyn += one.charged_tiyn
-        sums_tiyn[accounts.subsidy(one.category)] += one.subsidy_tiyn
-        sums_tiyn[accounts.revenue(one.category)] -= one.charged_tiyn + one.subsidy_tiyn
+        if one.subsidy_tiyn:
+            sums_tiyn[accounts.subsidy(one.category)] = one.subsidy_tiyn
+        sums_tiyn[accounts.revenue(one.category)] = -one.charged_tiyn - one.subsidy_tiyn
     ride = change.ride
     if ride.medium_kind in WALLET_KINDS:
         wallet = accounts.wallet(ride.medium_id)
         paid_tiyn = min(charged_tiyn, max(_available_tiyn(book, wallet), 0))
-        sums_tiyn[wallet] += paid_tiyn
-        sums_tiyn[accounts.debt(ride.medium_id)] += charged_tiyn - paid_tiyn
+        sums_tiyn[wallet] = paid_tiyn
+        if charged_tiyn != paid_tiyn:
+            sums_tiyn[accounts.debt(ride.medium_id)] = charged_tiyn - paid_tiyn
     else:
         payer = _payer(ride, pricing)
         if payer is None:
             return ()
-        sums_tiyn[payer] += charged_tiyn
-    return tuple(Entry(account=code, amount_tiyn=tiyn) for code, tiyn in sums_tiyn.items() if tiyn)
+        sums_tiyn[payer] = charged_tiyn
+    return tuple([Entry(account=code, amount_tiyn=tiyn) for code, tiyn in sums_tiyn.items() if tiyn])
 
 
 def _payer(ride: Ride, pricing: Pricing) -> AccountCode | None:

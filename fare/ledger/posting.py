@@ -29,16 +29,15 @@ _RESOLVES: Final = frozenset({Phase.POST, Phase.VOID, Phase.EXPIRE})
 _MOVES_NOTHING: Final = frozenset({Phase.VOID, Phase.EXPIRE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+# These three are made for every journal, and a Struct is made faster than a frozen dataclass.
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """The first answer that a key was given, and to which content."""
 
     digest: bytes
     outcome: Posting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Referred:
+class Referred(msgspec.Struct, frozen=True, kw_only=True):
     """A posted journal that another one resolves or reverses. ``closed``: that has happened already."""
 
     phase: Phase
@@ -47,8 +46,7 @@ class Referred:
     closed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One answered journal as the ledger keeps it. ``chained`` covers it and all before."""
 
     number: int

@@ -1,11 +1,21 @@
-"""One connection for one writer, kept so that its prepared statements are, and replaced after any trouble."""
+"""One connection for one writer, kept so that its prepared statements are, and replaced after any trouble.
+
+Plans are kept as long as the connection, while tables grow from nothing: none may scan or hash a whole table, and none
+is made anew for the values of the day.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import asyncpg
+
+_PLAN_FOR_GROWTH: Final = """
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+SET plan_cache_mode = force_generic_plan
+"""
 
 
 class KeptConnection:
@@ -38,6 +48,7 @@ class KeptConnection:
             async with asyncio.timeout(self._answer_max_s):
                 if self._connection is None:
                     self._connection = await self._pool.acquire()
+                    await self._connection.execute(_PLAN_FOR_GROWTH)
                 yield self._connection
         except asyncpg.InternalClientError as error:  # what asyncpg says where a connection ends at a bad moment
             await self._abandon()

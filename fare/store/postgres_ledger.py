@@ -1,10 +1,11 @@
 """The ledger in PostgreSQL: many callers, one durable transaction, one answer each.
 
-``Ledger.post`` gathers concurrent callers (``commons.group_commit``); a batch reads what its journals touch into a
-``Book``, lets the pure core answer them, and writes the new pages in one insert, which fails if anybody has posted in
-between: then the batch is done again under the lock of the ledger's head. Answers are given after the commit. What
-fails is answered to nobody: the callers of that batch get the error and may hand in the same journals again, because a
-key moves money once.
+``Ledger.post`` gathers concurrent callers (``commons.group_commit``). A batch is answered by the pure core on what is
+known of the ledger since this writer's last batch, so that accounts are read once and not before each posting, and its
+pages are written in one insert. The database refuses the insert if anybody has posted in between or a key was used
+before; then what is known is forgotten and the batch done again under the lock of the ledger's head. Answers are given
+after the commit. What fails is answered to nobody: the callers of that batch get the error and may hand in the same
+journals again, because a key moves money once.
 
 ``read_book`` and ``write_pages`` are the two halves, for whoever posts within a transaction of its own.
 """
@@ -28,6 +29,7 @@ BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 15.0
 LOCKING_AFTER_CONFLICT: Final = 20  # batches
+ACCOUNTS_KNOWN: Final = 1 << 17  # about 40 MB; then all are forgotten, which costs one read of each
 
 _READ: Final = "SELECT * FROM ledger_read($1, $2)"
 _LOCK_AND_READ: Final = "SELECT * FROM ledger_lock_and_read($1, $2)"
@@ -134,6 +136,7 @@ class Ledger:
 
     def __init__(self, pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> None:
         self._kept = KeptConnection(pool, answer_max_s=WRITE_MAX_S)
+        self._known: OpenBook | None = None
         self._locking = 0  # batches that still lock first, after a conflict with another writer
         self._commit: GroupCommit[_Asked] = GroupCommit(self._write, batch_max=batch_max, waiting_max=WAITING_MAX)
 
@@ -163,36 +166,53 @@ class Ledger:
         self._commit.close()
 
     async def _write(self, asked: Sequence[_Asked]) -> None:
+        known, self._known = self._known, None  # if anything goes wrong, it is not known how the ledger stands
         touched = touched_by([one.journal for one in asked])
-        if self._locking > 0 or touched.references or not await self._without_lock(asked, touched):
-            await self._under_lock(asked, touched)
+        opened = None
+        if self._locking == 0 and not touched.references:
+            opened = await self._without_lock(asked, touched, known)
+        if opened is None:
+            opened = await self._under_lock(asked, touched, known)
             self._locking = max(self._locking - 1, 0)
+        if len(opened.account_ids) <= ACCOUNTS_KNOWN:
+            self._known = opened
 
-    async def _without_lock(self, asked: Sequence[_Asked], touched: Touched) -> bool:
-        """Decide on what is read now, and write it if it still follows; return whether that was so.
+    async def _without_lock(self, asked: Sequence[_Asked], touched: Touched, known: OpenBook | None) -> OpenBook | None:
+        """Decide on what is known and write it if it still follows; return what is known then, None: nothing is done.
 
-        Three waits for the server instead of five. The database compares the head: what another writer has posted
-        meanwhile, or a key it has used, makes the insert fail as a whole.
+        One wait for the server instead of five. The database compares the head: what another writer has posted
+        meanwhile, or a key that was used before, makes the insert fail as a whole.
         """
         async with self._kept.alone() as connection:
-            opened = _opened(await connection.fetchrow(_READ, list(touched.keys), list(touched.accounts)))
+            opened = known
+            ids = known.account_ids if known is not None else {}
+            new = [
+                code for code in touched.accounts if code not in ids
+            ]  # a difference of sets would look at all of ids
+            if new:
+                opened = _joined(known, _opened(await connection.fetchrow(_READ, [], new)))
+            if opened is None or not touched.accounts <= opened.account_ids.keys():
+                return None  # others have posted, or accounts are to be opened: both are for the lock
+            opened = _continued(opened)
             answers = [opened.book.take(one.journal, one.digest) for one in asked]
-            if _new_accounts(opened):
-                return False  # accounts are opened under the lock
             try:
                 await write_pages(connection, opened)
             except (asyncpg.SerializationError, asyncpg.UniqueViolationError):
                 self._locking = LOCKING_AFTER_CONFLICT
-                return False
+                return None
         _answer(asked, answers)
-        return True
+        return opened
 
-    async def _under_lock(self, asked: Sequence[_Asked], touched: Touched) -> None:
+    async def _under_lock(self, asked: Sequence[_Asked], touched: Touched, known: OpenBook | None) -> OpenBook:
         async with self._kept.transaction() as connection:
             opened = await read_book(connection, touched)
+            joined = _joined(known, opened)
+            if joined is not None:
+                opened = joined
             answers = [opened.book.take(one.journal, one.digest) for one in asked]
             await write_pages(connection, opened)
         _answer(asked, answers)
+        return opened
 
 
 @asynccontextmanager
@@ -209,6 +229,29 @@ async def open_ledger(pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> Asyn
             yield ledger
         finally:
             ledger.close()
+
+
+def _joined(known: OpenBook | None, read: OpenBook) -> OpenBook | None:
+    """Return what was ``read`` with all the accounts ``known``; None if the ledger has gone on since they were."""
+    if known is None:
+        return read
+    if (known.book.number, known.book.head) != (read.book.number, read.book.head):
+        return None
+    known.account_ids.update(read.account_ids)
+    known.book.balances_tiyn.update(read.book.balances_tiyn)
+    known.book.held_tiyn.update(read.book.held_tiyn)
+    read.account_ids = known.account_ids
+    read.book.balances_tiyn, read.book.held_tiyn = known.book.balances_tiyn, known.book.held_tiyn
+    return read
+
+
+def _continued(opened: OpenBook) -> OpenBook:
+    """Return the book for the pages after those of ``opened``: it shares the accounts, and knows no keys."""
+    book = opened.book
+    return OpenBook(
+        book=Book(number=book.number, head=book.head, balances_tiyn=book.balances_tiyn, held_tiyn=book.held_tiyn),
+        account_ids=opened.account_ids,
+    )
 
 
 def _new_accounts(opened: OpenBook) -> set[AccountCode]:

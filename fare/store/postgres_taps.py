@@ -1,10 +1,11 @@
 """Taps, the rides of a medium, and what was posted for them, in PostgreSQL.
 
-All functions work within the caller's transaction (``fare.service``). Who stores taps of a device or prices a medium
-holds its lock, so two processes never do at a time; these locks are taken in one order, and before the ledger's.
+All functions work within the caller's transaction (``fare.service``). Who stores taps of a medium or prices it holds
+its lock, so two processes never do at a time; these locks are taken in one order, and before the ledger's.
 """
 
 import hashlib
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,6 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
-    DeviceId,
     JournalKey,
     LocatedTap,
     MediumId,
@@ -31,16 +31,12 @@ _LOCK: Final = """
 SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(name) AS hash FROM unnest($2::text[]) AS name
     ORDER BY hash) AS names
 """
-# Plans are kept as long as the connection, while tables grow from nothing: they must not scan or hash whole tables.
-_PLAN_FOR_GROWTH: Final = """
-SELECT set_config('enable_' || name, 'off', true)
-FROM unnest('{seqscan,bitmapscan,hashjoin,mergejoin}'::text[]) AS name
-"""
 _TAP_COLUMNS: Final = (
     *("device_id", "sequence", "tapped_ms", "medium_id", "medium_kind", "outcome", "rides", "riders", "vehicle_id"),
     *("carrier_id", "route_id", "trip_id", "stop_id", "shown_tiyn", "tariff_version", "deny_list_version", "counter"),
     "digest",
 )
+_NAME: Final = operator.itemgetter(0, 1)
 _CHARGE_COLUMNS: Final = (
     *("device_id", "sequence", "version", "categories", "charged_tiyn", "subsidy_tiyn", "journal_key"),
 )
@@ -74,19 +70,20 @@ class Window:
     posted: dict[str, Posted]
 
 
-async def lock_names(connection: asyncpg.Connection, names: Iterable[MediumId | DeviceId]) -> None:
-    """Let nobody else price these media, or store taps of these devices, until the transaction ends.
+async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) -> None:
+    """Let nobody else store taps of these media or price them until the transaction ends.
 
     Take all locks of a transaction at once: they are taken in one order, so nobody waits in a circle.
     """
-    await connection.fetch(_PLAN_FOR_GROWTH)
-    await connection.fetch(_LOCK, _LOCK_SPACE, list(names))
+    await connection.fetch(_LOCK, _LOCK_SPACE, list(media))
 
 
 async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
-    """Store what is new of ``taps``, whose devices are locked, and say what became of each, in their order.
+    """Store what is new of ``taps``, whose media are locked, and say what became of each, in their order.
 
     Raises:
+        asyncpg.UniqueViolationError: if meanwhile another tap was stored under the name of one of these, of another
+            medium; the transaction is lost then, and done again it will know.
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     names = [(one.tap.device_id, one.tap.sequence) for one in taps]
@@ -103,6 +100,7 @@ async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap])
         else:
             receipts.append(TapReceipt.REPEATED if known[name] == digest else TapReceipt.FORKED)
     if new:
+        new.sort(key=_NAME)  # two who insert the same names wait for one another, but not in a circle
         await connection.copy_records_to_table("tap", records=new, columns=_TAP_COLUMNS)
     return receipts
 

@@ -35,7 +35,7 @@ CREATE TABLE ride_charge (
     categories text[] NOT NULL,
     charged_tiyn bigint[] NOT NULL,
     subsidy_tiyn bigint[] NOT NULL,
-    journal_key text UNIQUE,  -- NULL: nothing moved
+    journal_key text,  -- NULL: nothing moved; the ledger sees to it that a key is used once
     posted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (device_id, sequence, version),
     CHECK (cardinality(charged_tiyn) = cardinality(categories)),

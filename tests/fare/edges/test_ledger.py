@@ -85,6 +85,28 @@ async def test_holds_work_within_a_batch_and_across_batches(books: asyncpg.Pool)
     assert (await verify(books)).findings == []
 
 
+async def test_what_a_writer_knows_is_forgotten_when_another_has_posted(books: asyncpg.Pool) -> None:
+    async with open_ledger(books) as one, open_ledger(books) as other:
+        await one.post([journal("up", "top_up:kiosk", "wallet:7", 100), journal("up-8", "top_up:kiosk", "wallet:8", 9)])
+        assert await one.post([journal("tap-1", "wallet:7", "suspense", 60)]) == [Posting.POSTED]
+        assert await other.post([journal("tap-2", "wallet:7", "suspense", 40)]) == [Posting.POSTED]
+        assert await one.post([journal("tap-3", "wallet:7", "suspense", 1)]) == [Posting.BALANCE_TOO_LOW]
+        assert await one.post([journal("tap-2", "wallet:7", "suspense", 40)]) == [Posting.POSTED], "the answer of then"
+        assert await other.post([journal("tap-4", "wallet:8", "suspense", 9)]) == [Posting.POSTED]
+    assert (await verify(books)).findings == []
+
+
+async def test_what_is_held_is_known_to_the_batches_after(books: asyncpg.Pool) -> None:
+    """A hold and its end pass through the lock, what follows does not: it must know what is held."""
+    async with open_ledger(books) as ledger:
+        await ledger.post([journal("up", "top_up:kiosk", "wallet:7", 100)])
+        await ledger.post([journal("hold", "wallet:7", "suspense", 60, phase=Phase.PENDING, of="1000")])
+        assert await ledger.post([journal("tap-1", "wallet:7", "suspense", 41)]) == [Posting.BALANCE_TOO_LOW]
+        await ledger.post([journal("end", "wallet:7", "suspense", 0, phase=Phase.VOID, of="hold")])
+        assert await ledger.post([journal("tap-2", "wallet:7", "suspense", 100)]) == [Posting.POSTED]
+    assert (await verify(books)).findings == []
+
+
 async def test_attack_43_top_ups_and_taps_race_on_one_wallet_and_it_never_goes_below_zero(books: asyncpg.Pool) -> None:
     """Two processes with a ledger each; both see the same wallet, and every key is asked on both."""
     async with open_ledger(books) as one, open_ledger(books) as other:

@@ -62,6 +62,31 @@ async def test_attack_13_another_tap_under_a_known_name_is_a_fork_and_charges_no
     assert (await balances_tiyn(town))[wallet(medium(7))] == -800
 
 
+async def test_attack_13_a_fork_of_another_medium_through_two_processes_is_found_whoever_is_first(
+    town: asyncpg.Pool,
+) -> None:
+    """The locks are of media, so only the name of the tap stands between the two."""
+    names = [f"v:{number}" for number in range(1, 31)]
+    async with opens(town) as one, opens(town) as other:
+        answers = await asyncio.gather(
+            one.take([tap(name, "08:00", 8) for name in names]),
+            other.take([tap(name, "08:00", 9) for name in reversed(names)], backlog=True),
+        )
+    first, second = answers[0], answers[1][::-1]
+    assert {frozenset(pair) for pair in zip(first, second, strict=True)} == {
+        frozenset({TapReceipt.STORED, TapReceipt.FORKED})
+    }
+    assert await town.fetchval("SELECT count(*) FROM tap") == len(names)
+
+
+async def test_a_backlog_of_many_media_is_answered_in_its_order(town: asyncpg.Pool) -> None:
+    stored = [tap(f"v:{number}", "08:00", number) for number in range(1, 301)]
+    async with opens(town) as taps:
+        await taps.take(stored[::3], backlog=True)
+        answers = await taps.take(stored, backlog=True)
+    assert answers == 100 * [TapReceipt.REPEATED, TapReceipt.STORED, TapReceipt.STORED]
+
+
 async def test_i1_the_same_capture_fifty_times_with_restarts_and_two_workers_is_one_charge(town: asyncpg.Pool) -> None:
     batch = [tap(f"v:{number}", "23:30", number) for number in range(1, 9)]
     receipts: Counter[TapReceipt] = Counter()
