@@ -6,7 +6,7 @@ or the connection be lost. What is not committed then is gone; what is, may have
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -332,9 +332,10 @@ class Process:
         self.alive = True
         self.start(self._running())
 
-    def start(self, work: Awaitable[object]) -> "asyncio.Task[object]":
+    def start(self, work: Coroutine[object, object, object]) -> "asyncio.Task[object]":
         """Do ``work`` for as long as the process lives."""
         task = asyncio.ensure_future(self._living(work))
+        task.add_done_callback(lambda _: work.close())  # it may never have begun
         self._tasks = [one for one in self._tasks if not one.done()]
         self._tasks.append(task)
         return task
