@@ -129,7 +129,7 @@ class Link:
             raise LinkError("answer lost")
         said = self._answers.setdefault(path, [])
         said.append(answer)
-        return delays.choice(said) if strikes("answers_old", self._name) else answer
+        return delays.choice((said[0], *said[-3:])) if strikes("answers_old", self._name) else answer
 
     def _again(self, path: str, body: bytes) -> None:
         process = self._server()
