@@ -63,6 +63,9 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
     "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
+    "ledger_holds_expired_total": Metric(
+        "counter", "Holds that were due, by what became of their expiry", ("outcome",)
+    ),
     "validator_batches_total": Metric("counter", "Uploads of validators by what became of them", ("outcome",)),
     "validator_records_total": Metric("counter", "Records of validators that were new, by standing", ("standing",)),
     "validator_enrolments_total": Metric("counter", "Requests of validators to be enrolled", ("outcome",)),

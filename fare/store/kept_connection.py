@@ -16,6 +16,7 @@ _PLAN_FOR_GROWTH: Final = """
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SET plan_cache_mode = force_generic_plan
 """
+_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class KeptConnection:
@@ -58,10 +59,11 @@ class KeptConnection:
             raise
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back. One that was lost meanwhile is the pool's to replace: nothing of ours was on it."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._pool.release(connection, timeout=self._answer_max_s)
+            with contextlib.suppress(*_LOST):
+                await self._pool.release(connection, timeout=self._answer_max_s)
 
     async def _abandon(self) -> None:
         """End the connection, whatever state it is in: the next transaction begins with a fresh one."""

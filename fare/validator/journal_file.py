@@ -6,7 +6,7 @@ is opened anew, which cuts off what is torn (a second fsync after a failed one p
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -29,17 +29,35 @@ class _Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A file whose first ``good_bytes`` hold all records that were answered for; what follows was shown as not done."""
+
+    name: str
+    good_bytes: int
+
+
 class JournalFile:
     """One device's journal. Not for several processes or threads at a time.
+
+    ``unfinished`` is that of the journal before, which broke: its last record was written and perhaps not synced, and
+    the passenger was told so. It is cut off, or it would be charged later.
 
     Raises:
         JournalError: if the disk cannot be read or the torn tail not cut off.
     """
 
     def __init__(
-        self, disk: Disk, now_ms: int, *, start: Head | None = None, segment_bytes: int = SEGMENT_BYTES
+        self,
+        disk: Disk,
+        now_ms: int,
+        *,
+        start: Head | None = None,
+        unfinished: Unfinished | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._disk = disk
+        self.unfinished: Unfinished | None = None
         self._segment_bytes = segment_bytes
         self._broken = False
         self._size = 0  # of the last segment
@@ -47,6 +65,8 @@ class JournalFile:
         self._head = start or Head()
         self._acknowledged = _Acknowledged(sequence=self._head.sequence, hash=self._head.hash)
         try:
+            if unfinished is not None:
+                self._cut_off(unfinished)
             self._open(now_ms)
         except OSError as error:
             raise JournalError(f"journal cannot be opened: {error}") from error
@@ -156,6 +176,10 @@ class JournalFile:
         except OSError as error:
             raise JournalError(f"journal cannot be shortened: {error}") from error
 
+    def _cut_off(self, unfinished: Unfinished) -> None:
+        if len(self._disk.read(unfinished.name)) > unfinished.good_bytes:
+            self._disk.cut(unfinished.name, unfinished.good_bytes)
+
     def _open(self, now_ms: int) -> None:
         self._firsts = sorted(int(name[: -len(SUFFIX)]) for name in self._disk.names() if name.endswith(SUFFIX))
         kept = self._read_acknowledged()
@@ -206,6 +230,7 @@ class JournalFile:
             self._disk.sync(name)
         except OSError as error:
             self._broken = True
+            self.unfinished = Unfinished(_name(self._firsts[-1]), self._size)
             raise JournalError(f"record {record.sequence} is not on disk: {error}") from error
         self._size += len(data)
         self._head = replace(self._head, sequence=record.sequence, hash=hash_after(record.before, payload))

@@ -19,7 +19,7 @@ from fare.validator.decide import Decision, Holdings, Place, decide, out_of_serv
 from fare.validator.documents import DocumentKind, Shelf, Shelving, holdings, shelve
 from fare.validator.home import Home, Identity
 from fare.validator.journal import Note, Noted, Stretch
-from fare.validator.journal_file import JournalError, JournalFile
+from fare.validator.journal_file import JournalError, JournalFile, Unfinished
 from fare.validator.recent import RecentTaps
 from fare.validator.rules import Configuration
 from fare.validator.screen import Shown, State, Status, prices, shown
@@ -40,6 +40,7 @@ class Validator:
         self._clock = clock
         self._show = show
         self._journal: JournalFile | None = None
+        self._unfinished: Unfinished | None = None  # what is to be cut off before the journal is opened again
         self._disk = home.journal_disk()
         self._one_at_a_time = asyncio.Lock()
         self._number = 0
@@ -249,7 +250,11 @@ class Validator:
 
     async def _open_journal(self) -> bool:
         try:
-            journal = await asyncio.to_thread(JournalFile, self._disk, self.device_ms(), start=self.identity.start)
+            unfinished = self._unfinished
+            journal = await asyncio.to_thread(
+                lambda: JournalFile(self._disk, self.device_ms(), start=self.identity.start, unfinished=unfinished)
+            )
+            self._unfinished = None
             taps = await asyncio.to_thread(lambda: list(journal.taps_after(0)))
             started = Noted(note=Note.STARTED, at_ms=self.device_ms())
             await asyncio.to_thread(journal.append_note, started)
@@ -265,6 +270,8 @@ class Validator:
         return True
 
     def _broken(self, error: JournalError) -> None:
+        if self._journal is not None and self._journal.unfinished is not None:
+            self._unfinished = self._journal.unfinished
         self._journal = None  # opened anew at the next tap
         self._disk.close()
         _log.error("journal is broken", device=self.identity.device_id, error=str(error))

@@ -1,18 +1,21 @@
 """Whether a second tap of a medium is the same ride: on one validator when it decides, across validators afterwards.
 
 Two separate validators of one vehicle do not hear of each other in time, so both may accept one passenger.
-``without_second_validators`` takes that back before anything is priced; it looks at all taps together, so their order
-of arrival does not matter. Pure.
+``without_second_validators`` takes that back before anything is priced. It looks at all rides of a medium together,
+each time a bill is derived, so it does not matter in which order and when the taps arrive. Pure.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
-from fare.model import DeviceId, MediumId, Riders, Tap
+from fare.model import MediumId, Ride, Riders, Tap
 from fare.outcomes import TapOutcome
 from fare.validator.recent import Paid
 from fare.validator.rules import Configuration
+
+Fact = TypeVar("Fact", Tap, Ride)
 
 
 def is_same_ride(
@@ -41,33 +44,40 @@ def is_same_ride(
     return trip_since_ms is not None and at_ms - trip_since_ms <= configuration.rollover_ms
 
 
-def without_second_validators(taps: Iterable[Tap], configuration: Configuration) -> list[Tap]:
-    """Return the taps to be priced, in order of time: accepted ones, less whoever had paid at another validator.
+def without_second_validators(facts: Iterable[Fact], configuration: Configuration) -> list[Fact]:
+    """Return the taps or rides to be priced, in order of time, less whoever had paid at another validator.
 
-    What one validator decided about its own taps stands. A tap that paid for companions too keeps them.
+    What one validator decided about its own taps stands. A tap that paid for companions too keeps them. Of taps, only
+    accepted ones begin rides. A later ride never changes what becomes of an earlier one, and after a pause longer than
+    ``ride_max_ms`` and ``retap_ms`` the past does not matter.
     """
-    rides: list[Tap] = []
-    begun: dict[MediumId, tuple[Paid, set[DeviceId]]] = {}  # the ride, and the validators that know of it
-    accepted = (tap for tap in taps if tap.outcome is TapOutcome.ACCEPTED)
-    for tap in sorted(accepted, key=lambda tap: (tap.occurred_ms, tap.key)):
-        paid, knowing = begun.get(tap.medium_id, (None, {tap.device_id}))
-        unknowing = tap.device_id not in knowing and is_same_ride(
+    rides: list[Fact] = []
+    begun: dict[MediumId, tuple[Paid, set[str]]] = {}  # the ride, and the validators that know of it
+    accepted = (fact for fact in facts if isinstance(fact, Ride) or fact.outcome is TapOutcome.ACCEPTED)
+    for fact in sorted(accepted, key=lambda fact: (_at_ms(fact), fact.key)):
+        device_id = fact.key.rpartition(":")[0]
+        paid, knowing = begun.get(fact.medium_id, (None, {device_id}))
+        unknowing = device_id not in knowing and is_same_ride(
             paid,
             configuration,
-            vehicle_id=tap.vehicle_id,
-            trip_id=tap.trip_id,
+            vehicle_id=fact.vehicle_id,
+            trip_id=fact.trip_id,
             trip_since_ms=None,
-            at_ms=tap.occurred_ms,
+            at_ms=_at_ms(fact),
         )
         if not unknowing:
-            rides.append(tap)
-            now_paid = Paid(tapped_ms=tap.occurred_ms, vehicle_id=tap.vehicle_id, trip_id=tap.trip_id)
-            begun[tap.medium_id] = (now_paid, {tap.device_id})
+            rides.append(fact)
+            now_paid = Paid(tapped_ms=_at_ms(fact), vehicle_id=fact.vehicle_id, trip_id=fact.trip_id)
+            begun[fact.medium_id] = (now_paid, {device_id})
             continue
-        knowing.add(tap.device_id)
-        if companions := _companions(tap.riders):
-            rides.append(msgspec.structs.replace(tap, riders=companions))
+        knowing.add(device_id)
+        if companions := _companions(fact.riders):
+            rides.append(msgspec.structs.replace(fact, riders=companions))
     return rides
+
+
+def _at_ms(fact: Tap | Ride) -> int:
+    return fact.tapped_ms if isinstance(fact, Ride) else fact.occurred_ms
 
 
 def _companions(riders: tuple[Riders, ...]) -> tuple[Riders, ...]:

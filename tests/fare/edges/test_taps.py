@@ -124,6 +124,15 @@ async def test_who_owes_is_told_after_the_commit_and_found_again_later(town: asy
     assert await media_in_debt(town) == {medium(9): 100}
 
 
+async def test_i10_a_top_up_counts_at_once_without_activation(town: asyncpg.Pool) -> None:
+    async with opens(town) as taps, open_ledger(town) as ledger:
+        await ledger.post([journal("up-9", "top_up:kiosk", "wallet:9", 150)])
+        await taps.take([tap("v:1", "08:00", 9)])
+    balances = await balances_tiyn(town)
+    assert balances[wallet(medium(9))] == -50, "the next tap after the top-up is paid by it"
+    assert balances.get(debt(medium(9)), 0) == 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_order_through_two_processes_gives_the_balances_of_the_tariff(town: asyncpg.Pool, seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311 - a scenario, not a secret

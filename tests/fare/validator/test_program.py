@@ -106,6 +106,23 @@ async def test_a_disk_that_fails_lets_ride_says_so_and_is_tried_again(
     assert cabin.validator.status().state == "in_service"
 
 
+async def test_i2_who_was_told_that_the_ride_is_free_is_not_charged_when_the_disk_works_again(
+    cabin: Cabin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: FolderDisk, _name: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderDisk, "sync", refuse)  # the record is written whole, and nobody can say that it stays
+        assert not (await cabin.hold("ann")).recorded
+    await cabin.hold("bob")
+    found = await cabin.validator.stretch(0, 1_000, 10**6)
+    assert found is not None
+    records = [decode(payload) for payload in found[0].payloads]
+    taps = [record.tap for record in records if record is not None and record.tap is not None]
+    assert [tap.medium_id for tap in taps] == [shown("bob").medium_id]
+
+
 async def test_companions_ride_on_the_next_tap_alone(cabin: Cabin) -> None:
     cabin.validator.choose((Riders(category=RiderCategory("adult"), count=2),))
     assert cabin.validator.status().companions == 2

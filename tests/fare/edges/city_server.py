@@ -1,0 +1,75 @@
+"""The server that validators talk to, as a process: its API, the intake of taps, and PostgreSQL beside it.
+
+python -m tests.fare.edges.city_server POSTGRES_URL PORT
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+import msgspec
+import uvloop
+from aiohttp import web
+
+from commons.clock import SystemClock
+from commons.logs import configure_logs
+from commons.metrics import Metrics
+from commons.migrate import migrate
+from fare.api.devices import Devices, Surroundings
+from fare.model import CarrierId, LocatedTap, MediumId, Profile, Ride, Tap
+from fare.service import open_taps
+from fare.store.postgres_devices import PostgresDevices
+from fare.validator.signing import SigningKey
+from tests.notation.rides import SmallTariff
+
+CITY = "kzo"
+KEY = SigningKey.from_bytes(b"a city's key for tests, 32 bytes")
+
+
+def located(tap: Tap) -> LocatedTap:
+    tap = msgspec.structs.replace(tap, tapped_ms=tap.occurred_ms, clock_offset_ms=0)
+    ride = Ride(
+        key=tap.key,
+        tapped_ms=tap.tapped_ms,
+        medium_id=tap.medium_id,
+        medium_kind=tap.medium_kind,
+        vehicle_id=tap.vehicle_id,
+        carrier_id=CarrierId("k1"),
+    )
+    return LocatedTap(tap=tap, ride=ride)
+
+
+async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
+    return {}
+
+
+async def serve(url: str, port: int) -> None:
+    async with asyncpg.create_pool(url, min_size=2, max_size=10) as pool:
+        await migrate(pool, "fare.store")
+        async with open_taps(pool, pricing=SmallTariff(), profiles=nobody) as intake:
+
+            async def take(taps: list[Tap]) -> None:
+                await intake.take([located(tap) for tap in taps])
+
+            devices = Devices(
+                PostgresDevices(pool, CITY),
+                city=CITY,
+                key=KEY,
+                clock=SystemClock(),
+                metrics=Metrics(),
+                surroundings=Surroundings(take_taps=take),
+            )
+            application = web.Application()
+            application.add_routes(devices.routes())
+            runner = web.AppRunner(application)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            async with devices.running():
+                print(runner.addresses[0][1], flush=True)  # noqa: T201 - whom the test waits for
+                await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    configure_logs("city", level="CRITICAL")
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

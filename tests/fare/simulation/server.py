@@ -1,0 +1,396 @@
+"""The server of the simulated city: the real handlers and decisions over a store in memory.
+
+The store has the transactions of the PostgreSQL one, and between every two of its statements the process may be killed
+or the connection be lost. What is not committed then is gone; what is, may have been answered to nobody.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from aiohttp import web
+
+from commons.metrics import Metrics
+from fare.api.devices import Devices, Surroundings
+from fare.ledger.accounts import debt
+from fare.ledger.billing import WINDOW_MS, Posted, changes, levelling, post_changes
+from fare.ledger.posting import Book
+from fare.model import CarrierId, DeviceId, Journal, LocatedTap, MediumId, Profile, Ride, Tap
+from fare.outcomes import Posting, TapReceipt
+from fare.pricing import CityPricing
+from fare.service import BACKLOG_BATCH_MAX
+from fare.store.postgres_devices import HAND_MAX, Taken
+from fare.validator.batches import Batch, DeviceKey, Known, Received, Receiving, Standing, asked_for, receive
+from fare.validator.decide import Place
+from fare.validator.documents import DocumentKind, Published
+from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
+from fare.validator.journal import START, Head
+from fare.validator.signing import Signed, SigningKey, key_id_of
+from tests.fare.simulation.faults import Dice
+
+CITY = "kzo"
+CHARGED = (Standing.ON_TIME, Standing.LATE)
+METRICS = Metrics()
+
+
+class KilledError(BaseException):
+    """The server's process is gone; nothing of it goes on."""
+
+
+class Effects:
+    """What may happen between two statements of a transaction."""
+
+    def __init__(self, dice: Dice, kill: Callable[[], None]) -> None:
+        self._dice = dice
+        self._kill = kill
+
+    async def between(self, where: str) -> None:
+        """Let others go on; perhaps be killed, or lose the database.
+
+        Raises:
+            KilledError: if the process is killed here.
+            ConnectionError: if the connection ends here.
+        """
+        await asyncio.sleep(self._dice.of("database").choice((0, 0.002, 0.02)))
+        if self._dice.strikes("server_crashes", where):
+            self._kill()
+            raise KilledError(where)
+        if self._dice.strikes("database_lost", where):
+            raise ConnectionError(where)
+
+
+@dataclass(slots=True)
+class DeviceState:
+    vehicle_id: str
+    head: Head = field(default_factory=Head)
+    handed: int = 0
+    stopped: bool = False
+    revoked: bool = False
+    records: dict[int, Received] = field(default_factory=dict)
+
+
+class Tables:
+    """What is committed."""
+
+    def __init__(self) -> None:
+        self.devices: dict[DeviceId, DeviceState] = {}
+        self.keys: dict[str, tuple[DeviceId, DeviceKey]] = {}
+        self.codes: dict[bytes, IssuedCode] = {}
+        self.documents: list[Published] = []
+        self.taps: dict[str, LocatedTap] = {}
+        self.rides: dict[MediumId, list[Ride]] = {}
+        self.posted: dict[str, Posted] = {}
+        self.book = Book()
+
+    def backup(self) -> "Tables":
+        """Return a copy of records, taps and books; keys and documents are kept elsewhere."""
+        copy = Tables()
+        copy.devices = {
+            device_id: dataclasses.replace(one, records=dict(one.records)) for device_id, one in self.devices.items()
+        }
+        copy.taps, copy.posted, copy.book = dict(self.taps), dict(self.posted), copied(self.book)
+        copy.rides = {medium_id: list(rides) for medium_id, rides in self.rides.items()}
+        return copy
+
+    def restore(self, backup: "Tables") -> None:
+        """Go back to ``backup``."""
+        for device_id, one in backup.devices.items():
+            now = self.devices[device_id]
+            now.head, now.handed, now.records = one.head, one.handed, one.records
+        self.taps, self.rides, self.posted, self.book = backup.taps, backup.rides, backup.posted, backup.book
+
+
+class Store:
+    """``fare.api.devices.DeviceStore`` of one process over ``Tables``; also what ``Publisher`` needs."""
+
+    def __init__(self, tables: Tables, effects: Effects) -> None:
+        self._tables = tables
+        self._between = effects.between
+        self._rows: dict[DeviceId, asyncio.Lock] = {}
+
+    async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
+        await self._between("key")
+        return self._tables.keys.get(key_id)
+
+    async def take(self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str) -> Taken:
+        async with self._rows.setdefault(device_id, asyncio.Lock()):
+            await self._between("take: row locked")
+            row = self._tables.devices[device_id]
+            hashes = {at: row.records[at].hash for at in asked_for(batch) if at in row.records}
+            known = Known(
+                device_id=device_id, city=CITY, vehicle_id=row.vehicle_id, head=row.head, stopped=row.stopped,
+                revoked=row.revoked, hashes={0: START, **hashes},
+            )  # fmt: skip
+            reception = receive(batch, known, now_ms)
+            await self._between("take: records written")
+            handed = row.handed
+            await self._between("take: device written")
+            for one in reception.new:
+                if one.sequence in row.records:
+                    raise ConnectionError(f"record {device_id}:{one.sequence} is there")  # the primary key
+            row.records.update((one.sequence, one) for one in reception.new)
+            row.head = reception.head
+            row.stopped = row.stopped or reception.receipt.outcome is Receiving.FORKED
+        await self._between("take: committed")
+        return Taken(reception=reception, handed=handed)
+
+    async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
+        await self._between("pending")
+        row = self._tables.devices[device_id]
+        rows = [row.records[at] for at in sorted(row.records) if at > row.handed][:HAND_MAX]
+        taps = [one.tap for one in rows if one.tap is not None and one.standing in CHARGED]
+        return taps, rows[-1].sequence if rows else 0
+
+    async def handed(self, device_id: DeviceId, sequence: int) -> None:
+        await self._between("handed")
+        row = self._tables.devices[device_id]
+        row.handed = max(row.handed, sequence)
+
+    async def behind(self) -> list[DeviceId]:
+        await self._between("behind")
+        return [device_id for device_id, row in self._tables.devices.items() if row.handed < row.head.sequence]
+
+    async def enrol(self, request: EnrolmentRequest, now_ms: int) -> tuple[Enrolling, IssuedCode | None, Head]:
+        tables = self._tables
+        issued = tables.codes.get(digest_of(request.secret))
+        outcome = enrol(request, issued, now_ms)
+        await self._between("enrol: code read")
+        if outcome is not Enrolling.ENROLLED or issued is None:
+            return outcome, issued, Head()
+        row = tables.devices.setdefault(issued.device_id, DeviceState(vehicle_id=issued.vehicle_id))
+        if issued.used_by is None:
+            tables.codes[issued.digest] = dataclasses.replace(issued, used_by=request.public)
+            row.vehicle_id, row.revoked, row.stopped = issued.vehicle_id, False, False
+            for key_id, (device_id, key) in tables.keys.items():
+                if device_id == issued.device_id:
+                    tables.keys[key_id] = (device_id, dataclasses.replace(key, revoked=True))
+            tables.keys[key_id_of(request.public)] = (issued.device_id, DeviceKey(public=request.public))
+        await self._between("enrol: committed")
+        return outcome, issued, row.head
+
+    async def publish(self, published: Published) -> None:
+        await self._between("publish")
+        self._tables.documents.append(published)
+
+    async def published(
+        self, now_ms: int, *, kinds: Sequence[DocumentKind] = tuple(DocumentKind), name: str | None = None
+    ) -> list[Published]:
+        await self._between("published")
+        found = [one for one in self._tables.documents if one.until_ms > now_ms and one.kind in kinds]
+        return sorted(
+            (one for one in found if name is None or one.name == name),
+            key=lambda one: (one.kind, one.name, one.version),
+        )
+
+
+class Books:
+    """Taps become money, as ``fare.service.Charging`` does it, one transaction after another."""
+
+    def __init__(
+        self, tables: Tables, effects: Effects, pricing: CityPricing, profiles: Mapping[MediumId, Profile]
+    ) -> None:
+        self._tables = tables
+        self._between = effects.between
+        self._pricing = pricing
+        self._profiles = profiles
+        self._head = asyncio.Lock()
+
+    async def take_taps(self, taps: list[Tap]) -> None:
+        located = [locate(tap) for tap in taps]
+        for first in range(0, len(located), BACKLOG_BATCH_MAX):
+            await self._take(located[first : first + BACKLOG_BATCH_MAX])
+
+    async def top_up(self, journal: Journal, medium_id: MediumId) -> None:
+        """Post a top-up and pay debts from it; a channel repeats it until it is answered."""
+        async with self._head:
+            await self._between("top-up: locked")
+            book = copied(self._tables.book)
+            if book.take(journal) is not Posting.POSTED:
+                raise AssertionError(f"{journal.key} was refused")
+            level = levelling(book, medium_id, key=journal.key, occurred_ms=journal.occurred_ms)
+            if level is not None:
+                book.take(level)
+            await self._between("top-up: written")
+            self._tables.book = book
+        await self._between("top-up: committed")
+
+    def owing(self) -> set[MediumId]:
+        return {
+            MediumId(code[5:])
+            for code, tiyn in self._tables.book.balances_tiyn.items()
+            if code.startswith("debt:") and tiyn > 0
+        }
+
+    async def _take(self, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
+        tables = self._tables
+        async with self._head:
+            await self._between("taps: locked")
+            new: dict[str, LocatedTap] = {}
+            receipts: list[TapReceipt] = []
+            from_ms: dict[MediumId, int] = {}
+            for one in taps:
+                known = tables.taps.get(one.tap.key) or new.get(one.tap.key)
+                if known is not None:
+                    receipts.append(TapReceipt.REPEATED if known == one else TapReceipt.FORKED)
+                    continue
+                new[one.tap.key] = one
+                receipts.append(TapReceipt.STORED)
+                if one.ride is not None:
+                    at_ms = one.tap.tapped_ms
+                    from_ms[one.tap.medium_id] = min(from_ms.get(one.tap.medium_id, at_ms), at_ms)
+            await self._between("taps: stored")
+            rides = {medium_id: list(tables.rides.get(medium_id, ())) for medium_id in from_ms}
+            for one in new.values():
+                if one.ride is not None:
+                    rides[one.ride.medium_id].append(one.ride)
+            book = copied(tables.book)
+            found = [
+                change
+                for medium_id, at_ms in from_ms.items()
+                for change in changes(
+                    [ride for ride in rides[medium_id] if ride.tapped_ms >= at_ms - WINDOW_MS],
+                    *(tables.posted, self._pricing, self._profiles.get(medium_id, Profile())),
+                    from_ms=at_ms,
+                )
+            ]
+            done = post_changes(book, found, self._pricing)
+            await self._between("taps: charged")
+            tables.taps.update(new)
+            tables.rides.update(rides)
+            tables.posted.update((change.ride.key, posted) for change, posted in done)
+            tables.book = book
+        await self._between("taps: committed")
+        return receipts
+
+
+def copied(book: Book) -> Book:
+    """Return what a transaction may change; nobody sees it before it is committed."""
+    return Book(
+        number=book.number, head=book.head, balances_tiyn=dict(book.balances_tiyn), held_tiyn=dict(book.held_tiyn),
+        recorded=dict(book.recorded), referred=dict(book.referred), pages=list(book.pages),
+    )  # fmt: skip
+
+
+def locate(tap: Tap) -> LocatedTap:
+    """Return a tap as the server stores it: at the time it was, as well as the device knew."""
+    tap = msgspec.structs.replace(tap, tapped_ms=tap.occurred_ms, clock_offset_ms=0)
+    if not tap.outcome.rides:
+        return LocatedTap(tap=tap)
+    ride = Ride(
+        key=tap.key, tapped_ms=tap.tapped_ms, medium_id=tap.medium_id, medium_kind=tap.medium_kind, riders=tap.riders,
+        vehicle_id=tap.vehicle_id, carrier_id=CarrierId("A"), route_id=tap.route_id, trip_id=tap.trip_id,
+    )  # fmt: skip
+    return LocatedTap(tap=tap, ride=ride)
+
+
+class _Content:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+class _Request:
+    """As much of an aiohttp request as the handlers look at."""
+
+    def __init__(self, body: bytes, remote: str) -> None:
+        self.content = _Content(body)
+        self.remote = remote
+
+
+class Process:
+    """One life of the server's process. ``kill`` ends it at once."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        dice: Dice,
+        *,
+        key: SigningKey,
+        clock: "Clock",
+        pricing: CityPricing,
+        profiles: Mapping[MediumId, Profile],
+        place_of: Callable[[str], Awaitable[Place | None]],
+        on_end: Callable[[], None],
+    ) -> None:
+        effects = Effects(dice, self.kill)
+        self.store = Store(tables, effects)
+        self.books = Books(tables, effects, pricing, profiles)
+        self._tables = tables
+        self._devices = Devices(
+            self.store, city=CITY, key=key, clock=clock, metrics=METRICS,
+            surroundings=Surroundings(
+                take_taps=self.books.take_taps, place_of=place_of, balances_of=self._balances_of
+            ),
+        )  # fmt: skip
+        self._handlers = {route.path: route.handler for route in self._devices.routes()}
+        self._tasks: list[asyncio.Task[object]] = []
+        self._on_end = on_end
+        self.alive = True
+        self.start(self._running())
+
+    def start(self, work: Coroutine[object, object, object]) -> "asyncio.Task[object]":
+        """Do ``work`` for as long as the process lives."""
+        task = asyncio.ensure_future(self._living(work))
+        task.add_done_callback(lambda _: work.close())  # it may never have begun
+        self._tasks = [one for one in self._tasks if not one.done()]
+        self._tasks.append(task)
+        return task
+
+    def kill(self) -> None:
+        if not self.alive:
+            return
+        self.alive = False
+        self._on_end()
+        current = asyncio.current_task()
+        for task in self._tasks:
+            if task is not current:
+                task.cancel()
+
+    async def answer(self, path: str, body: bytes, remote: str) -> bytes | None:
+        """Return what the handler of ``path`` answers, None if that is no success."""
+        try:
+            response = await self._handlers[path](_Request(body, remote))
+        except web.HTTPException:
+            return None
+        return response.body if response.status == 200 else None
+
+    async def _living(self, work: Awaitable[object]) -> object:
+        try:
+            return await work
+        except BaseExceptionGroup as group:
+            if group.subgroup(KilledError) is None:
+                raise
+            return None
+        except KilledError:
+            return None
+
+    async def _running(self) -> None:
+        async with self._devices.running():
+            await asyncio.Event().wait()
+
+    async def _balances_of(self, media: Sequence[MediumId]) -> dict[MediumId, int]:
+        balances = self._tables.book.balances_tiyn
+        return {one: -balances.get(debt(one), 0) for one in media}
+
+
+class Clock:
+    """A clock that is wrong by ``ahead_ms`` and goes ``drift`` too fast."""
+
+    rate = 1.0
+
+    def __init__(self, true_ms: Callable[[], int], *, ahead_ms: int = 0, drift: float = 0.0) -> None:
+        self._true_ms = true_ms
+        self._ahead_ms = ahead_ms
+        self._drift = drift
+        self._since_ms = true_ms()
+
+    def now_ms(self) -> int:
+        true_ms = self._true_ms()
+        return true_ms + self._ahead_ms + round((true_ms - self._since_ms) * self._drift)
+
+    async def sleep(self, city_s: float) -> None:
+        await asyncio.sleep(city_s)

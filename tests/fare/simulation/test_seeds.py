@@ -1,0 +1,155 @@
+"""Cities in which everything goes wrong keep their promises, and a city whose program is wrong does not.
+
+``AYALDAMA_SEEDS=10000 pytest tests/fare/simulation -k promise`` plays ten thousand of them.
+"""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fare.ledger import billing
+from fare.ledger.billing import Change
+from fare.model import DeviceId
+from fare.store.postgres_devices import Taken
+from fare.validator import batches
+from fare.validator.batches import Batch, Known, Reception
+from fare.validator.journal_file import JournalFile
+from tests.fare.simulation import server
+from tests.fare.simulation.device import Disk
+from tests.fare.simulation.faults import ALL, NONE
+from tests.fare.simulation.seeds import broken_by, try_seeds
+from tests.fare.simulation.world import play
+
+SEEDS = int(os.environ.get("AYALDAMA_SEEDS", "200"))
+FIRST_SEED = int(os.environ.get("AYALDAMA_FIRST_SEED", "0"))
+SEEDS_TO_FIND = 150  # a planted fault
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def test_no_seed_breaks_a_promise() -> None:
+    failed = list(try_seeds(range(FIRST_SEED, FIRST_SEED + SEEDS)))
+    assert not failed, "\n" + "\n".join(map(str, failed))
+
+
+def test_a_seed_is_one_history() -> None:
+    assert play(3, ALL).trace == play(3, ALL).trace
+    assert play(3, ALL).trace != play(4, ALL).trace
+
+
+def test_seeds_meet_everything_that_they_are_there_for() -> None:
+    met: Counter[str] = Counter()
+    for seed in range(40):
+        met.update(play(seed, ALL).counts)
+        if len(met) == 6:
+            break
+    assert met.keys() == {"light", "acknowledged", "server ended", "power", "enrolled again", "restored"}
+
+
+def test_a_city_without_faults_is_quiet_too() -> None:
+    assert play(3, NONE).taps > 0
+
+
+def answers_before_the_record_is_synced(patch: pytest.MonkeyPatch) -> None:
+    append = JournalFile._append
+
+    def careless(journal: JournalFile, record: Any) -> None:
+        disk = journal._disk
+        with pytest.MonkeyPatch.context() as without:
+            without.setattr(disk, "sync", lambda name: None)
+            append(journal, record)
+
+    patch.setattr(JournalFile, "_append", careless)
+
+
+def a_gap_is_taken_as_if_nothing_were_missing(patch: pytest.MonkeyPatch) -> None:
+    receive = batches.receive
+
+    def careless(batch: Batch, known: Known, now_ms: int) -> Reception:
+        if batch.first_sequence > known.head.sequence + 1:
+            head = batches.Head(sequence=batch.first_sequence - 1, hash=batch.before)
+            known = dataclasses.replace(known, head=head)
+        return receive(batch, known, now_ms)
+
+    patch.setattr(server, "receive", careless)
+
+
+def a_new_price_counts_for_rides_before_it(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("fare.tariff.model.Tariff.version_on", lambda tariff, date: tariff.versions[-1])
+
+
+def the_second_door_charges_too(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("fare.pricing.without_second_validators", lambda rides, configuration: list(rides))
+
+
+def a_new_price_does_not_reverse_the_old_one(patch: pytest.MonkeyPatch) -> None:
+    post_change = billing.post_change
+
+    def careless(book: Any, change: Change, pricing: Any) -> Any:
+        if change.before is not None:
+            change = dataclasses.replace(change, before=dataclasses.replace(change.before, journal_key=None))
+        return post_change(book, change, pricing)
+
+    patch.setattr(billing, "post_change", careless)
+
+
+def a_late_tap_changes_no_later_bill(patch: pytest.MonkeyPatch) -> None:
+    changes = billing.changes
+
+    def careless(rides: Any, posted: Any, *more: Any, from_ms: int) -> list[Change]:
+        return [one for one in changes(rides, posted, *more, from_ms=from_ms) if one.before is None]
+
+    patch.setattr(server, "changes", careless)
+
+
+def a_top_up_pays_no_debt(patch: pytest.MonkeyPatch) -> None:
+    for where in (server, billing):
+        patch.setattr(where, "levelling", lambda *_, **__: None)
+
+
+def taps_are_noted_before_the_ledger_has_them(patch: pytest.MonkeyPatch) -> None:
+    hand_new = server.Devices._hand_new
+
+    async def careless(devices: server.Devices, device_id: DeviceId, taken: Taken) -> None:
+        if taken.reception.new:
+            await devices._store.handed(device_id, taken.reception.new[-1].sequence)
+        await hand_new(devices, device_id, taken)
+
+    patch.setattr(server.Devices, "_hand_new", careless)
+
+
+def an_older_list_is_taken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("fare.validator.documents._refused", lambda *_: None)
+
+
+def what_was_told_to_be_free_stays_in_the_journal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(JournalFile, "_cut_off", lambda *_: None)
+
+
+def a_torn_tail_stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Disk, "cut", lambda *_: None)
+
+
+PLANTED: tuple[Plant, ...] = (
+    answers_before_the_record_is_synced,
+    a_gap_is_taken_as_if_nothing_were_missing,
+    a_new_price_counts_for_rides_before_it,
+    the_second_door_charges_too,
+    a_new_price_does_not_reverse_the_old_one,
+    a_late_tap_changes_no_later_bill,
+    a_top_up_pays_no_debt,
+    taps_are_noted_before_the_ledger_has_them,
+    an_older_list_is_taken,
+    what_was_told_to_be_free_stays_in_the_journal,
+    a_torn_tail_stays,
+)
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=[plant.__name__ for plant in PLANTED])
+def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert any(broken_by(seed) for seed in range(SEEDS_TO_FIND)), f"none of {SEEDS_TO_FIND} seeds tells"
