@@ -65,12 +65,12 @@ def without_second_validators(taps: Iterable[Tap], configuration: Configuration)
             begun[tap.medium_id] = (now_paid, {tap.device_id})
             continue
         knowing.add(tap.device_id)
-        if companions := _companions(tap.riders):
+        if companions := companions_of(tap.riders):
             rides.append(msgspec.structs.replace(tap, riders=companions))
     return rides
 
 
-def _companions(riders: tuple[Riders, ...]) -> tuple[Riders, ...]:
+def companions_of(riders: tuple[Riders, ...]) -> tuple[Riders, ...]:
     """Return riders without the one whose medium it is: a validator puts that one first."""
     if not riders:
         return ()
