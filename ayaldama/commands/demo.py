@@ -92,7 +92,10 @@ def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
     }
     if _is_default(reading, "web.port"):
         web = replace(web, port=preparations.free_or(web.port, web.host))
-    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web)
+    fare = settings.fare
+    if _is_default(reading, "fare.port"):
+        fare = replace(fare, port=preparations.free_or(fare.port, fare.host))
+    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web, fare=fare)
 
 
 def _is_default(reading: Reading, name: str) -> bool:
