@@ -58,26 +58,6 @@ class PostgresInspection:
         self._configuration = configuration
         self._where_is = where_is
 
-    async def set_pin(self, person_id: PersonId, role: Role, pin: str) -> None:
-        """Let somebody sign in with ``pin``; an earlier PIN and all sessions of theirs end.
-
-        Raises:
-            ValueError: if the PIN is too short, or riders cannot be signed in.
-        """
-        if len(pin) < PIN_MIN:
-            raise ValueError(f"pin must have {PIN_MIN} characters at least")
-        if role is Role.RIDER:
-            raise ValueError("role: riders do not sign in here")
-        salt = secrets.token_bytes(16)
-        digest = await _stretched(pin, salt)
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(
-                "INSERT INTO inspector (person_id, role, salt, digest) VALUES ($1, $2, $3, $4) "
-                "ON CONFLICT (person_id) DO UPDATE SET role = $2, salt = $3, digest = $4",
-                *(person_id, role.value, salt, digest),
-            )
-            await connection.execute("DELETE FROM inspector_session WHERE person_id = $1", person_id)
-
     async def sign_in(self, person_id: PersonId, pin: str, now_ms: int) -> Session | None:
         """Return a new session, None if number and PIN do not belong together; both take as long."""
         row = await self._pool.fetchrow("SELECT role, salt, digest FROM inspector WHERE person_id = $1", person_id)
@@ -173,6 +153,28 @@ class PostgresInspection:
             riders=_json.decode(row["riders"]) if row["riders"] is not None else (),
             until_ms=row["tapped_ms"] + self._configuration.ride_max_ms if begins else 0,
         )
+
+
+async def set_pin(pool: asyncpg.Pool, person_id: PersonId, role: Role, pin: str) -> None:
+    """Let somebody sign in with ``pin``; an earlier PIN and all sessions of theirs end.
+
+    Raises:
+        ValueError: if the PIN is too short, or riders cannot be signed in.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    if len(pin) < PIN_MIN:
+        raise ValueError(f"pin must have {PIN_MIN} characters at least")
+    if role is Role.RIDER:
+        raise ValueError("role: riders do not sign in here")
+    salt = secrets.token_bytes(16)
+    digest = await _stretched(pin, salt)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO inspector (person_id, role, salt, digest) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT (person_id) DO UPDATE SET role = $2, salt = $3, digest = $4",
+            *(person_id, role.value, salt, digest),
+        )
+        await connection.execute("DELETE FROM inspector_session WHERE person_id = $1", person_id)
 
 
 def _record(row: asyncpg.Record) -> Record:
