@@ -29,7 +29,7 @@ TIYN: Final = 100
 Result = TypeVar("Result")
 
 
-class _MediumId(click.ParamType):
+class _MediumId(click.ParamType[MediumId]):
     """32 hexadecimal digits: the keyed hash of what a medium calls itself."""
 
     name = "medium"
