@@ -15,6 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.inspection.values import VehicleNow
@@ -32,6 +33,7 @@ from transit.tracking.whereabouts import Whereabout, Whereabouts
 
 PAUSE_S: Final = 1.0
 WRITE_LOADS_S: Final = 2.0
+SEARCHED_MAX_MS: Final = 240_000  # after that a tap is stored without a place
 EARLIER_MAX_MS: Final = 20 * 60_000  # between a tap and the stop event before it
 
 _EARLIER: Final = """
@@ -69,7 +71,15 @@ class Locator:
     pool: asyncpg.Pool
     carriers: Mapping[str, CarrierId]
     carrier: CarrierId
+    clock: Clock
     metrics: Metrics
+
+    def is_searched(self, tap: Tap) -> bool:
+        """Return whether tracking hears the vehicle and has not found its run yet."""
+        if self.clock.now_ms() - tap.occurred_ms > SEARCHED_MAX_MS or tap.route_id:
+            return False
+        found = self.whereabouts.at(tap.vehicle_id, tap.occurred_ms)
+        return found is not None and not found.route_id
 
     async def located(self, taps: Rides) -> list[LocatedTap]:
         """Return ``taps``, each with the riders of its ride (None: it begins none), with their places.

@@ -31,8 +31,15 @@ EarlierRides = Callable[[Sequence[Tap], int], Awaitable[Sequence[Tap]]]
 Told = Callable[[Sequence[LocatedTap]], Awaitable[None]]
 
 
+class NotYetError(Exception):
+    """Where taps were made is about to be known: hand them in again soon."""
+
+
 class Locating(Protocol):
     """Knows where a vehicle was when a tap was made."""
+
+    def is_searched(self, tap: Tap) -> bool:
+        """Return whether the place of ``tap`` is not known and will probably be within minutes."""
 
     async def located(self, taps: Rides) -> list[LocatedTap]:
         """Return ``taps``, each with the riders of its ride (None: it begins none), with their places."""
@@ -59,10 +66,14 @@ class TapTaking:
         """Store and charge ``taps`` of one or more devices; return when they are on disk.
 
         Raises:
+            NotYetError: if the line of one will be known soon: charged now, the ride would cost nothing.
             OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
         """
         began_s = monotonic_s()
         corrected = [in_own_time(tap) for tap in taps]
+        searched = [tap.key for tap in corrected if tap.outcome.rides and self.locating.is_searched(tap)]
+        if searched:
+            raise NotYetError(f"tracking has not found the run of {searched[0]} yet")
         async with self._alone({tap.vehicle_id for tap in corrected}):
             rides = await self._rides(corrected)
             located = await self.locating.located([(tap, rides.get(tap.key)) for tap in corrected])

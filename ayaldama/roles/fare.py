@@ -157,6 +157,7 @@ class _Room:
             pool=self.pool,
             carriers=fares.carriers,
             carrier=fares.carrier,
+            clock=context.clock,
             metrics=context.metrics,
         )
         self.keeper = DocumentKeeper(

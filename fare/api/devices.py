@@ -5,6 +5,7 @@ taps are handed to ``take_taps``, which must know a tap by its key, because afte
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.model import DeviceId, MediumId, Tap
 from fare.store.postgres_devices import Taken
+from fare.taking import NotYetError
 from fare.validator.asking import Asking, open_asking
 from fare.validator.batches import Batch, DeviceKey, Receipt, Receiving, Standing, open_batch, sign_receipt
 from fare.validator.decide import Place
@@ -212,6 +214,8 @@ class Devices:
                 await self._store.handed(device_id, new[-1].sequence)
             else:
                 await self.hand_over(device_id)
+        except NotYetError as error:
+            _log.debug("taps wait for their place", device=device_id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
             self._metrics.count("role_errors_total", role="fare", where="hand_over")
             _log.warning("taps wait for the ledger", device=device_id, error=repr(error))
@@ -220,7 +224,8 @@ class Devices:
         while True:
             try:
                 for device_id in await self._store.behind():
-                    await self.hand_over(device_id)
+                    with contextlib.suppress(NotYetError):
+                        await self.hand_over(device_id)
             except Exception as error:  # noqa: BLE001 - top of the loop: tried again
                 self._metrics.count("role_errors_total", role="fare", where="hand_over")
                 _log.warning("taps wait for the ledger", error=repr(error))

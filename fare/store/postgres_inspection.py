@@ -36,7 +36,7 @@ WHERE medium_id = ANY ($1::text[]) AND tapped_ms >= $2 AND rides AND vehicle_id 
 """
 # A validator with nothing left has sent all it had when it was heard; of another one only what is here is known.
 _VALIDATORS: Final = """
-SELECT v.stopped OR v.revoked AS off, v.waiting, v.heard_ms,
+SELECT v.stopped OR v.revoked AS off, v.waiting + v.sequence - v.handed AS waiting, v.heard_ms,
     (SELECT max(t.tapped_ms) FROM tap t WHERE t.device_id = v.device_id AND t.tapped_ms >= $2) AS last_ms
 FROM validator v WHERE v.vehicle_id = $1
 """

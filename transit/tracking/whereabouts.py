@@ -5,6 +5,7 @@ a tap is the last stop that the vehicle had reached.
 """
 
 import bisect
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from transit.model import VehiclePosition
 
 KEPT_MS: Final = 20 * 60_000
 APART_MAX_MS: Final = 180_000  # between a moment and the fix that says where the vehicle was
+FOUND_MAX_MS: Final = 240_000  # tracking needs up to so long to find out which run a vehicle is on
 AT_STOP_M: Final = 40.0  # before a stop it counts as reached: error of the fix and length of the bus
 
 
@@ -84,7 +86,25 @@ class Whereabouts:
             place += 1  # the fix after it may be nearer
         if abs(at_ms - seen[place].fix_ms) > APART_MAX_MS:
             return None
-        return self._tell(seen, place, at_ms)
+        return self._run_after(seen, place, at_ms) or self._tell(seen, place, at_ms)
+
+    def _run_after(self, seen: "deque[_Seen]", place: int, at_ms: int) -> Whereabout | None:
+        """Return the run on which a vehicle was found soon after a moment at which it had none yet, without a stop."""
+        if seen[place].position.route_id:
+            return None
+        for one in itertools.islice(seen, place + 1, None):
+            if one.fix_ms - at_ms > FOUND_MAX_MS:
+                return None
+            position = one.position
+            if position.route_id:
+                return Whereabout(
+                    vehicle_id=position.vehicle_id,
+                    route_id=position.route_id,
+                    trip_id=position.trip_id,
+                    run_key=position.run_key,
+                    run_since_ms=one.run_since_ms,
+                )
+        return None
 
     def _tell(self, seen: "deque[_Seen]", place: int, at_ms: int) -> Whereabout:
         one = seen[place]

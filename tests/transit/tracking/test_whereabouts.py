@@ -1,10 +1,11 @@
 """A tap belongs to the stop that the bus had reached, also when it is uploaded minutes later."""
 
+import msgspec
 import pytest
 
 from tests.notation.town import at, town
 from transit.model import VehiclePosition
-from transit.tracking.whereabouts import APART_MAX_MS, KEPT_MS, Whereabout, Whereabouts
+from transit.tracking.whereabouts import APART_MAX_MS, FOUND_MAX_MS, KEPT_MS, Whereabout, Whereabouts
 
 STREET = town({"1/0": [(0, 0), (2_000, 0)]}, {"1/0": [0, 500, 1_000, 2_000]}, "t1 1/0 08:00")
 
@@ -73,6 +74,23 @@ def test_a_fix_after_a_gap_answers_for_the_minutes_before_it() -> None:
 def test_off_the_line_the_route_is_known_and_no_stop() -> None:
     found = place(seen(("08:00", None)), "08:00")
     assert (found.route_id, found.stop_id, found.stop_number) == ("1", "", -1)
+
+
+def test_a_run_found_soon_after_answers_for_the_minutes_in_which_it_was_not_known() -> None:
+    whereabouts = Whereabouts(STREET)
+    unknown = VehiclePosition("bus", at("08:00"), 0.0, 0.0, None, None, "unassigned", "", -1, "", "", None, "", None)
+    whereabouts.note(unknown)
+    assert place(whereabouts, "08:00:10").route_id == ""
+    drive(whereabouts, ("08:01", 300), run="t1|2026-03-02")
+    found = place(whereabouts, "08:00:10")
+    assert (found.route_id, found.trip_id, found.stop_id) == ("1", "t1", ""), "the line, but not a stop"
+    late = at("08:01") - FOUND_MAX_MS - 1
+    whereabouts = Whereabouts(STREET)
+    whereabouts.note(msgspec.structs.replace(unknown, fix_ms=late))
+    drive(whereabouts, ("08:01", 300), run="t1|2026-03-02")
+    earlier = whereabouts.at("bus", late)
+    assert earlier is not None
+    assert earlier.route_id == ""
 
 
 def test_when_it_left_its_last_stop_is_the_first_fix_beyond_it() -> None:
