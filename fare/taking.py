@@ -32,7 +32,11 @@ Told = Callable[[Sequence[LocatedTap]], Awaitable[None]]
 
 
 class NotYetError(Exception):
-    """Where taps were made is about to be known: hand them in again soon."""
+    """Where a tap was made is about to be known: hand in those before it now, and it and the rest again soon."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(f"tracking has not found the run of tap {tap.key} yet")
+        self.sequence = tap.sequence
 
 
 class Locating(Protocol):
@@ -63,7 +67,7 @@ class TapTaking:
     _vehicles: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
 
     async def take(self, taps: list[Tap]) -> None:
-        """Store and charge ``taps`` of one or more devices; return when they are on disk.
+        """Store and charge ``taps`` of a device, in order; return when they are on disk.
 
         Raises:
             NotYetError: if the line of one will be known soon: charged now, the ride would cost nothing.
@@ -71,9 +75,9 @@ class TapTaking:
         """
         began_s = monotonic_s()
         corrected = [in_own_time(tap) for tap in taps]
-        searched = [tap.key for tap in corrected if tap.outcome.rides and self.locating.is_searched(tap)]
-        if searched:
-            raise NotYetError(f"tracking has not found the run of {searched[0]} yet")
+        for tap in corrected:
+            if tap.outcome.rides and self.locating.is_searched(tap):
+                raise NotYetError(tap)
         async with self._alone({tap.vehicle_id for tap in corrected}):
             rides = await self._rides(corrected)
             located = await self.locating.located([(tap, rides.get(tap.key)) for tap in corrected])

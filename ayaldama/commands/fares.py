@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from ayaldama.commands._base import fail
-from ayaldama.commands.fares_medium import medium
+from ayaldama.commands.fares_medium import inspector, medium
 from commons.clock import wall_ms
 from commons.texts import LANGUAGES, Language, load_catalogue
 from fare.model import CarrierId, Concession, MediumId, MediumKind, PassHeld, Profile, Ride, RiderCategory, Riders
@@ -134,5 +134,6 @@ def _profile(category: str, product: str, rides: list[Ride], tariff: Tariff) -> 
 
 
 fares.add_command(medium)
+fares.add_command(inspector)
 
 COMMAND: Final = fares

@@ -16,8 +16,10 @@ from ayaldama.database import open_database
 from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.settings import Settings
 from commons.clock import SystemClock
+from fare.inspection.cases import PersonId, Role
 from fare.model import MediumId, Profile, RiderCategory
 from fare.outcomes import Posting
+from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_media import PostgresMedia
 from fare.tariff.model import Tariff
 from fare.tariff.rights import concession, pass_held
@@ -139,6 +141,26 @@ def block(chosen: Chosen, medium_id: MediumId, off: bool) -> None:
     click.echo("not blocked" if off else "blocked")
 
 
+@click.command("inspector")
+@click.argument("number")
+@click.option(
+    "--role",
+    type=click.Choice([Role.INSPECTOR.value, Role.OFFICER.value]),
+    default=Role.INSPECTOR.value,
+    show_default=True,
+    help="An officer decides appeals.",
+)
+@click.password_option("--pin", prompt="PIN", help="Asked for when it is not given.")
+@click.pass_obj
+def inspector(chosen: Chosen, number: str, role: str, pin: str) -> None:
+    """Let the inspector NUMBER sign in with a PIN; an earlier PIN and its sessions end."""
+    try:
+        _in_database(chosen.read().settings, lambda pool: set_pin(pool, PersonId(number), Role(role), pin))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--pin") from error
+    click.echo(f"{role} {number} may sign in")
+
+
 def _now_ms(settings: Settings) -> int:
     return SystemClock(settings.clock_anchor).now_ms()
 
@@ -154,9 +176,13 @@ def _tariff(settings: Settings) -> Tariff:
 
 
 def _with_media(settings: Settings, act: Callable[[PostgresMedia], Awaitable[Result]]) -> Result:
+    return _in_database(settings, lambda pool: act(PostgresMedia(pool)))
+
+
+def _in_database(settings: Settings, act: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         async with open_database(settings) as pool:
-            return await act(PostgresMedia(pool))
+            return await act(pool)
 
     try:
         return asyncio.run(run())

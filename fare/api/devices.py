@@ -131,14 +131,22 @@ class Devices:
         """Hand all taps of a device to the ledger that it does not have.
 
         Raises:
+            NotYetError: if one must wait; those before it are handed over.
             Exception: whatever the ledger or the store raised; what it has until then is noted.
         """
         while True:
             taps, until = await self._store.pending(device_id)
             if not until:
                 return
-            if taps:
-                await self._house.take_taps(taps)
+            try:
+                if taps:
+                    await self._house.take_taps(taps)
+            except NotYetError as error:
+                ready = [tap for tap in taps if tap.sequence < error.sequence]
+                if ready:
+                    await self._house.take_taps(ready)
+                    await self._store.handed(device_id, error.sequence - 1)
+                raise
             await self._store.handed(device_id, until)
 
     async def _answer_enrol(self, request: web.Request) -> web.Response:
