@@ -50,12 +50,15 @@ def merge(by_process: Iterable[tuple[str, str]]) -> bytes:
     return generate_latest(registry)
 
 
-async def expositions(own: Metrics, sockets: Path | None) -> bytes:
-    """Return our metrics and those of the processes that show theirs in ``sockets``; one that is away is left out."""
-    found = [("web", own.exposition().decode())]
+async def expositions(own: Metrics, sockets: Path | None, *, name: str = "web") -> bytes:
+    """Return our metrics and those of the processes that show theirs in ``sockets``; one that is away is left out.
+
+    ``name``: of our process.
+    """
+    found = [(name, own.exposition().decode())]
     if sockets is not None:
         shown = await asyncio.to_thread(lambda: sorted(sockets.glob(f"*{SUFFIX}")))
-        others = [path for path in shown if path.stem != "web"]
+        others = [path for path in shown if path.stem != name]
         texts = await asyncio.gather(*(_fetch(path) for path in others))
         found += [(path.stem, text) for path, text in zip(others, texts, strict=True) if text is not None]
     return merge(found)

@@ -40,6 +40,27 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     tracking: Part
 
 
+class ServersReadiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /readyz`` of a role that shows nothing of tracking: status 200 when ``ok``, else 503."""
+
+    ok: bool
+    redis: Part
+    postgres: Part
+
+
+class ServersHealth:
+    """Asks the servers only."""
+
+    def __init__(self, *, redis: Redis, pool: asyncpg.Pool) -> None:
+        self._redis = redis
+        self._pool = pool
+
+    async def readiness(self) -> ServersReadiness:
+        """Return how each server is. Money needs PostgreSQL; without Redis, occupancy and places are missing."""
+        redis, postgres = await asyncio.gather(_asked(ask_redis(self._redis)), _asked(ask_postgres(self._pool)))
+        return ServersReadiness(ok=postgres.ok, redis=redis, postgres=postgres)
+
+
 class Health:
     """Asks the servers, and how old the things are that we show."""
 
@@ -53,7 +74,7 @@ class Health:
     async def readiness(self) -> Readiness:
         """Return how each part is; whoever does not answer in time is not well."""
         redis, postgres, tracking = await asyncio.gather(
-            _asked(self._ask_redis()), _asked(self._ask_postgres()), _asked(self._ask_tracking())
+            _asked(ask_redis(self._redis)), _asked(ask_postgres(self._pool)), _asked(self._ask_tracking())
         )
         gtfs = self._gtfs()
         return Readiness(
@@ -63,15 +84,6 @@ class Health:
             gtfs=gtfs,
             tracking=tracking,
         )
-
-    async def _ask_redis(self) -> Part:
-        answer: Any = self._redis.ping()
-        await answer
-        return Part(ok=True, detail="answers")
-
-    async def _ask_postgres(self) -> Part:
-        await self._pool.fetchval("SELECT 1")
-        return Part(ok=True, detail="answers")
 
     async def _ask_tracking(self) -> Part:
         last = await self._redis.xrevrange(self._keys.changes, count=1)
@@ -91,6 +103,19 @@ class Health:
 
     def _today(self) -> dt.date:
         return local_date(self._clock.now_ms(), self._network.time_zone)
+
+
+async def ask_redis(redis: Redis) -> Part:
+    """Return how Redis is."""
+    answer: Any = redis.ping()
+    await answer
+    return Part(ok=True, detail="answers")
+
+
+async def ask_postgres(pool: asyncpg.Pool) -> Part:
+    """Return how PostgreSQL is."""
+    await pool.fetchval("SELECT 1")
+    return Part(ok=True, detail="answers")
 
 
 async def _asked(question: Awaitable[Part]) -> Part:

@@ -9,13 +9,12 @@ import collections
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
 
 from ayaldama.exposition import expositions
-from ayaldama.health import Health
 from ayaldama.openapi import describe
 from ayaldama.settings import Web
 from commons.clock import monotonic_s
@@ -49,6 +48,22 @@ HEADERS: Final = (
     ("Permissions-Policy", "camera=(), microphone=(), payment=(), usb=(), geolocation=(self)"),
 )
 
+
+class Readiness(Protocol):
+    """An answer of ``/readyz``: a struct that says at least whether all is well."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+
+
+class Asked(Protocol):
+    """Who knows whether a process is well."""
+
+    async def readiness(self) -> Readiness:
+        """Return how each part is."""
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = get_logger(__name__)
@@ -74,7 +89,13 @@ class RequestLimit:
 
 
 def application(
-    routes: Iterable[web.RouteDef], *, health: Health, metrics: Metrics, settings: Web, sockets: Path | None
+    routes: Iterable[web.RouteDef],
+    *,
+    health: Asked,
+    metrics: Metrics,
+    settings: Web,
+    sockets: Path | None,
+    role: str = "web",
 ) -> web.Application:
     """Return the application that serves ``routes`` and what every process of ours shows beside them.
 
@@ -95,7 +116,7 @@ def application(
             status = 499  # the client went away; there is nobody to answer
             raise
         except Exception as error:
-            metrics.count("role_errors_total", role="web", where="request")
+            metrics.count("role_errors_total", role=role, where="request")
             _log.exception("request failed", route=_route_of(request), error=repr(error))
             raise web.HTTPInternalServerError(text="error") from error
         finally:
@@ -110,7 +131,7 @@ def application(
         return _json(msgspec.json.encode(readiness), status=200 if readiness.ok else 503)
 
     async def show_metrics(request: web.Request) -> web.Response:
-        body = await expositions(metrics, sockets)
+        body = await expositions(metrics, sockets, name=role)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
 
     async def show_description(request: web.Request) -> web.Response:
@@ -124,9 +145,10 @@ def application(
             web.get("/healthz", live),
             web.get("/readyz", ready),
             web.get("/metrics", show_metrics),
-            web.get("/openapi.json", show_description),
         ]
     )
+    if role == "web":
+        app.add_routes([web.get("/openapi.json", show_description)])
     return app
 
 

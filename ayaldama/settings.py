@@ -99,6 +99,17 @@ class BoardsSection(Section, frozen=True):
     connections_max: Annotated[Count, Meta(description="Boards connected at once; one more is refused")] = 20_000
 
 
+class FareSection(Section, frozen=True):
+    """Fares: validators, inspectors, accounts. A city whose feed has no fares runs without."""
+
+    host: Annotated[
+        str, Meta(description="Address that validators and inspectors connect to; `0.0.0.0`: from everywhere")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of validators and inspectors; 0: any free one")] = 8070
+    seats: Annotated[Count, Meta(description="Seats of a bus, for how full it is")] = 28
+    places: Annotated[Count, Meta(description="Riders that a bus has room for, seated and standing")] = 80
+
+
 class MetricsSection(Section, frozen=True):
     """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
 
@@ -126,6 +137,12 @@ class Demo(Section, frozen=True):
         Meta(description="City time at the start: now, 08:00 or 18:00; `auto`: now by day, 08:00 at night"),
     ] = "auto"
     speed: Annotated[float, Meta(gt=0, le=60, description="Seconds of city time that pass in one second")] = 1.0
+    passengers: Annotated[
+        float,
+        Meta(
+            ge=0, le=5, description="Passengers who tap, as a multiple of those that buses wait for; 0: no validators"
+        ),
+    ] = 1.0
 
 
 class Settings(Section, frozen=True):
@@ -162,6 +179,7 @@ class Settings(Section, frozen=True):
     intake: Intake = Intake()
     web: Web = Web()
     boards: BoardsSection = BoardsSection()
+    fare: FareSection = FareSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     demo: Demo = Demo()

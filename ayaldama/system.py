@@ -22,6 +22,7 @@ from commons.logs import configure_logs
 CITY: Final = (
     Planned(name="intake", roles=("intake",)),
     Planned(name="tracking", roles=("tracking",)),
+    Planned(name="fare", roles=("fare",)),
     Planned(name="web", roles=("boards", "dispatch")),
 )
 SIMULATOR: Final = Planned(name="simulator", roles=("simulator",))
@@ -122,6 +123,7 @@ def _with_ports(settings: Settings, ports: Mapping[str, int]) -> Settings:
         settings,
         intake=replace(settings.intake, ports=replace(settings.intake.ports, **protocols)),
         web=replace(settings.web, port=ports.get("web", settings.web.port)),
+        fare=replace(settings.fare, port=ports.get("fare", settings.fare.port)),
     )
 
 

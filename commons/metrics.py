@@ -69,6 +69,12 @@ METRICS: Mapping[str, Metric] = {
     "validator_batches_total": Metric("counter", "Uploads of validators by what became of them", ("outcome",)),
     "validator_records_total": Metric("counter", "Records of validators that were new, by standing", ("standing",)),
     "validator_enrolments_total": Metric("counter", "Requests of validators to be enrolled", ("outcome",)),
+    "fare_taps_total": Metric("counter", "Taps handed to the books, by what became of them", ("receipt",)),
+    "fare_taps_located_total": Metric("counter", "Rides by where their stop was found", ("source",)),
+    "fare_taps_seconds": Metric("histogram", "Time to locate, store and charge one batch of taps"),
+    "fare_documents_published_total": Metric("counter", "Documents signed for validators", ("kind",)),
+    "fare_media_denied": Metric("gauge", "Media on the deny list"),
+    "fare_vehicles_occupancy": Metric("gauge", "Vehicles by how full they are", ("status",)),
     "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
     "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
 }

@@ -5,7 +5,7 @@ overlap a snapshot, because the feed is followed from before the snapshot was re
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,7 @@ class Fleet:
     _vehicle_of: dict[str, str] = field(default_factory=dict)  # arrival key → vehicle id
     _changed: set[str] = field(default_factory=set)
     _gone: set[str] = field(default_factory=set)
+    _occupancy: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of vehicles on the map."""
@@ -50,6 +51,14 @@ class Fleet:
             self._withdraw(withdrawn.key)
         for arrival in update.arrivals:
             self._expect(arrival)
+
+    def fill(self, occupancy: Mapping[str, str]) -> None:
+        """Take how full vehicles are, by vehicle id; of one that is not named it is not known."""
+        for vehicle_id in occupancy.keys() | self._occupancy.keys():
+            differs = occupancy.get(vehicle_id) != self._occupancy.get(vehicle_id)
+            if differs and vehicle_id in self._positions:
+                self._changed.add(vehicle_id)
+        self._occupancy = dict(occupancy)
 
     def take_changes(self) -> tuple[list[Vehicle], list[str]]:
         """Return the vehicles that look different since the last call, and the ids of those that left."""
@@ -152,6 +161,7 @@ class Fleet:
             next_stop=position.next_stop_id,
             next_ms=self._next_ms(position),
             deviation_s=position.deviation_s,
+            occupancy=self._occupancy.get(vehicle_id, ""),
         )
 
 

@@ -5,7 +5,7 @@ is let go, and comes back by itself with a snapshot. Network deadlines are wall 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -114,6 +114,10 @@ class LiveMap:
             web.get("/api/vehicles", self._answer_vehicles),
             web.get("/api/vehicles/{vehicle_id}", self._answer_vehicle),
         ]
+
+    def fill(self, occupancy: Mapping[str, str]) -> None:
+        """Show how full vehicles are, by vehicle id."""
+        self._fleet.fill(occupancy)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the feed and tell the maps, until ``stop``; then say goodbye to them."""

@@ -24,6 +24,7 @@ class Vehicle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_stop: str = ""  # stop id
     next_ms: int | None = None  # expected arrival there
     deviation_s: int | None = None  # behind the timetable, positive = late
+    occupancy: str = ""  # ``transit.outcomes.Occupancy``
 
 
 class LineShown(msgspec.Struct, frozen=True, kw_only=True):

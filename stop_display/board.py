@@ -6,7 +6,7 @@ is not shown again from the timetable. Where a detour leaves a stop out, its pla
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,7 @@ class Moment:
     as_of_ms: int | None
     on_run: Mapping[str, VehiclePosition]
     missed: Container[int] = frozenset()  # pattern rows at which no bus stops, for a detour
+    occupancy: Mapping[str, str] = field(default_factory=dict)  # vehicle id → how full it is
 
     @property
     def heard(self) -> bool:
@@ -91,6 +92,7 @@ class LineBoard:
             vehicle=arrival.vehicle_id,
             fix_ms=arrival.fix_ms,
             stops_away=self._stops_away(arrival, line, moment),
+            occupancy=moment.occupancy.get(arrival.vehicle_id, "") if arrival.state == ArrivalState.LIVE else "",
         )
 
     def _stops_away(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> int | None:

@@ -122,6 +122,11 @@ class Hub:
         self._detours: dict[str, Detour] = {}
         self._missed: frozenset[int] = frozenset()  # pattern rows that confirmed detours leave out
         self._heard = False
+        self._occupancy: Mapping[str, str] = {}
+
+    def fill(self, occupancy: Mapping[str, str]) -> None:
+        """Take how full vehicles are, by vehicle id. Boards show it at their next change or review."""
+        self._occupancy = occupancy
 
     def knows(self, stop_id: str) -> bool:
         """Return whether the network has a stop of that id."""
@@ -343,7 +348,9 @@ class Hub:
             del self._on_run[run_key]
 
     def _moment(self, now_ms: int) -> Moment:
-        return Moment(now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run, missed=self._missed)
+        return Moment(
+            now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run, missed=self._missed, occupancy=self._occupancy
+        )
 
     def _board(self, stop_id: str, lines: Iterable[Line]) -> StopBoard:
         index = self.network.stop_by_id[stop_id]

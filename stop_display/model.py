@@ -29,6 +29,7 @@ class BoardArrival(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     vehicle: str = ""
     fix_ms: int | None = None  # of the fix it rests on: its age is the row's age
     stops_away: int | None = None
+    occupancy: str = ""  # ``transit.outcomes.Occupancy``, "" where it is not known
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

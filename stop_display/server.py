@@ -9,7 +9,7 @@ import asyncio
 import collections
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -115,6 +115,10 @@ class Boards:
             web.get("/api/stops/{stop_id}/board", self._answer_board),
             web.get("/api/stops", self._answer_stops),
         ]
+
+    def fill(self, occupancy: Mapping[str, str]) -> None:
+        """Show how full vehicles are, by vehicle id."""
+        self._hub.fill(occupancy)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the feed and tell the boards, until ``stop``; then ask them to come back later."""

@@ -54,6 +54,11 @@ class Keys:
         return f"{{{self.city}}}:said"
 
     @property
+    def occupancy(self) -> str:
+        """Hash: vehicle id → how full it is, see ``store.redis_occupancy``."""
+        return f"{{{self.city}}}:occupancy"
+
+    @property
     def demo(self) -> str:
         """Figures that the simulator measures against its truth, JSON."""
         return f"{{{self.city}}}:demo"

@@ -28,6 +28,17 @@ class Phase(enum.StrEnum):
     AT_DEPOT = enum.auto()  # parked
 
 
+class Occupancy(enum.StrEnum):
+    """How full a vehicle is: names and order of GTFS-Realtime's ``OccupancyStatus``."""
+
+    EMPTY = enum.auto()
+    MANY_SEATS_AVAILABLE = enum.auto()
+    FEW_SEATS_AVAILABLE = enum.auto()
+    STANDING_ROOM_ONLY = enum.auto()
+    CRUSHED_STANDING_ROOM_ONLY = enum.auto()
+    FULL = enum.auto()
+
+
 class DetourState(enum.StrEnum):
     """How sure it is that vehicles are led another way than their line (``tracking.detours``)."""
 

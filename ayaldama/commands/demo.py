@@ -11,12 +11,16 @@ import msgspec
 
 from ayaldama import demo as preparations
 from ayaldama.commands._base import Chosen, console
+from ayaldama.demo_fares import prepare_fares
+from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.roles._base import open_network
 from ayaldama.settings import Settings
 from ayaldama.settings_source import Reading
 from ayaldama.simulate.run import vehicle_ids
 from ayaldama.system import CITY, SIMULATOR, run_system
 from ayaldama.terminal import Steps
+from commons.clock import SystemClock
+from gtfs_data.fares import FaresError
 
 
 @click.command("demo")
@@ -25,6 +29,7 @@ from ayaldama.terminal import Steps
 @click.option("--port", type=int, metavar="PORT", help="Port of the pages (default 8080, or a free one).")
 @click.option("--start", metavar="WHEN", help="City time at the start: now, morning, evening or auto.")
 @click.option("--seed", type=int, metavar="N", help="Same seed, same traffic.")
+@click.option("--passengers", type=float, metavar="N", help="Passengers who tap: 1 as many as board, 0 none.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the address in a browser, if there is one.")
 @click.pass_obj
 def demo(
@@ -34,6 +39,7 @@ def demo(
     port: int | None,
     start: str | None,
     seed: int | None,
+    passengers: float | None,
     open_browser: bool,
 ) -> None:
     """Run the sample city Kyzylorda: simulated buses over real protocols, boards and a live map.
@@ -42,7 +48,14 @@ def demo(
     Ctrl-C, start it again and it goes on.
     """
     reading = chosen.read(
-        {"demo.speed": speed, "demo.buses": buses, "web.port": port, "demo.start": start, "demo.seed": seed}
+        {
+            "demo.speed": speed,
+            "demo.buses": buses,
+            "web.port": port,
+            "demo.start": start,
+            "demo.seed": seed,
+            "demo.passengers": passengers,
+        }
     )
     steps = Steps(console())
 
@@ -78,7 +91,21 @@ async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, ste
         known = preparations.read_keys(kept)
         keys = await preparations.register_devices(pool, vehicle_ids(settings.demo.buses), known)
         preparations.write_keys(kept, keys)
+    if not _has_fares(settings):
+        settings = replace(settings, demo=replace(settings.demo, passengers=0.0))
+    if settings.demo.passengers:
+        with steps.step("passengers"):
+            buses = vehicle_ids(settings.demo.buses)[:-1]
+            await prepare_fares(settings, pool, buses, now_ms=SystemClock(settings.clock_anchor).now_ms())
     return _with_free_ports(reading, settings)
+
+
+def _has_fares(settings: Settings) -> bool:
+    """Say whether the feed has fares that can be used; the fare role says what is wrong with them."""
+    try:
+        return settings.gtfs.feed is not None and bool(read_city_fares(settings.gtfs.feed))
+    except (NoFaresError, FaresError):
+        return False
 
 
 def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
@@ -92,7 +119,10 @@ def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
     }
     if _is_default(reading, "web.port"):
         web = replace(web, port=preparations.free_or(web.port, web.host))
-    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web)
+    fare = settings.fare
+    if _is_default(reading, "fare.port"):
+        fare = replace(fare, port=preparations.free_or(fare.port, fare.host))
+    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web, fare=fare)
 
 
 def _is_default(reading: Reading, name: str) -> bool:

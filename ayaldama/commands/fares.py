@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from ayaldama.commands._base import fail
+from ayaldama.commands.fares_medium import inspector, medium
 from commons.clock import wall_ms
 from commons.texts import LANGUAGES, Language, load_catalogue
 from fare.model import CarrierId, Concession, MediumId, MediumKind, PassHeld, Profile, Ride, RiderCategory, Riders
@@ -27,7 +28,7 @@ RULE: Final = "must be “HH:MM LINE”, then perhaps “STOP” or “STOP>STOP
 
 @click.group("fares")
 def fares() -> None:
-    """Look at a city's tariff."""
+    """Look at a city's tariff; keep who rides on a medium."""
 
 
 @fares.command("price")
@@ -131,5 +132,8 @@ def _profile(category: str, product: str, rides: list[Ride], tariff: Tariff) -> 
             raise click.BadParameter(str(error), param_hint="--pass") from error
     return Profile(concessions=rights, passes=held)
 
+
+fares.add_command(medium)
+fares.add_command(inspector)
 
 COMMAND: Final = fares

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
 from ayaldama.database import open_database
+from ayaldama.fares import city_key_path
 from ayaldama.settings import Settings
 from ayaldama.web.vendor import vendor_routes
 from commons.clock import SystemClock, wall_ms
@@ -147,13 +148,6 @@ def list_all(chosen: Chosen) -> None:
         state = "[red]revoked[/]" if row.revoked else "[red]stopped[/]" if row.stopped else "on"
         table.add_row(row.device_id, row.vehicle_id, str(row.sequence), str(row.waiting), str(row.quarantined), state)
     console().print(table)
-
-
-def city_key_path(settings: Settings) -> Path:
-    """Return where the city's signing key is kept; its folder is made."""
-    folder = settings.data_folder.expanduser().resolve() / "fare"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / "city-key"
 
 
 async def _serve(start: ValidatorSettings, settings: Settings) -> None:

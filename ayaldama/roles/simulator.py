@@ -1,8 +1,14 @@
 """Simulator: the demo's buses, which speak the real protocols to the real ports."""
 
-from ayaldama.demo import folder_of, read_keys
+from typing import Final
+
+from ayaldama.demo import folder_of, free_or, read_keys
+from ayaldama.demo_fares import fares_folder, read_codes, read_demo_fares
 from ayaldama.roles._base import RoleContext, RoleError, open_network, open_redis
 from ayaldama.simulate.run import SimulatorSettings, serve_simulator
+from ayaldama.simulate.validators import ValidatorsSettings
+
+SCREEN_PORT: Final = 8090
 
 
 async def serve(context: RoleContext) -> None:
@@ -25,6 +31,17 @@ async def serve(context: RoleContext) -> None:
                 osmand_port=ports["osmand"],
                 boards_url=f"ws://{settings.web.host}:{settings.web.port}/board/ws",
                 device_keys=read_keys(folder_of(settings) / "devices.json"),
+                passengers=settings.demo.passengers,
+                validators=ValidatorsSettings(
+                    folder=fares_folder(settings) / "validators",
+                    server=f"http://{settings.fare.host}:{settings.fare.port}",
+                    codes=read_codes(settings),
+                    screen_vehicle="",
+                    screen_host=settings.web.host,
+                    screen_port=free_or(SCREEN_PORT, settings.web.host),
+                ),
+                fares=read_demo_fares(settings),
+                fare_port=settings.fare.port,
             ),
             network=network,
             redis=redis,

@@ -1,17 +1,29 @@
 """Web: boards, map, index page, API, health and metrics in one HTTP application."""
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from ayaldama import web as pages
 from ayaldama.health import Health
 from ayaldama.http import application, serve_application
 from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
+from commons.logs import get_logger
+from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from stop_display.server import Boards
+from transit.keys import Keys
+from transit.store.redis_occupancy import read_loads
 from transit.store.redis_state import StateReader
+
+OCCUPANCY_S: Final = 4.0
+
+_log = get_logger(__name__)
 
 
 async def serve(context: RoleContext) -> None:
@@ -25,20 +37,41 @@ async def serve(context: RoleContext) -> None:
     ):
         state = StateReader(redis, keys)
         routes: list[web.RouteDef] = []
+        filled: list[Callable[[Mapping[str, str]], None]] = []
         if "boards" in context.roles:
             boards = Boards(network, state=state, clock=clock, metrics=metrics, settings=settings.for_boards)
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
+            filled.append(boards.fill)
         if "dispatch" in context.roles:
             live_map = LiveMap(network, state=state, clock=clock, metrics=metrics)
             tasks.create_task(live_map.run(context.stop), name="map")
             routes += live_map.routes()
+            filled.append(live_map.fill)
             accuracy = AccuracyWatch(network, redis=redis, keys=keys, pool=pool, clock=clock, metrics=metrics)
             tasks.create_task(accuracy.run(context.stop), name="accuracy")
             routes += accuracy.routes()
+        telling = tasks.create_task(_fill(redis, keys, filled, metrics), name="occupancy")
         routes += pages.routes(network, redis=redis, keys=keys, clock=clock)
         health = Health(network, redis=redis, keys=keys, pool=pool, clock=clock)
         app = application(routes, health=health, metrics=metrics, settings=settings.web, sockets=context.sockets)
         async with serve_application(app, host=settings.web.host, port=settings.web.port) as port:
             context.ready({"web": port})
             await context.stop.wait()
+            telling.cancel()
+
+
+async def _fill(
+    redis: Redis, keys: Keys, filled: Sequence[Callable[[Mapping[str, str]], None]], metrics: Metrics
+) -> None:
+    """Tell maps and boards how full vehicles are, every few seconds. For ever."""
+    while True:
+        try:
+            occupancy = {load.vehicle_id: load.status for load in await read_loads(redis, keys) if load.run_key}
+        except (RedisError, OSError) as error:
+            metrics.count("role_errors_total", role="web", where="occupancy")
+            _log.warning("occupancy waits for Redis", error=repr(error))
+        else:
+            for fill in filled:
+                fill(occupancy)
+        await asyncio.sleep(OCCUPANCY_S)

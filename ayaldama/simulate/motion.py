@@ -46,13 +46,17 @@ OFF, WAITING, DRIVING, DWELLING = range(4)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passages:
-    """Buses at stops, as they truly were. ``row`` is the pattern row, ``run`` tells drives apart."""
+    """Buses at stops, as they truly were. ``row`` is the pattern row, ``run`` tells drives apart.
+
+    ``boarded``: how many passengers got on.
+    """
 
     bus: Index
     row: Index
     run: Index
     arrival_ms: Index
     departure_ms: Index
+    boarded: Index
 
 
 class Motion:
@@ -153,6 +157,7 @@ class Motion:
         self._next = np.zeros(count, dtype=np.int64)  # pattern row of the stop ahead or at
         self._until_ms = np.zeros(count, dtype=np.int64)
         self._arrived_ms = np.zeros(count, dtype=np.int64)
+        self._boarding = np.zeros(count, dtype=np.int64)  # at the stop ahead or at
         self._flow = np.ones(count)  # actual over planned speed where the bus is
         self._pace = np.exp(rng.normal(0.0, 0.06, count))
         self._served_ms[:] = now_ms - rng.integers(60_000, 600_000, len(self._served_ms))
@@ -193,6 +198,8 @@ class Motion:
 
     def _depart(self, bus: Index, run: Index) -> None:
         first = self._row_first[self._pattern[run]]
+        gap_s = np.minimum((self.now_ms - self._served_ms[first]) / 1000, GAP_MAX_S)
+        self._boarding[bus] = np.rint(gap_s * self._demand[self._stop_of_row[first]])
         self.state[bus] = DWELLING
         self.run[bus] = run
         self._next[bus] = first
@@ -236,6 +243,7 @@ class Motion:
         ends = self._ends(bus)
         dwell_s[ends] = self._rng.uniform(*UNLOADING_S, int(ends.sum()))
         pass_by &= ~ends
+        self._boarding[bus] = np.where(ends, 0, boarding)
         dwell_s[pass_by] = 0.0
         self.state[bus] = DWELLING
         self.speed[bus] = np.where(pass_by, self.speed[bus], 0.0)
@@ -245,7 +253,14 @@ class Motion:
         bus = np.flatnonzero((self.state == DWELLING) & (self.now_ms >= self._until_ms))
         row = self._next[bus]
         self._served_ms[row] = self.now_ms
-        left = Passages(bus, row, self.run[bus].copy(), self._arrived_ms[bus].copy(), np.full(len(bus), self.now_ms))
+        left = Passages(
+            bus,
+            row,
+            self.run[bus].copy(),
+            self._arrived_ms[bus].copy(),
+            np.full(len(bus), self.now_ms),
+            self._boarding[bus].copy(),
+        )
         ended = self._ends(bus)
         going = bus[~ended]
         self.state[going] = DRIVING

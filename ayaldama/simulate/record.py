@@ -123,6 +123,7 @@ def _served(passages: Passages, closure: Closure) -> Passages:
         run=passages.run[kept],
         arrival_ms=passages.arrival_ms[kept],
         departure_ms=passages.departure_ms[kept],
+        boarded=passages.boarded[kept],
     )
 
 

@@ -7,8 +7,9 @@ began and goes on with the same buses at the same places.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiohttp
@@ -18,10 +19,13 @@ import pyproj
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ayaldama.demo_fares import DemoFares
 from ayaldama.simulate.city import bus_id, motion_at, motion_of, roster_date
 from ayaldama.simulate.motion import OFF, STEP_MS, Motion, Passages
+from ayaldama.simulate.passengers import Crowd, holders
 from ayaldama.simulate.scoring import Place, Scoring
 from ayaldama.simulate.trackers import Fixes, Units
+from ayaldama.simulate.validators import TapFigures, Validators, ValidatorsSettings, open_validators
 from ayaldama.simulate.wire import Fix, OsmAndUnit, WialonUnit
 from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
@@ -70,6 +74,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     judged: int
     fix_to_board_ms: Delay | None
     guest: Guest | None
+    taps: TapFigures | None
+    fares: DemoFares | None
+    fare_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,10 @@ class SimulatorSettings:
     osmand_port: int
     boards_url: str
     device_keys: Mapping[str, str]
+    passengers: float = 0.0  # who tap, as a multiple of those that board; 0: there are no validators
+    validators: ValidatorsSettings | None = None
+    fares: DemoFares | None = None
+    fare_port: int = 0
 
 
 def vehicle_ids(buses: int) -> list[str]:
@@ -115,7 +126,8 @@ async def serve_simulator(
         timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0)
     ) as http:
         city = _City(settings, network, motion, clock, http)
-        async with asyncio.TaskGroup() as tasks:
+        async with _validators(settings, motion, clock) as validators, asyncio.TaskGroup() as tasks:
+            city.validators = validators
             working = [tasks.create_task(unit.run()) for unit in city.units]
             working += [tasks.create_task(city.watch(stop_id)) for stop_id in watched_stops(network, WATCHED)]
             working += [
@@ -125,6 +137,20 @@ async def serve_simulator(
             await stop.wait()
             for task in working:
                 task.cancel()
+
+
+@asynccontextmanager
+async def _validators(settings: SimulatorSettings, motion: Motion, clock: Clock) -> AsyncIterator[Validators | None]:
+    """Run a validator on each bus, if there are any; the screen shown is that of a bus that is out."""
+    if settings.validators is None or not settings.passengers:
+        yield None
+        return
+    ids = vehicle_ids(settings.buses)[: len(motion)]
+    out = motion.visible
+    shown = ids[int(out[0])] if len(out) else ids[0]
+    chosen = replace(settings.validators, screen_vehicle=shown)
+    async with open_validators(chosen, ids, clock=clock) as validators:
+        yield validators
 
 
 def watched_stops(network: Network, count: int) -> Sequence[str]:
@@ -156,6 +182,8 @@ class _City:
         self._sent: deque[tuple[float, int]] = deque(maxlen=1_000)
         self._scoring = Scoring()
         self._shown: dict[str, dict[str, Line]] = {}  # stop id → line key → line
+        self._crowd = Crowd(holders(settings.seed), np.random.default_rng((settings.seed, 3)))
+        self.validators: Validators | None = None
         self.units = [self._unit(i, http) for i in range(settings.buses)]
 
     def _unit(self, number: int, http: aiohttp.ClientSession) -> WialonUnit | OsmAndUnit:
@@ -209,6 +237,9 @@ class _City:
             stop_id = self._network.stops.ids[int(patterns.stop[row])]
             place = (self._ids[bus], stop_id, int(patterns.stop_sequence[row]))
             self._scoring.arrived(place, departure_ms if begins else arrival_ms)
+        if self.validators is not None:
+            for bus, boarded in zip(passages.bus.tolist(), passages.boarded.tolist(), strict=True):
+                self.validators.board(self._ids[bus], self._crowd.board(boarded * self._settings.passengers))
 
     def _report(self) -> None:
         motion = self._motion
@@ -313,5 +344,8 @@ class _City:
             phantoms_pct=self._scoring.phantoms_pct(),
             judged=self._scoring.judged,
             fix_to_board_ms=Delay(p50=delay[0], p99=delay[1]) if delay else None,
+            taps=self.validators.figures() if self.validators is not None else None,
+            fares=self._settings.fares,
+            fare_port=self._settings.fare_port,
             guest=Guest(port=self._settings.osmand_port, device_id=GUEST, key=key) if key else None,
         )

@@ -16,6 +16,7 @@ from ayaldama.web.vendor import INSTALLED, vendor_routes
 from commons.assets import asset_of, asset_route
 from commons.clock import Clock
 from commons.texts import load_catalogue
+from fare.keys import FareKeys
 from gtfs_data.network import Network
 from transit.keys import Keys
 
@@ -33,6 +34,7 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
     server_ms: int
     rate: float
     figures: msgspec.Raw | None
+    fares: msgspec.Raw | None  # what the fare role has done lately, None where it does not run
 
 
 def routes(
@@ -56,13 +58,14 @@ def routes(
 
     async def answer_demo(request: web.Request) -> web.Response:
         try:
-            figures = await redis.get(keys.demo)
+            figures, fares = await redis.mget(keys.demo, FareKeys(keys.city).figures)
         except RedisError:
-            figures = None  # the page says that there are no figures; the servers' health is told by /readyz
+            figures = fares = None  # the page says that there are no figures; the servers' health is told by /readyz
         answer = DemoAnswer(
             server_ms=clock.now_ms(),
             rate=clock.rate,
             figures=msgspec.Raw(figures) if figures else None,
+            fares=msgspec.Raw(fares) if fares else None,
         )
         return web.Response(
             body=msgspec.json.encode(answer), content_type="application/json", headers={"Cache-Control": "no-store"}

@@ -144,7 +144,29 @@ class Figures {
     this.figure("delay", delay && words.say("now.ms", { n: number(delay.p50) }), delay && this.p99(delay.p99));
     this.figure("within", known(figures.within_bounds_pct) ? `${number(figures.within_bounds_pct)} %` : undefined);
     this.showErrors(figures.mae_s_by_horizon);
+    this.showFares(figures, this.last.fares);
     this.showGuest(figures.guest);
+  }
+
+  /** Taps as the validators answered them, money as the books have it, and doors to both sides of a check. */
+  showFares({ taps, fares: shown, fare_port: port }, money) {
+    const { words } = this;
+    element("fares").hidden = !taps;
+    if (!taps) return;
+    const green = known(taps.green_pct) && words.say("fares.green", { n: number(taps.green_pct) });
+    this.figure("taps", number(taps.taps_per_minute), green);
+    this.figure("revenue", money ? tenge(money.revenue_tiyn) : undefined);
+    this.figure("subsidy", money ? tenge(money.subsidy_tiyn) : undefined);
+    this.figure("denied", money ? number(money.denied) : undefined);
+    const here = `${location.protocol}//${location.hostname}`;
+    element("validator-way").hidden = !taps.screen_port;
+    element("open-validator").href = `${here}:${taps.screen_port}/?lang=${words.language}`;
+    write(element("open-validator"), words.say("fares.validator", { id: taps.screen_vehicle }));
+    element("inspector-way").hidden = !shown;
+    if (!shown) return;
+    element("open-inspector").href = `${here}:${port}/inspector/?lang=${words.language}`;
+    const check = { person: shown.inspector, pin: shown.pin, id: taps.screen_vehicle, code: shown.check_codes.adult };
+    write(element("inspector-text"), words.say("fares.inspector_text", check));
   }
 
   showAge(ageS, asOfMs) {
@@ -206,6 +228,7 @@ class Figures {
   }
 }
 
+const tenge = (tiyn) => `${number(Math.round(tiyn / 100))} ₸`;
 const known = (value) => value !== undefined && value !== null;
 
 function number(value) {

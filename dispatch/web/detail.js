@@ -40,6 +40,7 @@ export class Detail {
       ["vehicle.towards", headsign],
       ["vehicle.next_stop", next && vehicle.next_ms ? `${next} · ${words.until(vehicle.next_ms, nowMs)}` : next],
       ["vehicle.against_timetable", assigned ? words.deviation(vehicle.deviation_s) : "", lateness(vehicle.deviation_s)],
+      ["vehicle.occupancy", vehicle.occupancy ? words.say(`occupancy.${vehicle.occupancy}`) : ""],
       ["vehicle.speed", vehicle.speed_mps === undefined ? "" : words.say("time.kmh", { n: Math.round(vehicle.speed_mps * 3.6) })],
       ["vehicle.position_age", words.age((nowMs - vehicle.fix_ms) / 1000)],
     ]);

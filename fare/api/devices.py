@@ -5,6 +5,7 @@ taps are handed to ``take_taps``, which must know a tap by its key, because afte
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.model import DeviceId, MediumId, Tap
 from fare.store.postgres_devices import Taken
+from fare.taking import NotYetError
 from fare.validator.asking import Asking, open_asking
 from fare.validator.batches import Batch, DeviceKey, Receipt, Receiving, Standing, open_batch, sign_receipt
 from fare.validator.decide import Place
@@ -129,14 +131,22 @@ class Devices:
         """Hand all taps of a device to the ledger that it does not have.
 
         Raises:
+            NotYetError: if one must wait; those before it are handed over.
             Exception: whatever the ledger or the store raised; what it has until then is noted.
         """
         while True:
             taps, until = await self._store.pending(device_id)
             if not until:
                 return
-            if taps:
-                await self._house.take_taps(taps)
+            try:
+                if taps:
+                    await self._house.take_taps(taps)
+            except NotYetError as error:
+                ready = [tap for tap in taps if tap.sequence < error.sequence]
+                if ready:
+                    await self._house.take_taps(ready)
+                    await self._store.handed(device_id, error.sequence - 1)
+                raise
             await self._store.handed(device_id, until)
 
     async def _answer_enrol(self, request: web.Request) -> web.Response:
@@ -212,6 +222,8 @@ class Devices:
                 await self._store.handed(device_id, new[-1].sequence)
             else:
                 await self.hand_over(device_id)
+        except NotYetError as error:
+            _log.debug("taps wait for their place", device=device_id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
             self._metrics.count("role_errors_total", role="fare", where="hand_over")
             _log.warning("taps wait for the ledger", device=device_id, error=repr(error))
@@ -220,7 +232,8 @@ class Devices:
         while True:
             try:
                 for device_id in await self._store.behind():
-                    await self.hand_over(device_id)
+                    with contextlib.suppress(NotYetError):
+                        await self.hand_over(device_id)
             except Exception as error:  # noqa: BLE001 - top of the loop: tried again
                 self._metrics.count("role_errors_total", role="fare", where="hand_over")
                 _log.warning("taps wait for the ledger", error=repr(error))

@@ -6,9 +6,8 @@ never what a request says of itself. Tokens run out for who asks too often (atta
 by person and by address.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NewType, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -19,7 +18,8 @@ from commons.metrics import Metrics
 from commons.texts import load_catalogue
 from fare.inspection import allowance
 from fare.inspection.allowance import Allowance
-from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Role, Step
+from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Step
+from fare.inspection.session import Session, SessionToken
 from fare.inspection.values import InspectionRules, Question, Standing, VehicleFacts, VehicleList, Verdict
 from fare.inspection.verdict import inspect, vehicle_list
 
@@ -30,20 +30,8 @@ ENTRIES_MAX: Final = 50  # of one upload
 LIST_TOKENS: Final = 5
 PERSONS_MAX: Final = 10_000  # whose allowances are remembered; beyond, those that are full are forgotten
 
-SessionToken = NewType("SessionToken", str)
-
 _encoder: Final = msgspec.json.Encoder()
 Sent = TypeVar("Sent")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Somebody signed in. ``token`` is secret: it is shown to the phone once and never logged."""
-
-    token: SessionToken = field(repr=False)
-    person_id: PersonId
-    role: Role
-    until_ms: int
 
 
 class InspectionDesk(Protocol):

@@ -42,6 +42,14 @@ class KnownTap(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int = 0  # what was paid for ends then, by the tariff; 0 unless a ride began
 
 
+class VehicleNow(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a vehicle is, as tracking says."""
+
+    route_id: str = ""
+    left_stop_ms: int = 0  # when it last left a stop; 0: it stands at one, or it is unknown
+    next_stop: str = ""  # its name, in the network's own language
+
+
 class VehicleFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the server knows of one vehicle."""
 

@@ -56,7 +56,7 @@ class Publisher:
     async def fares(self, fares: FareTable, now_ms: int) -> Published | None:
         """Publish dated prices; the periods in them say from when they count."""
         newest = await self._newest(DocumentKind.FARES, "", now_ms)
-        return await self._next(fares, DocumentKind.FARES, newest, now_ms)
+        return await self._next(fares, DocumentKind.FARES, newest, now_ms, from_ms=0)
 
     async def media(self, name: str, media: Iterable[MediumId], now_ms: int) -> Published | None:
         """Publish who is on the list ``name``: as a delta, or whole when it is the first or many deltas lie behind."""

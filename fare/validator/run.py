@@ -21,6 +21,7 @@ from fare.validator.home import Home, HomeError, Identity
 from fare.validator.link import Link
 from fare.validator.page import Screens, routes
 from fare.validator.program import Validator
+from fare.validator.screen import Shown
 
 READER_PAUSE_S: Final = 5.0
 CLOSING_S: Final = 2.0
@@ -76,6 +77,37 @@ async def enrol_device(folder: Path, server: str, code: Code, *, device_id: str 
 
 
 @asynccontextmanager
+async def open_program(
+    home: Home,
+    identity: Identity,
+    *,
+    clock: Clock,
+    show: Callable[[Shown], None],
+    session: aiohttp.ClientSession,
+    server: str = "",
+) -> AsyncIterator[Validator]:
+    """Run a validator without readers and screen while the block runs: journal, decisions, the link to the server.
+
+    ``home`` must be locked. ``server`` "": the one it was enrolled at.
+
+    Raises:
+        OSError: if the folder cannot be had.
+    """
+    validator = Validator(home, identity, clock=clock, show=show)
+    try:
+        await validator.open_journal()
+        exchange = Exchange(validator, Link(session, server or identity.server))
+        async with asyncio.TaskGroup() as tasks:
+            exchanging = tasks.create_task(exchange.run(), name="exchange")
+            try:
+                yield validator
+            finally:
+                exchanging.cancel()
+    finally:
+        validator.close()
+
+
+@asynccontextmanager
 async def open_validator(
     settings: ValidatorSettings, *, clock: Clock, more_routes: Sequence[web.RouteDef] = ()
 ) -> AsyncIterator[int]:
@@ -90,18 +122,17 @@ async def open_validator(
     async with AsyncExitStack() as around:
         around.enter_context(home.locked())
         identity = _identity(home, settings)
-        validator = Validator(home, identity, clock=clock, show=screens.show)
-        around.callback(validator.close)
-        await validator.open_journal()
+        session = await around.enter_async_context(aiohttp.ClientSession())
+        validator = await around.enter_async_context(
+            open_program(home, identity, clock=clock, show=screens.show, session=session, server=settings.server)
+        )
         emulated = EmulatedReader(validator.device_ms) if settings.emulate else None
         port = await around.enter_async_context(
-            _screen(settings, [*routes(validator, screens, emulated), *more_routes])
+            open_screen(settings.host, settings.port, [*routes(validator, screens, emulated), *more_routes])
         )
         around.push_async_callback(screens.close)
-        session = await around.enter_async_context(aiohttp.ClientSession())
-        exchange = Exchange(validator, Link(session, settings.server or identity.server))
         tasks = await around.enter_async_context(asyncio.TaskGroup())
-        running = [tasks.create_task(exchange.run(), name="exchange")]
+        running: list[asyncio.Task[None]] = []
         if emulated is not None:
             running.append(tasks.create_task(validator.follow("emulated", emulated), name="emulated"))
         for name, opener in settings.readers:
@@ -127,13 +158,18 @@ async def _follow(validator: Validator, name: str, opener: OpenReader) -> None:
 
 
 @asynccontextmanager
-async def _screen(settings: ValidatorSettings, page: Sequence[web.RouteDef]) -> AsyncIterator[int]:
+async def open_screen(host: str, port: int, page: Sequence[web.RouteDef]) -> AsyncIterator[int]:
+    """Serve the page of a validator while the block runs; gives the port.
+
+    Raises:
+        OSError: if the port cannot be had.
+    """
     application = web.Application(client_max_size=4_096)
     application.add_routes(page)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()

@@ -71,7 +71,7 @@ def without_second_validators(facts: Iterable[Fact], configuration: Configuratio
             begun[fact.medium_id] = (now_paid, {device_id})
             continue
         knowing.add(device_id)
-        if companions := _companions(fact.riders):
+        if companions := companions_of(fact.riders):
             rides.append(msgspec.structs.replace(fact, riders=companions))
     return rides
 
@@ -80,7 +80,7 @@ def _at_ms(fact: Tap | Ride) -> int:
     return fact.tapped_ms if isinstance(fact, Ride) else fact.occurred_ms
 
 
-def _companions(riders: tuple[Riders, ...]) -> tuple[Riders, ...]:
+def companions_of(riders: tuple[Riders, ...]) -> tuple[Riders, ...]:
     """Return riders without the one whose medium it is: a validator puts that one first."""
     if not riders:
         return ()

@@ -54,7 +54,7 @@ class LineTeller {
       said.figure = this.about(first) + minutes(leftMs);
       said.unit = this.words.say("unit");
     }
-    said.note = notes([this.place(first), this.following(line, first, arrivals)]);
+    said.note = notes([this.room(first), this.place(first), this.following(line, first, arrivals)]);
     return said;
   }
 
@@ -116,6 +116,13 @@ class LineTeller {
     if (arrival.state !== "live") return "";
     if (arrival.stops_away === 0) return this.words.say("approaching");
     return arrival.stops_away ? this.words.count("stops", arrival.stops_away) : "";
+  }
+
+  /** How full a bus is, where that is worth knowing before it comes. */
+  room(arrival) {
+    const told = ["standing_room_only", "crushed_standing_room_only", "full"];
+    if (told.indexOf(arrival.occupancy) < 0) return "";
+    return this.words.say(`room_${arrival.occupancy}`);
   }
 
   /** What comes after `first`: minutes where buses are followed, times of day where there is only a plan. */

@@ -21,6 +21,7 @@ from ayaldama.web.vendor import INSTALLED, SUBSETS, WEIGHTS, vendor_files
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from dispatch.live import LiveMap
+from fare.keys import FareKeys
 from tests.dispatch.pages import opened, served
 from tests.dispatch.sightings import NOON_MS, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, SHUGYLA, VOKZAL, Line, Stop, network_of
@@ -36,6 +37,12 @@ FIGURES = {
     "mae_s_by_horizon": {"0-3": 14.2, "12-30": 71.3},
     "within_bounds_pct": 91.4,
     "fix_to_board_ms": {"p50": 212, "p99": 431},
+}
+MONEY = {"as_of_ms": NOON_MS, "taps_per_minute": 140, "revenue_tiyn": 90_000, "subsidy_tiyn": 900, "denied": 3}
+TAPS = {
+    "taps": {"taps_per_minute": 140, "green_pct": 97.1, "screen_port": 8090, "screen_vehicle": "101"},
+    "fares": {"inspector": "7001", "pin": "471100", "check_codes": {"adult": "1078510595"}},
+    "fare_port": 8070,
 }
 
 needs_browser_files = pytest.mark.skipif(
@@ -177,6 +184,16 @@ async def test_the_index_page_speaks_three_languages_and_shows_what_is_known(red
         await expect(page.locator("[data-figure=buses]")).to_contain_text("187")
         await expect(page.locator("[data-figure=delay]")).to_contain_text("212 мс")
         await expect(page.locator("#errors li")).to_have_count(2)
+        await expect(page.locator("#fares")).to_be_hidden()
+        await redis.set(FareKeys(KEYS.city).figures, json.dumps(MONEY))
+        await redis.set(KEYS.demo, json.dumps(FIGURES | TAPS))
+        await expect(page.locator("[data-figure=taps]")).to_contain_text("140")
+        await expect(page.locator("[data-figure=revenue]")).to_contain_text("900 ₸")
+        await expect(page.locator("#open-validator")).to_have_text("101 автобусының валидаторы")
+        await expect(page.locator("#open-inspector")).to_have_attribute(
+            "href", re.compile(r":8070/inspector/\?lang=kk")
+        )
+        await expect(page.locator("#inspector-text")).to_contain_text("7001")
         await page.locator("#languages button", has_text="en").click()
         await expect(page.locator("h1")).to_have_text("The stop knows where the bus is")
         await expect(page.locator("#errors li").first).to_contain_text("0–3 min ahead")

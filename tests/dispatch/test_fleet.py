@@ -44,6 +44,19 @@ def test_changes_are_told_once_and_only_the_latest() -> None:
     assert fleet.take_changes() == ([], [])
 
 
+def test_how_full_a_bus_is_is_told_when_it_changes() -> None:
+    fleet = fleet_with(position("a"), position("b"))
+    fleet.take_changes()
+    fleet.fill({"a": "full", "gone": "empty"})
+    changed, _ = fleet.take_changes()
+    assert [(vehicle.id, vehicle.occupancy) for vehicle in changed] == [("a", "full")]
+    fleet.fill({"a": "full"})
+    assert fleet.take_changes() == ([], [])
+    fleet.fill({})
+    changed, _ = fleet.take_changes()
+    assert [(vehicle.id, vehicle.occupancy) for vehicle in changed] == [("a", "")]
+
+
 def test_the_same_update_twice_changes_nothing() -> None:
     fleet = fleet_with(position())
     fleet.take_changes()

@@ -54,6 +54,14 @@ def test_a_snapshot_ends_the_detours_that_it_does_not_name() -> None:
     assert [change.lines[0].state for change in heard_by(hub, NOW, 2.0)] == [LineState.TIMETABLE]
 
 
+def test_how_full_a_followed_bus_is_is_told_at_the_next_review() -> None:
+    hub = opened("S1", arrivals=(bus("08:05"),))
+    vehicle = bus("08:05").vehicle_id
+    hub.fill({vehicle: "standing_room_only", "another": "full"})
+    (change,) = heard_by(hub, NOW + 4_000, REVIEW_S + 1)
+    assert [row.occupancy for row in change.lines[0].arrivals] == ["standing_room_only"]
+
+
 def test_a_stop_that_nobody_looks_at_costs_nothing() -> None:
     hub = opened("S1")
     hub.apply(update(NOW, bus("08:05", stop="S2", sequence=3)))

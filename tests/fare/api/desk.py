@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from fare.api.inspection import Session, SessionToken
 from fare.inspection.cases import CaseOutcome, Entry, PersonId, Record, Role, broken_at, decide, recorded
+from fare.inspection.session import Session, SessionToken
 from fare.inspection.values import InspectionRules, Standing, VehicleFacts
 
 HOUR_MS = 3_600_000

@@ -1,0 +1,74 @@
+"""A city's fares as the role, the commands and the demo open them: tariff, rules, keys, carriers."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ayaldama.settings import Settings
+from fare.model import CarrierId, MediumKind
+from fare.tariff.model import Tariff, build_tariff
+from fare.validator.rules import ADULT, Configuration, KindRules
+from fare.validator.signing import SigningKey
+from gtfs_data.agencies import agencies_of_routes
+from gtfs_data.fares import FaresError, check_fares, read_fares
+
+KINDS: Final = (MediumKind.TRANSPORT_CARD, MediumKind.BANK_CARD, MediumKind.PHONE)
+NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is known
+
+_CODES: Final = b"ayaldama inspection codes 1"
+
+
+class NoFaresError(Exception):
+    """The feed has no fares; a city may run without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CityFares:
+    """What the feed says about fares. ``carriers``: by line; ``carrier``: of a line that is not known."""
+
+    tariff: Tariff
+    carriers: Mapping[str, CarrierId]
+    carrier: CarrierId
+
+
+def read_city_fares(feed: Path) -> CityFares:
+    """Return the fares of a feed.
+
+    Raises:
+        NoFaresError: if it has none.
+        FaresError: if there is any fault in them.
+        FeedUnreadableError: if it cannot be read.
+    """
+    try:
+        tables = read_fares(feed)
+    except FaresError:
+        if check_fares(feed).errors:
+            raise
+        raise NoFaresError(f"{feed.name} has no fares (GTFS Fares v2)") from None
+    by_route, first = agencies_of_routes(feed)
+    carriers = {route_id: CarrierId(agency_id or NOBODY) for route_id, agency_id in by_route.items()}
+    return CityFares(tariff=build_tariff([tables]), carriers=carriers, carrier=CarrierId(first or NOBODY))
+
+
+def configuration_of(tariff: Tariff, now_ms: int) -> Configuration:
+    """Return the rules of a city's validators: our defaults, with the categories of the tariff in force."""
+    version = tariff.at(now_ms)[1] or tariff.versions[-1]
+    return Configuration(
+        kinds=tuple(KindRules(kind=kind) for kind in KINDS),
+        default_category=version.default_category or ADULT,
+        concessions=tuple(category for category in version.categories if category in version.concessions),
+    )
+
+
+def city_key_path(settings: Settings) -> Path:
+    """Return where the city's signing key is kept; its folder is made."""
+    folder = settings.data_folder.expanduser().resolve() / "fare"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / "city-key"
+
+
+def code_key_of(city_key: SigningKey) -> bytes:
+    """Return the key of passengers' check codes: derived, so that one secret file is enough."""
+    return hmac.digest(city_key.to_bytes(), _CODES, "sha256")

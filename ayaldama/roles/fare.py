@@ -1,0 +1,288 @@
+"""Fare: validators' taps to the books, documents to validators, the inspectors' desk, riders to occupancy."""
+
+import asyncio
+import functools
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ayaldama import bridges
+from ayaldama.fares import (
+    KINDS,
+    CityFares,
+    NoFaresError,
+    city_key_path,
+    code_key_of,
+    configuration_of,
+    read_city_fares,
+)
+from ayaldama.health import ServersHealth
+from ayaldama.http import application, serve_application
+from ayaldama.roles._base import RoleContext, RoleError, open_network, open_postgres, open_redis
+from ayaldama.web.vendor import vendor_routes
+from commons.clock import monotonic_s
+from commons.logs import get_logger
+from fare.api.devices import Devices, Surroundings
+from fare.api.inspection import Inspection
+from fare.inspection.values import InspectionRules
+from fare.keys import FareKeys
+from fare.ledger.accounts import revenue, subsidy
+from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
+from fare.service import TapIntake, open_taps
+from fare.store.city_key import CityKeyError, open_city_key
+from fare.store.documents import DocumentKeeper
+from fare.store.postgres_devices import PostgresDevices
+from fare.store.postgres_inspection import PostgresInspection
+from fare.store.postgres_media import PostgresMedia
+from fare.store.postgres_taps import media_in_debt, rides_on
+from fare.store.publishing import Publisher
+from fare.store.redis_boardings import boardings_of, publish_boardings
+from fare.taking import TapTaking
+from fare.tariff.pricing import TariffPricing
+from fare.validator.price_table import fare_table
+from fare.validator.rules import Configuration
+from fare.validator.signing import SigningKey
+from gtfs_data.fares import FaresError
+from gtfs_data.network import Network
+from transit.store.redis_state import StateReader
+from transit.tracking.occupancy import Capacity, Loads
+from transit.tracking.whereabouts import Whereabouts
+
+CONNECTIONS_MAX: Final = 12
+FIGURES_S: Final = 5.0
+RATE_S: Final = 60.0
+SALT_BYTES: Final = 16
+
+_ACCOUNTS: Final[Mapping[str, Callable[[RiderCategory], AccountCode]]] = MappingProxyType(
+    {"revenue": revenue, "subsidy": subsidy}
+)
+
+_log = get_logger(__name__)
+
+
+class FareFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the role has done lately. Amounts are all that was ever posted."""
+
+    as_of_ms: int
+    taps_per_minute: float
+    revenue_tiyn: int
+    subsidy_tiyn: int
+    denied: int  # media on the deny list
+
+
+async def serve(context: RoleContext) -> None:
+    """Serve fares until ``context.stop``; without fares in the feed, wait for it."""
+    network = await open_network(context.settings)
+    fares = await _fares(context)
+    if fares is None:
+        context.ready({})
+        await context.stop.wait()
+        return
+    try:
+        key = open_city_key(city_key_path(context.settings))
+    except CityKeyError as error:
+        raise RoleError(str(error)) from error
+    async with (
+        open_redis(context.settings) as redis,
+        open_postgres(context.settings, connections_max=CONNECTIONS_MAX) as pool,
+        asyncio.TaskGroup() as tasks,
+    ):
+        room = _Room(context, network, fares, key=key, redis=redis, pool=pool)
+        await room.keeper.publish()
+        async with (
+            open_taps(
+                pool, pricing=TariffPricing(fares.tariff), profiles=room.media.profiles, owing=room.hear_owing
+            ) as intake,
+            room.devices(intake) as devices,
+        ):
+            working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
+            app = application(
+                [*devices.routes(), *room.inspection().routes(), *vendor_routes()],
+                health=ServersHealth(redis=redis, pool=pool),
+                metrics=context.metrics,
+                settings=msgspec.structs.replace(
+                    context.settings.web, host=context.settings.fare.host, port=context.settings.fare.port
+                ),
+                sockets=context.sockets,
+                role="fare",
+            )
+            app.on_response_prepare.append(_let_inspectors_scan)
+            fare = context.settings.fare
+            try:
+                async with serve_application(app, host=fare.host, port=fare.port) as port:
+                    context.ready({"fare": port})
+                    await context.stop.wait()
+            finally:
+                for task in working:
+                    task.cancel()
+
+
+class _Room:
+    """The parts of one city's fares, and what they tell each other."""
+
+    def __init__(
+        self,
+        context: RoleContext,
+        network: Network,
+        fares: CityFares,
+        *,
+        key: SigningKey,
+        redis: Redis,
+        pool: asyncpg.Pool,
+    ) -> None:
+        self.context, self.fares, self.key, self.redis, self.pool = context, fares, key, redis, pool
+        self._denied: set[MediumId] = set()  # of those whose debt was told
+        self._taken: deque[tuple[float, int]] = deque()  # when, how many
+        settings = context.settings
+        self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms())
+        self.media = PostgresMedia(pool)
+        self.store = PostgresDevices(pool, settings.city)
+        self.fare_keys = FareKeys(settings.city)
+        self.whereabouts = Whereabouts(network)
+        try:
+            self.loads = Loads(Capacity(seats=settings.fare.seats, places=settings.fare.places))
+        except ValueError as error:
+            raise RoleError(str(error)) from error
+        self.locator = bridges.Locator(
+            whereabouts=self.whereabouts,
+            pool=self.pool,
+            carriers=fares.carriers,
+            carrier=fares.carrier,
+            clock=context.clock,
+            metrics=context.metrics,
+        )
+        self.keeper = DocumentKeeper(
+            publisher=Publisher(self.store, city=settings.city, key=key),
+            media=self.media,
+            pool=self.pool,
+            tariff=fares.tariff,
+            configuration=self.configuration,
+            fares=fare_table(fares.tariff, network.routes.ids, KINDS),
+            clock=context.clock,
+            metrics=context.metrics,
+        )
+
+    def works(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what runs beside the requests, by name."""
+        context = self.context
+        state = StateReader(self.redis, context.keys)
+        return {
+            "documents": self.keeper.run(),
+            "places": bridges.follow_places(state, self.whereabouts, self.loads, metrics=context.metrics),
+            "boardings": bridges.count_riders(self.redis, context.keys, self.fare_keys, self.loads, context.metrics),
+            "loads": bridges.tell_loads(self.redis, context.keys, self.loads, metrics=context.metrics),
+            "figures": self._tell_figures(),
+        }
+
+    def inspection(self) -> Inspection:
+        """Return the inspectors' pages and their desk."""
+        desk = PostgresInspection(self.pool, configuration=self.configuration, where_is=self.locator.vehicle_now)
+        return Inspection(
+            desk,
+            rules=InspectionRules(),
+            code_key=code_key_of(self.key),
+            new_salt=functools.partial(secrets.token_bytes, SALT_BYTES),
+            clock=self.context.clock,
+            metrics=self.context.metrics,
+        )
+
+    def hear_owing(self, owed: Mapping[MediumId, int]) -> None:
+        """Wake who keeps the deny list, if somebody came into debt or paid."""
+        now = {medium_id for medium_id, tiyn in owed.items() if tiyn > 0}
+        before = self._denied & owed.keys()
+        if now != before:
+            self._denied = (self._denied - owed.keys()) | now
+            self.keeper.wake()
+
+    @asynccontextmanager
+    async def devices(self, intake: TapIntake) -> AsyncIterator[Devices]:
+        """Give the validators' side while the block runs; what an earlier failure left behind is handed over."""
+        taking = TapTaking(
+            intake=intake,
+            locating=self.locator,
+            configuration=self.configuration,
+            earlier=functools.partial(rides_on, self.pool),
+            told=self._hear_taps,
+            clock=self.context.clock,
+            metrics=self.context.metrics,
+        )
+        devices = Devices(
+            self.store,
+            city=self.context.settings.city,
+            key=self.key,
+            clock=self.context.clock,
+            metrics=self.context.metrics,
+            surroundings=Surroundings(
+                take_taps=taking.take, place_of=self.locator.place_of, balances_of=self.media.balances_tiyn
+            ),
+        )
+        self._denied = set(await media_in_debt(self.pool))
+        async with devices.running():
+            yield devices
+
+    async def _hear_taps(self, taps: Sequence[LocatedTap]) -> None:
+        self._taken.append((monotonic_s(), len(taps)))
+        try:
+            await publish_boardings(self.redis, self.fare_keys, boardings_of(taps))
+        except (RedisError, OSError) as error:  # the taps are stored; only occupancy misses them
+            self.context.metrics.count("role_errors_total", role="fare", where="boardings")
+            _log.warning("boardings are not counted", error=repr(error))
+
+    async def _tell_figures(self) -> None:
+        while True:
+            await asyncio.sleep(FIGURES_S)
+            try:
+                figures = msgspec.json.encode(await self._figures())
+                await self.redis.set(self.fare_keys.figures, figures, ex=60)
+            except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self.context.metrics.count("role_errors_total", role="fare", where="figures")
+                _log.warning("figures wait", error=repr(error))
+
+    async def _figures(self) -> FareFigures:
+        since_s = monotonic_s() - RATE_S
+        while self._taken and self._taken[0][0] < since_s:
+            self._taken.popleft()
+        categories = (*self.configuration.concessions, self.configuration.default_category)
+        names = {one: [name(category) for category in categories] for one, name in _ACCOUNTS.items()}
+        sums_tiyn = {
+            one: await self.pool.fetchval(
+                "SELECT coalesce(sum(balance_tiyn), 0)::bigint FROM account WHERE code = ANY ($1::text[])", codes
+            )
+            for one, codes in names.items()
+        }
+        return FareFigures(
+            as_of_ms=self.context.clock.now_ms(),
+            taps_per_minute=sum(count for _, count in self._taken) * 60 / RATE_S,
+            revenue_tiyn=-sums_tiyn["revenue"],
+            subsidy_tiyn=sums_tiyn["subsidy"],
+            denied=len(await self.media.blocked() | (await media_in_debt(self.pool)).keys()),
+        )
+
+
+async def _fares(context: RoleContext) -> CityFares | None:
+    """Return the fares of the feed, None where the city must do without: the rest of the system goes on."""
+    feed = context.settings.gtfs.feed
+    if feed is None:
+        raise RoleError("gtfs.feed is not set")
+    try:
+        return await asyncio.to_thread(read_city_fares, feed)
+    except NoFaresError as none:
+        _log.info("no fares: validators and inspectors are not served", reason=str(none))
+    except FaresError as error:
+        _log.error("the feed's fares have faults: validators and inspectors are not served", error=str(error))
+    return None
+
+
+async def _let_inspectors_scan(request: web.Request, response: web.StreamResponse) -> None:
+    """Allow the camera on the inspectors' page, where codes are scanned."""
+    if request.path.startswith("/inspector/"):
+        response.headers["Permissions-Policy"] = "camera=(self), microphone=(), payment=(), usb=(), geolocation=()"

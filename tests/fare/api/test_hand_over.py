@@ -1,0 +1,81 @@
+"""Taps that must wait for their place hold up those behind them, never those before them."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from commons.metrics import Metrics
+from fare.api.devices import Devices, Surroundings
+from fare.model import DeviceId, MediumKind, Tap
+from fare.outcomes import TapOutcome
+from fare.taking import NotYetError
+from fare.validator.signing import SigningKey
+from tests.fare.api.town import Clock
+from tests.notation.rides import medium
+
+DEVICE = DeviceId("v-1")
+
+
+@dataclass(kw_only=True)
+class Records:
+    """What a device sent, and how far the ledger is."""
+
+    last: int
+    at: int = 0
+    waits: set[int] = field(default_factory=set)
+    taken: list[int] = field(default_factory=list)
+
+    async def pending(self, _: DeviceId) -> tuple[list[Tap], int]:
+        return [tap(number) for number in range(self.at + 1, self.last + 1)], self.last if self.at < self.last else 0
+
+    async def handed(self, _: DeviceId, sequence: int) -> None:
+        self.at = sequence
+
+    async def take(self, taps: list[Tap]) -> None:
+        for one in taps:
+            if one.sequence in self.waits:
+                raise NotYetError(one)
+        self.taken += [one.sequence for one in taps]
+
+
+def tap(sequence: int) -> Tap:
+    return Tap(
+        device_id=DEVICE,
+        sequence=sequence,
+        tapped_ms=sequence,
+        medium_id=medium(7),
+        medium_kind=MediumKind.TRANSPORT_CARD,
+        outcome=TapOutcome.ACCEPTED,
+        vehicle_id="bus",
+    )
+
+
+def devices(records: Records) -> Devices:
+    return Devices(
+        records,  # type: ignore[arg-type]
+        city="kzo",
+        key=SigningKey.generate(),
+        clock=Clock(),
+        metrics=Metrics(),
+        surroundings=Surroundings(take_taps=records.take),
+    )
+
+
+async def test_a_bus_that_is_searched_for_long_does_not_hold_up_its_older_taps() -> None:
+    records = Records(last=5, waits={4, 5})
+    with pytest.raises(NotYetError):
+        await devices(records).hand_over(DEVICE)
+    assert (records.taken, records.at) == ([1, 2, 3], 3)
+    records.waits = {5}
+    with pytest.raises(NotYetError):
+        await devices(records).hand_over(DEVICE)
+    records.waits.clear()
+    await devices(records).hand_over(DEVICE)
+    assert (records.taken, records.at) == ([1, 2, 3, 4, 5], 5)
+
+
+async def test_the_first_that_waits_hands_over_nothing() -> None:
+    records = Records(last=2, waits={1})
+    with pytest.raises(NotYetError):
+        await devices(records).hand_over(DEVICE)
+    assert (records.taken, records.at) == ([], 0)
