@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "validator",
     "fares",
     "ledger",
+    "people",
     "replay",
     "evaluate",
     "train",
