@@ -17,6 +17,7 @@ from transit.protocols import discover
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[float, Meta(gt=0)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -116,6 +117,22 @@ class ClockSection(Section, frozen=True):
     rate: Annotated[Positive, Meta(description="Seconds of city time that pass in one second")] = 1.0
 
 
+class SettlementSection(Section, frozen=True):
+    """What was agreed with carriers, and who may give money back alone."""
+
+    commission_transport_card: Annotated[
+        Percent, Meta(description="Percent kept of what is paid by transport card")
+    ] = 0.0
+    commission_bank_card: Annotated[Percent, Meta(description="Percent kept of what is paid by bank card")] = 0.0
+    commission_phone: Annotated[Percent, Meta(description="Percent kept of what is paid by phone")] = 0.0
+    commission_sms: Annotated[Percent, Meta(description="Percent kept of what is paid by SMS")] = 0.0
+    refund_alone: Annotated[
+        int, Meta(ge=0, description="Tenge that one person gives back within 24 hours; above, a second one approves")
+    ] = 1_000
+    acquirer: Annotated[str, Meta(description="Account of the acquirer: `acquirer:<this>`")] = "main"
+    bank: Annotated[str, Meta(description="Account that carriers are paid from: `bank:<this>`")] = "main"
+
+
 class Demo(Section, frozen=True):
     """The simulated city of `ayaldama demo`."""
 
@@ -164,6 +181,7 @@ class Settings(Section, frozen=True):
     boards: BoardsSection = BoardsSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
+    settlement: SettlementSection = SettlementSection()
     demo: Demo = Demo()
 
     @property
