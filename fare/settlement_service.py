@@ -28,7 +28,7 @@ from fare.settlement.closing import (
     settlement_journal,
 )
 from fare.settlement.model import Refund, Sale, Statement
-from fare.settlement.refunds import under_amnesty
+from fare.settlement.refunds import AmnestyWindow, under_amnesty
 from fare.settlement.statements import statements
 from fare.store.postgres_audit import note
 from fare.store.postgres_ledger import read_book, touched_by, write_pages
@@ -96,6 +96,17 @@ class Settlement:
             await self._write(connection, day, sold, who, now_ms)
         return Closed(outcome=Closing.CLOSED, statements=await self.statements(day))
 
+    async def sales(self, day: dt.date, carrier_id: CarrierId | None = None) -> list[Sale]:
+        """Return the sales of a service day, of one carrier or of all, as the tariff prices them now.
+
+        Those that were settled or fall under an amnesty say so.
+        """
+        windows = await windows_granted(self._pool)
+        sales: list[Sale] = []
+        async for read in sales_of_days(self._pool, self._pricing, self._profiles, day, day):
+            sales += [_marked(one, windows) for one in read.sold if carrier_id in {None, one.sale.ride.carrier_id}]
+        return sorted(sales, key=lambda sale: (sale.ride.tapped_ms, sale.ride.key))
+
     async def statements(self, day: dt.date, carrier_id: CarrierId | None = None) -> list[StoredStatement]:
         """Return what was settled on a day, of one carrier or of all."""
         return await statements_between(self._pool, day, day, carrier_id)
@@ -153,15 +164,14 @@ class Settlement:
             "INSERT INTO settled_day (service_date, closed_ms, closed_by) VALUES ($1, $2, $3)", day, now_ms, who
         )
         windows = await windows_granted(connection)
-        marked = [
-            msgspec.structs.replace(one.sale, amnesty_id=one.settled.amnesty_id)
-            if one.settled is not None
-            else under_amnesty([one.sale], windows)[0]
-            for one in sold
-        ]
         now = [
-            RideSold(sale=sale, version=one.version, settled_version=one.settled_version, settled=one.settled)
-            for one, sale in zip(sold, marked, strict=True)
+            RideSold(
+                sale=_marked(one, windows),
+                version=one.version,
+                settled_version=one.settled_version,
+                settled=one.settled,
+            )
+            for one in sold
         ]
         await write_settled(connection, now, day)
         refunds, forgiven = await unsettled_refunds(connection)
@@ -201,6 +211,13 @@ class Settlement:
             )
             for statement in statements(sales, refunds, self._rules.commission_bp)
         ]
+
+
+def _marked(one: RideSold, windows: Sequence[AmnestyWindow]) -> Sale:
+    """Return a sale with its amnesty: the one it was settled with, else the one that holds it."""
+    if one.settled is not None:
+        return msgspec.structs.replace(one.sale, amnesty_id=one.settled.amnesty_id)
+    return under_amnesty([one.sale], windows)[0]
 
 
 async def post(connection: asyncpg.Connection, journals: Iterable[Journal]) -> None:
