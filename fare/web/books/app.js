@@ -12,6 +12,8 @@ class Page {
     this.words = words;
     this.me = null;
     this.opened = null;
+    this.openings = 0;
+    this.waiting = 0;
     this.does(element("sign-in"), () => this.signIn());
     element("sign-out").addEventListener("click", () => this.act(() => this.signOut()));
   }
@@ -39,15 +41,20 @@ class Page {
   async act(action) {
     this.complain("");
     this.say("");
-    document.body.setAttribute("aria-busy", "true");
+    this.waits(1);
     try {
       const said = await action();
       if (said) this.say(said);
     } catch (error) {
       this.fails(error);
     } finally {
-      document.body.removeAttribute("aria-busy");
+      this.waits(-1);
     }
+  }
+
+  waits(more) {
+    this.waiting += more;
+    document.body.setAttribute("aria-busy", String(this.waiting > 0));
   }
 
   fails(error) {
@@ -76,6 +83,7 @@ class Page {
 
   leave() {
     this.me = this.opened = null;
+    this.openings += 1;
     keepToken("");
     element("view").replaceChildren();
     this.show();
@@ -89,7 +97,10 @@ class Page {
     }
     this.opened = name;
     this.show();
-    element("view").replaceChildren(...(await view.show(this)));
+    this.openings += 1;
+    const opening = this.openings;
+    const made = await view.show(this);
+    if (opening === this.openings) element("view").replaceChildren(...made); // else another was opened meanwhile
   }
 
   show() {

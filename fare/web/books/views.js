@@ -129,7 +129,7 @@ function filesOf(page, line) {
   const language = LANGUAGE_OF_PAPER.includes(page.words.language) ? page.words.language : "kk";
   const made = make(
     "span",
-    {},
+    { className: "row" },
     file("PDF", `/api/books/statements/${at}/${line.part}/statement.${language}.pdf`),
     file("CSV", `/api/books/statements/${at}/${line.part}/statement.csv`),
     file("TIDES", `/api/books/rides/${at}/fare_transactions.csv`),
@@ -271,7 +271,7 @@ function decisionOf(page, one, state, path) {
       await page.open("refunds");
       return words.say(`decision.${taken.outcome}`);
     });
-  return make("span", {}, button(words.say("approve"), decide(true), "main"), button(words.say("decline"), decide(false)));
+  return make("span", { className: "row" }, button(words.say("approve"), decide(true), "main"), button(words.say("decline"), decide(false)));
 }
 
 async function comparisons(page) {
