@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from fare.settlement_service import Closed
 from fare.store.postgres_people import COMMAND as WHO
 from fare.store.postgres_settlement import StoredStatement
 
-SAID: Final = {
+SAID: Final[Mapping[Closing, str]] = {
     Closing.OUT_OF_ORDER: "a later day is closed; rides of {day} are on its statements, as late",
     Closing.NOT_OVER: "{day} is not over",
     Closing.BOOKS_DIFFER: "{count} rides of {day} cost otherwise than posted: the tariff or a profile has changed; "

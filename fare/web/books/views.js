@@ -97,13 +97,14 @@ async function statementsOf(page, from, until) {
   const { words } = page;
   const lines = await ask(`statements?from=${from}&until=${until}`);
   if (!lines.length) return [make("p", { textContent: words.say("no_statements") })];
-  const amounts = ["charged", "cash", "subsidy", "refunds", "commission", "payable"];
+  const amounts = ["charged", "cash", "subsidy", "refunds", "commission"];
   const total = (name) => money(lines.reduce((sum, line) => sum + line[`${name}_tiyn`], 0), words.language);
   return [
     table(
       words.say("view.statements"),
       [
         { text: words.say("carrier") },
+        number(words.say("statement.payable")), // what a narrow screen has room for
         { text: words.say("day") },
         { text: words.say("state") },
         number(words.say("rides")),
@@ -112,13 +113,14 @@ async function statementsOf(page, from, until) {
       ],
       lines.map((line) => [
         line.carrier_name,
+        money(line.payable_tiyn, words.language),
         `${line.day} ${words.say(`part.${line.part}`)}`,
         words.say(line.paid ? "paid" : "open"),
         String(line.rides),
         ...amounts.map((name) => money(line[`${name}_tiyn`], words.language)),
         filesOf(page, line),
       ]),
-      [words.say("all"), "", "", String(lines.reduce((sum, line) => sum + line.rides, 0)), ...amounts.map(total), ""],
+      [words.say("all"), total("payable"), "", "", String(lines.reduce((sum, line) => sum + line.rides, 0)), ...amounts.map(total), ""],
     ),
   ];
 }
