@@ -1,20 +1,30 @@
 """What money needs of the settings: the city's tariff, its carriers' names, and what was agreed with them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import asyncpg
+from aiohttp import web
 
 from ayaldama.database import open_database
 from ayaldama.settings import Settings
+from ayaldama.web.vendor import INSTALLED
+from commons.clock import Clock
+from commons.metrics import Metrics
 from commons.texts import Language, load_catalogue
+from fare.api.accounting import Books
+from fare.api.accounting_routes import accounting_routes, new_export_key, new_history_token
+from fare.api.history import History
 from fare.model import CarrierId, MediumId, MediumKind, Profile
 from fare.refund_service import Refunds
+from fare.settlement.statement_pdf import font_files, statement_pdf
 from fare.settlement_service import Settlement, SettlementRules
-from fare.store.postgres_settlement import Profiles
+from fare.sign_in import SignIn
+from fare.store.postgres_people import PostgresPeople
+from fare.store.postgres_settlement import Profiles, StoredStatement
 from fare.tariff.model import Tariff, build_tariff
 from fare.tariff.pricing import TariffPricing
 from fare.tariff.wording import Words
@@ -40,9 +50,38 @@ class CityMoney:
     refunds: Refunds
     rules: SettlementRules
 
-    def words(self, language: Language) -> Words:
-        """Return how to speak of this city's money in a language."""
-        return Words(catalogue=load_catalogue("fare"), language=language, tariff=self.tariff, route_names={})
+    def paper(self, one: StoredStatement, language: Language) -> bytes:
+        """Return a statement as PDF.
+
+        Raises:
+            FileNotFoundError: if the font is not installed (``make vendor``).
+        """
+        of = one.statement
+        words = Words(catalogue=load_catalogue("fare"), language=language, tariff=self.tariff, route_names={})
+        fonts = font_files(INSTALLED / "@fontsource" / "golos-text")
+        return statement_pdf(of, self.carrier_names.get(of.carrier_id, of.carrier_id), words, fonts)
+
+    def routes(self, *, clock: Clock, metrics: Metrics, address_of: Callable[[web.Request], str]) -> list[web.RouteDef]:
+        """Return the routes of the accountant's page and of passengers' histories."""
+        people = PostgresPeople(self.pool)
+        books = Books(
+            pool=self.pool,
+            people=people,
+            settlement=self.settlement,
+            zone=self.tariff.zone,
+            currency=self.tariff.currency,
+            carrier_names=self.carrier_names,
+            paper=self.paper,
+            new_key=new_export_key,
+        )
+        history = History(self.pool, clock=clock, new_token=new_history_token, address_of=address_of)
+        sign_in = SignIn(people, clock=clock)
+        return [
+            *accounting_routes(
+                books, sign_in=sign_in, refunds=self.refunds, clock=clock, metrics=metrics, address_of=address_of
+            ),
+            *history.routes(),
+        ]
 
 
 def rules_of(settings: Settings) -> SettlementRules:

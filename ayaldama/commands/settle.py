@@ -13,12 +13,10 @@ from rich.table import Table
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
 from ayaldama.commands.ledger import tenge
 from ayaldama.money import CityMoney, NoTariffError, open_money
-from ayaldama.web.vendor import INSTALLED
 from commons.clock import wall_ms
 from commons.texts import LANGUAGES, Language
 from fare.model import CarrierId
 from fare.settlement.closing import Closing
-from fare.settlement.statement_pdf import font_files, statement_pdf
 from fare.settlement_service import Closed
 from fare.store.postgres_people import COMMAND as WHO
 from fare.store.postgres_settlement import StoredStatement
@@ -92,12 +90,10 @@ def _table(shown: Sequence[StoredStatement]) -> Table:
 
 def _print(money: CityMoney, shown: Sequence[StoredStatement], folder: Path, language: Language) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    fonts = font_files(INSTALLED / "@fontsource" / "golos-text")
     for place, one in enumerate(shown, start=1):
         of = one.statement
-        name = money.carrier_names.get(of.carrier_id, of.carrier_id)
         file = folder / f"{of.service_date}-{place}-{one.part}.pdf"  # a carrier's id may be no name for a file
-        file.write_bytes(statement_pdf(of, name, money.words(language), fonts))
+        file.write_bytes(money.paper(one, language))
         click.echo(f"{of.carrier_id}: {file}", err=True)
 
 

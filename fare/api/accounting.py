@@ -5,6 +5,7 @@ Files take many tokens and are noted, so the books cannot be carried away by the
 fewer riders than ``FEW`` are not shown apart: they could be one person's day.
 """
 
+import asyncio
 import datetime as dt
 import hashlib
 import hmac
@@ -181,7 +182,8 @@ class Accounting:
         if file == "statement.csv":
             return download(statements_csv([wanted[0].statement]), f"{name}.csv", "text/csv")
         language = next(one for one in LANGUAGES if file == f"statement.{one}.pdf")
-        return download(self._books.paper(wanted[0], language), f"{name}.pdf", "application/pdf")
+        printed = await asyncio.to_thread(self._books.paper, wanted[0], language)
+        return download(printed, f"{name}.pdf", "application/pdf")
 
     async def _rides_file(self, request: web.Request) -> web.Response:
         session = await self._exporting(request)

@@ -31,6 +31,11 @@ def accounting_routes(
     return [*door.routes(), *Accounting(books, door, clock).routes(), *acts.routes()]
 
 
+def new_history_token() -> str:
+    """Return a token that reads one medium's trips for a while."""
+    return secrets.token_urlsafe(32)
+
+
 def new_export_key() -> bytes:
     """Return a key that names media in one file and is then forgotten."""
     return secrets.token_bytes(32)
