@@ -31,6 +31,8 @@ class Act(enum.StrEnum):
     AMNESTY_ASKED = enum.auto()
     AMNESTY_DECIDED = enum.auto()
     WRITTEN_OFF = enum.auto()
+    DISPUTE_OPENED = enum.auto()
+    DISPUTE_STEP = enum.auto()
     RECONCILED = enum.auto()
     EXPORTED = enum.auto()
     HISTORY_READ = enum.auto()
