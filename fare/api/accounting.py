@@ -38,7 +38,7 @@ from fare.api.accounting_values import (
     StatementListed,
 )
 from fare.api.answers import answer, download, refused
-from fare.api.signed_in import Doorkeeper
+from fare.api.signed_in import Doorkeeper, route_of
 from fare.audit_trail import Act
 from fare.ledger.accounts import CHART, rule_of
 from fare.ledger.audit import statement, trial_balance
@@ -282,13 +282,15 @@ class Accounting:
     async def _reading_statements(self, request: web.Request, *, tokens: int) -> Session:
         session = await self._door.reading(request, Right.EXPORT, tokens=tokens)
         if not session.person.may(Right.READ_STATEMENTS) and not session.person.may(Right.READ_OWN_STATEMENTS):
-            await self._door.forbid(session, request.path)
+            await self._door.forbid(session, route_of(request))
         return session
 
     async def _exporting(self, request: web.Request) -> Session:
         session = await self._reading_statements(request, tokens=EXPORT_TOKENS)
-        if not session.person.sees(_carrier(request)):
-            await self._door.forbid(session, request.path)
+        carrier = _carrier(request)
+        if not session.person.sees(carrier):
+            known = carrier if carrier in self._books.carrier_names else "?"
+            await self._door.forbid(session, f"{route_of(request)} of {known}")
         return session
 
     async def _noted(self, session: Session, act: Act, subject: str, detail: str = "") -> None:

@@ -76,7 +76,7 @@ class Doorkeeper:
         """
         session = await self._session(request)
         if not session.person.may(right):
-            await self.forbid(session, request.path)
+            await self.forbid(session, route_of(request))
         self._take(session.person.name, tokens)
         return session
 
@@ -137,6 +137,12 @@ class Doorkeeper:
         if left is None:
             raise refused(web.HTTPTooManyRequests, "too_often", retry_s=RETRY_S)
         self._allowances[who] = left  # as many as there are people
+
+
+def route_of(request: web.Request) -> str:
+    """Return the pattern of a request's path, never the path: anything may be typed there, and it is kept."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 def _check_csrf(request: web.Request, session: Session) -> None:

@@ -62,6 +62,10 @@ async def test_attack_52_no_card_or_phone_number_is_kept_or_written_down(
             )
         ]
         assert [status for status, _ in answers] == [200, 200, 200, 404, 200]
+        # Nor what somebody types who may not.
+        for path in (f"accounts/wallet:{PAN}", f"statements/{DAY}/{PAN}/day/statement.csv"):
+            answers.append(await town.as_("depot1", path))
+            assert answers[-1][0] == 403
         text = "\n".join(map(str, answers)) + await dump(postgres)
     out, err = capfd.readouterr()
     for place in (text, out, err):
