@@ -14,15 +14,19 @@ import msgspec
 from ayaldama.fares import city_key_path, code_key_of
 from ayaldama.settings import Settings
 from ayaldama.simulate.passengers import Holder, holders
+from fare import people
 from fare.inspection.cases import PersonId, Role
 from fare.inspection.check_code import check_code
 from fare.ledger.billing import WALLET_KINDS
 from fare.model import Concession, DeviceId, Journal, MediumId, RiderCategory
+from fare.people import Person, PersonName
+from fare.sign_in import hash_of_password
 from fare.store.city_key import open_city_key
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia, top_up_journal
+from fare.store.postgres_people import PostgresPeople
 from fare.validator.drawer import CARDS
 from fare.validator.enrolment import CODE_LIFE_MS, SECRET_BYTES, Code, IssuedCode
 from fare.validator.home import Home
@@ -30,16 +34,19 @@ from fare.validator.signing import SigningKey
 
 DESK: Final = "demo counter"
 INSPECTOR: Final = PersonId("7001")
+ACCOUNTANT: Final = "demo"
 FROM: Final = "2026-01-01"
 DRAWER_TIYN: Final = 500_000
 AT_A_TIME: Final = 500
 
 
 class DemoFares(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo shows of its fares: an inspector's sign-in, and check codes of the drawer's cards by name."""
+    """What the demo shows of its fares: the sign-in of an inspector and an accountant, check codes of the drawer's cards by name."""
 
     inspector: str
     pin: str
+    accountant: str
+    password: str
     check_codes: dict[str, str]
 
 
@@ -65,9 +72,15 @@ async def prepare_fares(settings: Settings, pool: asyncpg.Pool, vehicle_ids: Seq
     if read_demo_fares(settings) is None:
         pin = f"{secrets.randbelow(10**6):06d}"
         await set_pin(pool, INSPECTOR, Role.INSPECTOR, pin)
+        password = secrets.token_urlsafe(12)
+        person = Person(name=PersonName(ACCOUNTANT), role=people.Role.ACCOUNTANT)
+        await PostgresPeople(pool).add(person, hash_of_password(password), now_ms)
         code_key = code_key_of(key)
         check_codes = {card.name: check_code(card.medium_id, code_key) for card in CARDS if card.readable}
-        _write(folder / "shown.json", DemoFares(inspector=INSPECTOR, pin=pin, check_codes=check_codes))
+        shown = DemoFares(
+            inspector=INSPECTOR, pin=pin, accountant=ACCOUNTANT, password=password, check_codes=check_codes
+        )
+        _write(folder / "shown.json", shown)
 
 
 def fares_folder(settings: Settings) -> Path:

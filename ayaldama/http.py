@@ -175,7 +175,7 @@ async def _limited(
 ) -> web.StreamResponse:
     if not request.path.startswith("/api/"):
         return await handler(request)
-    wait_s = limit.wait_s(_address_of(request, behind_proxy=behind_proxy), monotonic_s())
+    wait_s = limit.wait_s(address_of(request, behind_proxy=behind_proxy), monotonic_s())
     if wait_s > 0:
         raise web.HTTPTooManyRequests(text="too many requests\n", headers={hdrs.RETRY_AFTER: str(int(wait_s) + 1)})
     response = await handler(request)
@@ -196,7 +196,8 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
     response.headers.popall(hdrs.SERVER, None)  # which library serves, nobody needs to know
 
 
-def _address_of(request: web.Request, *, behind_proxy: bool) -> str:
+def address_of(request: web.Request, *, behind_proxy: bool) -> str:
+    """Return the client's address, as far as it can be believed."""
     if behind_proxy:
         forwarded = request.headers.get(hdrs.X_FORWARDED_FOR, "")
         last = forwarded.rpartition(",")[2].strip()  # what the proxy itself saw; the rest may be invented

@@ -17,6 +17,7 @@ from transit.protocols import discover
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[float, Meta(gt=0)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -108,6 +109,11 @@ class FareSection(Section, frozen=True):
     port: Annotated[Port, Meta(description="Port of validators and inspectors; 0: any free one")] = 8070
     seats: Annotated[Count, Meta(description="Seats of a bus, for how full it is")] = 28
     places: Annotated[Count, Meta(description="Riders that a bus has room for, seated and standing")] = 80
+    acquirer_host: Annotated[
+        str, Meta(description="Host of the acquirer of bank cards (ISO 8583); empty: their rides wait in the books")
+    ] = ""
+    acquirer_port: Annotated[Port, Meta(description="Port of the acquirer")] = 8583
+    merchant_id: Annotated[str, Meta(description="What the acquirer calls us, up to 15 characters")] = "AYALDAMA"
 
 
 class MetricsSection(Section, frozen=True):
@@ -125,6 +131,22 @@ class ClockSection(Section, frozen=True):
     wall_ms: Annotated[int, Meta(description="Wall-clock moment (epoch ms) at which city time was `clock.city_ms`")] = 0
     city_ms: Annotated[int, Meta(description="City time (epoch ms) at the moment `clock.wall_ms`")] = 0
     rate: Annotated[Positive, Meta(description="Seconds of city time that pass in one second")] = 1.0
+
+
+class SettlementSection(Section, frozen=True):
+    """What was agreed with carriers, and who may give money back alone."""
+
+    commission_transport_card: Annotated[
+        Percent, Meta(description="Percent kept of what is paid by transport card")
+    ] = 0.0
+    commission_bank_card: Annotated[Percent, Meta(description="Percent kept of what is paid by bank card")] = 0.0
+    commission_phone: Annotated[Percent, Meta(description="Percent kept of what is paid by phone")] = 0.0
+    commission_sms: Annotated[Percent, Meta(description="Percent kept of what is paid by SMS")] = 0.0
+    refund_alone: Annotated[
+        int, Meta(ge=0, description="Tenge that one person gives back within 24 hours; above, a second one approves")
+    ] = 1_000
+    acquirer: Annotated[str, Meta(description="Account of the acquirer: `acquirer:<this>`")] = "main"
+    bank: Annotated[str, Meta(description="Account that carriers are paid from: `bank:<this>`")] = "main"
 
 
 class Demo(Section, frozen=True):
@@ -182,6 +204,7 @@ class Settings(Section, frozen=True):
     fare: FareSection = FareSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
+    settlement: SettlementSection = SettlementSection()
     demo: Demo = Demo()
 
     @property

@@ -9,6 +9,7 @@ The acquirer knows a card by our keyed name of it, which the certified reader's 
 other (``fare.media.tokens``). It is sent in letters, a to p for 0 to f, so that it never looks like a card number.
 """
 
+import asyncio
 import datetime as dt
 import hashlib
 from collections.abc import Callable
@@ -40,6 +41,7 @@ from fare.store.postgres_bank_cards import (
 )
 from fare.store.postgres_ledger import read_book, touched_by, write_pages
 
+EVERY_S: Final = 30.0
 KEPT_MS: Final = 60 * DAY_MS  # paid days are forgotten then: taps are not taken any more after 40
 TAP_LOOK_BACK_MS: Final = 600_000  # refused taps are uploaded within this, as a rule
 
@@ -92,6 +94,16 @@ class Collector:
         done = [await self.collect(medium_id, Trigger.TAP) for medium_id in tapped]
         done += [await self.collect(one, Trigger.SCHEDULE) for one in await media_to_look_at(self._pool)]
         return sum(reply is not None for reply in done)
+
+    async def run(self) -> None:
+        """Sweep for ever; ends only by cancellation."""
+        while True:
+            try:
+                await self.sweep()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._metrics.count("role_errors_total", role="fare", where="collecting")
+                _log.warning("bank cards wait", error=repr(error))
+            await asyncio.sleep(EVERY_S)
 
     async def collect(self, medium_id: MediumId, trigger: Trigger) -> Reply | None:
         """Ask for what is due of one card, if anything is; return what the acquirer said.

@@ -1,6 +1,7 @@
 """Fare: validators' taps to the books, documents to validators, the inspectors' desk, riders to occupancy."""
 
 import asyncio
+import datetime as dt
 import functools
 import secrets
 from collections import deque
@@ -26,28 +27,36 @@ from ayaldama.fares import (
     read_city_fares,
 )
 from ayaldama.health import ServersHealth
-from ayaldama.http import application, serve_application
+from ayaldama.http import address_of, application, serve_application
+from ayaldama.money import city_money, read_tariff
 from ayaldama.roles._base import RoleContext, RoleError, open_network, open_postgres, open_redis
 from ayaldama.web.vendor import vendor_routes
 from commons.clock import monotonic_s
 from commons.logs import get_logger
 from fare.api.devices import Devices, Surroundings
 from fare.api.inspection import Inspection
+from fare.collecting import Collector, Days
+from fare.expiry import HoldExpiry
+from fare.gateways.acquirer import Acquirer
+from fare.gateways.iso8583 import Iso8583Settings, open_acquirer
+from fare.gateways.postgres_attempts import PostgresAttempts
 from fare.inspection.values import InspectionRules
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
+from fare.risk.values import RiskRules
 from fare.service import TapIntake, open_taps
 from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.documents import DocumentKeeper
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import PostgresInspection
+from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_taps import media_in_debt, rides_on
 from fare.store.publishing import Publisher
 from fare.store.redis_boardings import boardings_of, publish_boardings
 from fare.taking import TapTaking
-from fare.tariff.pricing import TariffPricing
+from fare.tariff.pricing import TariffPricing, service_day_ms
 from fare.validator.price_table import fare_table
 from fare.validator.rules import Configuration
 from fare.validator.signing import SigningKey
@@ -105,8 +114,9 @@ async def serve(context: RoleContext) -> None:
             room.devices(intake) as devices,
         ):
             working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
+            working += [tasks.create_task(_run_money(room), name="money")]
             app = application(
-                [*devices.routes(), *room.inspection().routes(), *vendor_routes()],
+                [*devices.routes(), *room.inspection().routes(), *room.books(), *vendor_routes()],
                 health=ServersHealth(redis=redis, pool=pool),
                 metrics=context.metrics,
                 settings=msgspec.structs.replace(
@@ -195,6 +205,34 @@ class _Room:
             metrics=self.context.metrics,
         )
 
+    def books(self) -> list[web.RouteDef]:
+        """Return the accountant's page and passengers' own histories."""
+        context, settings = self.context, self.context.settings
+        _, names = read_tariff(settings.gtfs.feed)
+        money = city_money(self.pool, settings, self.fares.tariff, self.media.profiles, names)
+        address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
+        return money.routes(clock=context.clock, metrics=context.metrics, address_of=address)
+
+    def collector(self, acquirer: Acquirer) -> Collector:
+        """Return who charges bank cards."""
+        context = self.context
+        return Collector(
+            self.pool,
+            acquirer,
+            name=context.settings.settlement.acquirer,
+            rules=RiskRules(),
+            days=Days(bounds=self._day_bounds, minute=self._minute),
+            clock=context.clock,
+            metrics=context.metrics,
+            denials_changed=self.keeper.wake,
+        )
+
+    def _day_bounds(self, day: dt.date) -> tuple[int, int]:
+        return service_day_ms(self.fares.tariff, day), service_day_ms(self.fares.tariff, day + dt.timedelta(days=1))
+
+    def _minute(self, at_ms: int) -> int:
+        return self.fares.tariff.at(at_ms)[0].time_s // 60
+
     def hear_owing(self, owed: Mapping[MediumId, int]) -> None:
         """Wake who keeps the deny list, if somebody came into debt or paid."""
         now = {medium_id for medium_id, tiyn in owed.items() if tiyn > 0}
@@ -266,6 +304,20 @@ class _Room:
             subsidy_tiyn=sums_tiyn["subsidy"],
             denied=len(await self.media.blocked() | (await media_in_debt(self.pool)).keys()),
         )
+
+
+async def _run_money(room: _Room) -> None:
+    """Free holds that nobody resolved; charge bank cards where an acquirer is known."""
+    context, fare = room.context, room.context.settings.fare
+    async with open_ledger(room.pool) as ledger, asyncio.TaskGroup() as tasks:
+        expiry = HoldExpiry(room.pool, ledger, clock=context.clock, metrics=context.metrics)
+        tasks.create_task(expiry.run(), name="holds")
+        if not fare.acquirer_host:
+            return
+        settings = Iso8583Settings(host=fare.acquirer_host, port=fare.acquirer_port, merchant_id=fare.merchant_id)
+        attempts = PostgresAttempts(room.pool)
+        async with open_acquirer(settings, attempts, context.clock, context.metrics) as acquirer:
+            await room.collector(acquirer).run()
 
 
 async def _fares(context: RoleContext) -> CityFares | None:

@@ -162,11 +162,13 @@ class Figures {
     element("validator-way").hidden = !taps.screen_port;
     element("open-validator").href = `${here}:${taps.screen_port}/?lang=${words.language}`;
     write(element("open-validator"), words.say("fares.validator", { id: taps.screen_vehicle }));
-    element("inspector-way").hidden = !shown;
+    for (const way of ["inspector-way", "books-way"]) element(way).hidden = !shown;
     if (!shown) return;
     element("open-inspector").href = `${here}:${port}/inspector/?lang=${words.language}`;
     const check = { person: shown.inspector, pin: shown.pin, id: taps.screen_vehicle, code: shown.check_codes.adult };
     write(element("inspector-text"), words.say("fares.inspector_text", check));
+    element("open-books").href = `${here}:${port}/books/?lang=${words.language}`;
+    write(element("books-text"), words.say("fares.books_text", { person: shown.accountant, password: shown.password }));
   }
 
   showAge(ageS, asOfMs) {

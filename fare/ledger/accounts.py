@@ -42,6 +42,7 @@ class AccountKind(enum.StrEnum):
     CARRIER = enum.auto()
     DEFERRED = enum.auto()
     REVENUE = enum.auto()
+    COMMISSION = enum.auto()
     REFUND = enum.auto()
     CHARGEBACK = enum.auto()
     WRITE_OFF = enum.auto()
@@ -88,6 +89,7 @@ CHART: Final[Mapping[AccountKind, AccountRule]] = MappingProxyType(
             (AccountKind.CARRIER, Side.CREDIT, None, _NAME, "what we owe a carrier for its rides"),
             (AccountKind.DEFERRED, Side.CREDIT, None, _NAME, "passes sold, rides still owed"),
             (AccountKind.REVENUE, Side.CREDIT, None, _NAME, "fares of a rider category, until settled with carriers"),
+            (AccountKind.COMMISSION, Side.CREDIT, None, None, "what we keep of fares, by agreement with carriers"),
             (AccountKind.REFUND, Side.DEBIT, None, None, "fares given back"),
             (AccountKind.CHARGEBACK, Side.DEBIT, None, None, "card payments that banks took back"),
             (AccountKind.WRITE_OFF, Side.DEBIT, None, None, "debts and amnesties that nobody will pay"),

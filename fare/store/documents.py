@@ -15,6 +15,7 @@ import asyncpg
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from fare.store.postgres_bank_cards import denied_cards
 from fare.store.postgres_media import CHANGED, PostgresMedia
 from fare.store.postgres_taps import media_in_debt
 from fare.store.publishing import Publisher
@@ -59,6 +60,7 @@ class DocumentKeeper:
         self._count(await publisher.configuration(self.configuration, now_ms, from_ms=0))
         self._count(await publisher.fares(self.fares, now_ms))
         denied = await self.media.blocked() | (await media_in_debt(self.pool)).keys()
+        denied |= set(await denied_cards(self.pool))
         self.metrics.set("fare_media_denied", len(denied))
         self._count(await publisher.media(DENY, denied, now_ms))
         self._count(await publisher.media(SEEN, await self.media.known(), now_ms))

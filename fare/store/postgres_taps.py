@@ -16,6 +16,7 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
+    DeviceId,
     JournalKey,
     LocatedTap,
     MediumId,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fare.model import Bill, Profile, Ride
-from fare.tariff.model import Tariff
+from fare.tariff.model import MS, Tariff
 from fare.tariff.price import price
 
 
@@ -22,3 +22,10 @@ class TariffPricing:
     def service_day(self, at_ms: int) -> dt.date:
         """Return the service day of a moment."""
         return self.tariff.at(at_ms)[0].service_date
+
+
+def service_day_ms(tariff: Tariff, day: dt.date) -> int:
+    """Return when the service day of a date begins, by the version that holds then."""
+    version = tariff.version_on(day)
+    midnight = dt.datetime.combine(day, dt.time(), tariff.zone)
+    return round(midnight.timestamp() * MS) + MS * (version.day_start_s if version is not None else 0)

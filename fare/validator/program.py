@@ -11,6 +11,7 @@ from typing import Final
 
 from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
+from fare.history import history_code
 from fare.media._base import MediumReader, Presented
 from fare.model import MediumId, MediumKind, Riders, Tap
 from fare.validator.batches import Receipt
@@ -133,7 +134,8 @@ class Validator:
             )
             if decision.green:
                 self._companions = ()
-        return self._shown(decision, reader, recorded=recorded)
+            code = history_code(self._journal.head.hash) if recorded and self._journal is not None else ""
+        return self._shown(decision, reader, recorded=recorded, code=code)
 
     async def let_ride(self) -> Decision:
         """Record a passenger whom the reader cannot serve: the driver's button."""
@@ -300,7 +302,7 @@ class Validator:
     def _chosen(self) -> tuple[Riders, ...]:
         return self._companions if monotonic_s() < self._companions_until_s else ()
 
-    def _shown(self, decision: Decision, reader: str, *, recorded: bool) -> Decision:
+    def _shown(self, decision: Decision, reader: str, *, recorded: bool, code: str = "") -> Decision:
         self._number += 1
-        self._show(shown(decision, number=self._number, reader=reader, recorded=recorded))
+        self._show(shown(decision, number=self._number, reader=reader, recorded=recorded, history_code=code))
         return decision

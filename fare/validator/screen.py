@@ -13,7 +13,10 @@ State = Literal["in_service", "no_documents", "no_journal", "stopped"]
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shown"):
-    """The answer to one tap. ``number`` rises, so that the same answer twice is seen to be two."""
+    """The answer to one tap. ``number`` rises, so that the same answer twice is seen to be two.
+
+    ``history_code`` opens the medium's trips (``fare.history``); the screen shows it only to who asks for it.
+    """
 
     number: int
     reader: str
@@ -25,6 +28,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="sh
     category: str
     balance_tiyn: int | None
     recorded: bool
+    history_code: str = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
@@ -43,7 +47,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="s
     prices: tuple[tuple[MediumKind, int], ...]  # tiyn, of the usual category on this line
 
 
-def shown(decision: Decision, *, number: int, reader: str, recorded: bool) -> Shown:
+def shown(decision: Decision, *, number: int, reader: str, recorded: bool, history_code: str = "") -> Shown:
     """Return what the screen shows of ``decision``."""
     return Shown(
         number=number,
@@ -56,6 +60,7 @@ def shown(decision: Decision, *, number: int, reader: str, recorded: bool) -> Sh
         category=decision.category or "",
         balance_tiyn=decision.balance_tiyn,
         recorded=recorded,
+        history_code=history_code,
     )
 
 

@@ -4,6 +4,7 @@
 
   const LANGUAGES = ["kk", "ru", "en"];
   const SHOWN_FOR_MS = 4000;
+  const CODE_FOR_MS = 15000; // to ask for it after a touch, and again to write it down
   const SILENCE_MAX_MS = 5000; // a status comes every second
   const SIGNS = {
     idle: '<rect x="14" y="26" width="72" height="48" rx="8"/><path d="M14 42h72"/>',
@@ -19,6 +20,8 @@
   let answer = null;
   let answerTimer = 0;
   let heardMs = 0;
+  let code = "";
+  let codeTimer = 0;
 
   function remembered() {
     let kept = null;
@@ -110,12 +113,29 @@
         answer = null;
         draw();
       }, SHOWN_FOR_MS);
+      offerCode(message.history_code);
       at("screen").dataset.number = message.number;
       at("screen").dataset.fresh = "false";
       void at("screen").offsetWidth; // so that the sign arrives anew for each tap
       at("screen").dataset.fresh = "true";
     }
     draw();
+  }
+
+  /** Offer the code of the touch to who has just made it; the next passenger finds nothing. */
+  function offerCode(offered) {
+    code = offered;
+    at("trips").hidden = !code;
+    at("trips-code").textContent = "";
+    clearTimeout(codeTimer);
+    codeTimer = setTimeout(() => offerCode(""), CODE_FOR_MS);
+  }
+
+  function showCode() {
+    const grouped = code.replace(/(\d{4})(?=\d)/, "$1 ");
+    const said = say("trips_code", { vehicle: status ? status.vehicle_id : "", code: grouped });
+    offerCode("");
+    at("trips-code").textContent = said;
   }
 
   function listen() {
@@ -185,6 +205,7 @@
       const chosen = [[category, 1]];
       button(at("companions"), `category.${category}`, () => post("/companions", { riders: chosen }));
     }
+    at("trips").addEventListener("click", showCode);
     at("free").addEventListener("click", () => post("/free", {}));
     at("sign").innerHTML = SIGNS.off;
     word();

@@ -11,6 +11,7 @@ from playwright.async_api import Page, expect
 
 from ayaldama.web.vendor import INSTALLED, vendor_routes
 from commons.clock import SystemClock
+from fare.history import history_code
 from fare.validator.drawer import CARDS
 from fare.validator.run import ValidatorSettings, enrol_device, open_validator
 from tests.dispatch.pages import Seen, opened
@@ -43,6 +44,23 @@ async def hold(page: Page, card: str, light: str, outcome: str) -> None:
     await expect(page.locator("#outcome")).to_have_text(outcome)
     await expect(page.locator("#screen")).to_have_attribute("data-light", light)
     assert await page.evaluate(FAINT_TEXTS) == []
+
+
+async def test_i9_the_code_of_a_touch_is_shown_to_who_asks_and_is_the_one_that_the_server_knows(
+    postgres: asyncpg.Pool, tmp_path: Path, chromium: str
+) -> None:
+    async with city_of(postgres) as city, in_bus(city, tmp_path, chromium, "en") as (page, _, _):
+        await expect(page.locator("#trips")).to_be_hidden()
+        await hold(page, "adult", "green", "Paid")
+        await expect(page.locator("#trips-code")).to_have_text("")
+        await page.locator("#trips").click()
+        await expect(page.locator("#waiting")).to_have_text("0 to send")
+        rows = await postgres.fetch("SELECT hash FROM validator_record ORDER BY sequence DESC LIMIT 1")
+        code = history_code(rows[0]["hash"])
+        await expect(page.locator("#trips-code")).to_contain_text(f"code {code[:4]} {code[4:]}")
+        assert await page.evaluate(FAINT_TEXTS) == []
+        await hold(page, "denied", "red", "Card blocked")
+        await expect(page.locator("#trips-code")).to_have_text("")
 
 
 async def test_taps_light_the_screen_green_and_red_with_the_reason(

@@ -1,0 +1,60 @@
+"""How our pages' servers read a body, answer and refuse: bounded, never cached, an error as a key of the texts."""
+
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+BODY_MAX_BYTES: Final = 65_536
+
+_encoder: Final = msgspec.json.Encoder()
+Sent = TypeVar("Sent")
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was not answered: a key of the texts, and when to come back."""
+
+    error: str
+    retry_s: int = 0
+
+
+async def body(request: web.Request, kind: type[Sent]) -> Sent:
+    """Return what was sent.
+
+    Raises:
+        HTTPRequestEntityTooLarge, HTTPBadRequest: if it is too long, or no ``kind``.
+    """
+    raw = await request.content.read(BODY_MAX_BYTES + 1)
+    if len(raw) > BODY_MAX_BYTES:
+        raise web.HTTPRequestEntityTooLarge(
+            max_size=BODY_MAX_BYTES,
+            actual_size=len(raw),
+            text=_encoder.encode(Refused(error="too_long")).decode(),
+            content_type="application/json",
+        )
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise refused(web.HTTPBadRequest, "wrong_form") from error
+
+
+def answer(value: object) -> web.Response:
+    """Return a value as JSON that nobody keeps."""
+    return web.Response(body=_encoder.encode(value), content_type="application/json", headers=_kept_by_nobody())
+
+
+def download(content: bytes, name: str, content_type: str) -> web.Response:
+    """Return a file to be saved under ``name``, which is ASCII without quotes."""
+    headers = _kept_by_nobody() | {"Content-Disposition": f'attachment; filename="{name}"'}
+    return web.Response(body=content, content_type=content_type, headers=headers)
+
+
+def refused(kind: type[web.HTTPException], error: str, *, retry_s: int = 0) -> web.HTTPException:
+    """Return an answer that says why there is none."""
+    headers = _kept_by_nobody() | ({"Retry-After": str(retry_s)} if retry_s else {})
+    text = _encoder.encode(Refused(error=error, retry_s=retry_s)).decode()
+    return kind(text=text, content_type="application/json", headers=headers)
+
+
+def _kept_by_nobody() -> dict[str, str]:
+    return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

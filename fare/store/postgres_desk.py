@@ -1,0 +1,59 @@
+"""What an accountant looks at: refunds and amnesties that wait or were decided. In PostgreSQL, read only.
+
+Every function raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
+"""
+
+from typing import Final
+
+import asyncpg
+import msgspec
+
+LISTED_MAX: Final = 200
+
+_WINDOWS: Final = "SELECT * FROM amnesty ORDER BY granted IS NOT NULL, asked_ms DESC LIMIT $1"
+_REFUNDS: Final = """
+SELECT *, device_id || ':' || sequence AS ride_key FROM refund
+ORDER BY state <> 'waiting', asked_ms DESC, key LIMIT $1
+"""
+
+
+class RefundListed(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund: who asked, who decided, and where it stands."""
+
+    key: str
+    ride_key: str
+    carrier_id: str
+    amount_tiyn: int
+    reason: str
+    why: str
+    asked_by: str
+    asked_ms: int
+    state: str
+    decided_by: str | None
+
+
+class AmnestyListed(msgspec.Struct, frozen=True, kw_only=True):
+    """An amnesty; ``granted`` is None until somebody has decided."""
+
+    amnesty_id: str
+    from_ms: int
+    until_ms: int
+    vehicle_ids: tuple[str, ...]
+    route_ids: tuple[str, ...]
+    why: str
+    asked_by: str
+    asked_ms: int
+    decided_by: str | None
+    granted: bool | None
+
+
+async def refunds_listed(pool: asyncpg.Pool) -> list[RefundListed]:
+    """Return refunds: those that wait first, then the latest."""
+    rows = await pool.fetch(_REFUNDS, LISTED_MAX)
+    return [msgspec.convert(dict(row), RefundListed) for row in rows]
+
+
+async def amnesties_listed(pool: asyncpg.Pool) -> list[AmnestyListed]:
+    """Return amnesties: those that wait first, then the latest."""
+    rows = await pool.fetch(_WINDOWS, LISTED_MAX)
+    return [msgspec.convert(dict(row), AmnestyListed) for row in rows]

@@ -1,0 +1,218 @@
+"""Who sees and does what with money, over HTTP."""
+
+import itertools
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from commons.texts import LANGUAGES, load_catalogue
+from fare.audit_trail import Act
+from fare.ledger.accounts import AccountKind
+from fare.model import JournalKind, MediumKind
+from fare.people import Role
+from fare.refund_service import Decision, RefundState
+from fare.settlement.closing import Closing, Part
+from fare.settlement.reconcile import Finding
+from fare.settlement.refunds import RefundOutcome
+from fare.settlement.reports import Dimension
+from tests.fare.api.books_town import PASSWORD, PEOPLE, BooksTown, books_town
+from tests.fare.edges.money import DAY
+
+WEB = Path(__file__).parents[3] / "fare" / "web" / "books"
+READS = (
+    "balance",
+    "accounts/carrier:k1",
+    f"statements?from={DAY}&until={DAY}",
+    f"statements/{DAY}/k1/day/statement.csv",
+    f"statements/{DAY}/k2/day/statement.csv",
+    f"rides/{DAY}/k1/fare_transactions.csv",
+    f"rides/{DAY}/k2/fare_transactions.csv",
+    f"reports/{DAY}/line",
+    f"journeys/{DAY}",
+    "refunds",
+    "amnesties",
+    "comparisons",
+    "acts",
+)
+STATEMENTS = {READS[2], *READS[3:7]}
+MAY_READ = {
+    "aigul": set(READS) - {"acts"},
+    "depot1": {READS[2], READS[3], READS[5]},
+    "inspector7": set(),
+    "operator1": {READS[7], READS[8], "refunds", "amnesties"},
+    "auditor1": set(READS) - {"refunds", "amnesties"},
+}
+ACTS = (
+    (f"days/{DAY}/close", {}),
+    (f"days/{DAY}/k1/pay-out", {}),
+    ("refunds", {"key": "x", "ride_key": "v:1", "why": "?"}),
+    ("refunds/decision?key=x", {"grant": True}),
+    ("amnesties", {"amnesty_id": "a", "from_ms": 0, "until_ms": 1, "why": "?", "route_ids": ["1"]}),
+    ("amnesties/decision?id=a", {"grant": True}),
+)
+MAY_ACT = {
+    "aigul": {path for path, _ in ACTS},
+    "operator1": {"refunds", "amnesties"},
+}
+
+
+@pytest.fixture
+async def town(postgres: asyncpg.Pool) -> AsyncIterator[BooksTown]:
+    async with books_town(postgres) as town:
+        yield town
+
+
+async def close(town: BooksTown) -> None:
+    assert (await town.as_("aigul", f"days/{DAY}/close", {})) == (200, {"outcome": "closed", "differing": 0})
+
+
+@pytest.mark.parametrize("who", MAY_READ)
+async def test_attacks_46_47_each_role_reads_what_is_granted_and_nothing_else(town: BooksTown, who: str) -> None:
+    await close(town)
+    for path in READS:
+        town.clock.city_ms += 120_000  # nobody is stopped for asking often here
+        status, _ = await town.as_(who, path)
+        assert (path, status) == (path, 200 if path in MAY_READ[who] else 403)
+
+
+@pytest.mark.parametrize("who", [name for name, _, _ in PEOPLE if name != "bolat"])
+async def test_attack_47_each_role_does_what_is_granted_and_nothing_else(town: BooksTown, who: str) -> None:
+    for path, sent in ACTS:
+        town.clock.city_ms += 1_000
+        status, _ = await town.as_(who, path, sent)
+        assert (path, status == 403) == (path, path not in MAY_ACT.get(who, set()))
+
+
+async def test_nobody_who_is_not_signed_in_gets_anything(town: BooksTown) -> None:
+    for path in READS:
+        assert await town.ask("nobody", path) == (401, {"error": "signed_out", "retry_s": 0})
+    for path, sent in ACTS:
+        assert (await town.ask("nobody", path, sent))[0] == 401
+
+
+async def test_attack_46_another_carriers_settlement_is_refused_alike_whether_it_exists(town: BooksTown) -> None:
+    await close(town)
+    _, listed = await town.as_("depot1", f"statements?from={DAY}&until={DAY}")
+    assert {line["carrier_id"] for line in listed} == {"k1"}
+    there = await town.as_("depot1", f"statements/{DAY}/k2/day/statement.csv")
+    nowhere = await town.as_("depot1", f"statements/{DAY}/k9/day/statement.csv")
+    assert there == nowhere == (403, {"error": "forbidden", "retry_s": 0})
+    town.clock.city_ms += 120_000
+    _, acts = await town.as_("auditor1", "acts")
+    noted = [line["subject"] for line in acts["lines"] if line["act"] == "forbidden"]
+    assert sum(subject.endswith(" of k2") for subject in noted) == 1
+    assert acts["broken_at"] is None
+
+
+async def test_a_page_of_others_cannot_act_for_who_is_signed_in(town: BooksTown) -> None:
+    await town.sign_in("aigul")
+    for token in ("", "x", town.tokens["aigul"][:-1]):
+        status, said = await town.ask("aigul", f"days/{DAY}/close", {}, headers={"X-CSRF-Token": token})
+        assert (status, said["error"]) == (403, "not_from_our_page")
+    assert await town.money.settlement.statements(DAY) == []
+
+
+async def test_attack_51_files_are_limited_and_noted(town: BooksTown) -> None:
+    await close(town)
+    statuses = [(await town.as_("auditor1", f"rides/{DAY}/k1/fare_transactions.csv"))[0] for _ in range(8)]
+    assert statuses == 6 * [200] + 2 * [429]
+    assert (await town.as_("aigul", f"statements/{DAY}/k1/day/statement.csv"))[0] == 200, "others are not stopped"
+    town.clock.city_ms += 120_000
+    _, acts = await town.as_("auditor1", "acts")
+    taken = [(line["who"], line["subject"]) for line in acts["lines"] if line["act"] == "exported"]
+    assert taken == [("aigul", f"k1/{DAY}-day"), *6 * [("auditor1", f"k1/{DAY}")]]
+
+
+async def test_files_name_no_medium(town: BooksTown) -> None:
+    _, content = await town.as_("aigul", f"rides/{DAY}/k2/fare_transactions.csv")
+    lines = content.decode().splitlines()
+    assert len(lines) == 3
+    assert "v:2/1" in lines[2]
+    assert not re.search(r"[0-9a-f]{32}", content.decode())
+
+
+async def test_the_balance_is_zero_and_an_account_shows_its_moves(town: BooksTown) -> None:
+    await close(town)
+    _, balance = await town.as_("aigul", "balance")
+    assert balance["difference_tiyn"] == 0
+    assert {line["kind"] for line in balance["lines"]} >= {"carrier", "commission", "wallet"}
+    _, account = await town.as_("aigul", "accounts/carrier:k1")
+    assert [(line["grown_tiyn"], line["standing_tiyn"]) for line in account["lines"]] == [(197, 197)]
+    assert (await town.as_("aigul", "accounts/slush:fund"))[0] == 404
+
+
+async def test_who_reads_a_mediums_account_is_noted(town: BooksTown) -> None:
+    await town.as_("aigul", f"accounts/wallet:{7:032x}")
+    _, acts = await town.as_("auditor1", "acts")
+    assert [line["who"] for line in acts["lines"] if line["act"] == Act.HISTORY_READ] == ["aigul"]
+
+
+async def test_a_report_adds_up_and_rare_journeys_are_not_shown_apart(town: BooksTown) -> None:
+    _, report = await town.as_("operator1", f"reports/{DAY}/line")
+    by_line = {line["value"]: line["totals"]["revenue_tiyn"] for line in report["lines"]}
+    assert by_line == {"12": 250, "5": 200}
+    assert report["total"]["revenue_tiyn"] == 450
+    _, journeys = await town.as_("operator1", f"journeys/{DAY}")
+    assert journeys["lines"] == []
+    assert journeys["few_riders"] + journeys["unknown_riders"] == 5
+
+
+async def test_four_eyes_above_the_limit(town: BooksTown) -> None:
+    first = {"key": "a", "ride_key": "v:1", "why": "two touches"}
+    assert (await town.as_("operator1", "refunds", first))[1] == {
+        "outcome": "granted",
+        "state": "granted",
+        "amount_tiyn": 100,
+    }
+    _, waiting = await town.as_("aigul", "refunds", {**first, "key": "b", "ride_key": "v:2"})
+    _, waiting = await town.as_("aigul", "refunds", {**first, "key": "c", "ride_key": "v:4"})
+    assert waiting["state"] == "waiting"
+    decision = "refunds/decision?key=c"
+    assert (await town.as_("operator1", decision, {"grant": True}))[0] == 403
+    assert (await town.as_("aigul", decision, {"grant": True}))[1]["outcome"] == "own"
+    assert (await town.as_("bolat", decision, {"grant": True}))[1]["outcome"] == "taken"
+    _, listed = await town.as_("bolat", "refunds")
+    assert {one["key"]: (one["state"], one["decided_by"]) for one in listed}["c"] == ("granted", "bolat")
+
+
+@pytest.mark.parametrize("sent", [b"{}", b"[", b'{"key": 1}', b"x" * 70_000])
+async def test_what_has_no_form_is_refused(town: BooksTown, sent: bytes) -> None:
+    status, _ = await town.as_("aigul", "refunds", sent.decode())
+    assert status in {400, 413}
+
+
+async def test_a_wrong_password_says_nothing_and_ends_soon(town: BooksTown) -> None:
+    answers = [await town.ask("x", "sign-in", {"name": "aigul", "password": "wrong password"}) for _ in range(6)]
+    assert [status for status, _ in answers] == 5 * [401] + [429]
+    assert answers[0][1]["error"] == "wrong_name_or_password"
+    assert PASSWORD not in str(answers)
+
+
+def test_every_key_that_the_page_says_has_a_text() -> None:
+    texts = load_catalogue("fare.settlement")["en"]
+    said = set(
+        itertools.chain.from_iterable(
+            re.findall(r'(?:say\(|data-text=|data-label=)"([a-z_.]+)"', file.read_text(encoding="utf-8"))
+            for file in (*WEB.glob("*.js"), WEB / "page.html")
+        )
+    )
+    named = {
+        "kind_of": AccountKind,
+        "journal_of": JournalKind,
+        "closing": Closing,
+        "part": Part,
+        "by": Dimension,
+        "payment": MediumKind,
+        "refund": RefundOutcome,
+        "refund_state": RefundState,
+        "decision": Decision,
+        "role": Role,
+        "finding_of": Finding,
+        "act_of": Act,
+    }
+    said |= {f"{group}.{one.value}" for group, kind in named.items() for one in kind}
+    assert said - texts.keys() == set()
+    assert len(load_catalogue("fare.settlement")) == len(LANGUAGES)

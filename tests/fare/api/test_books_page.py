@@ -1,0 +1,136 @@
+"""The accountant's page in a real Chromium: on a desk, on a phone, in three languages."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dispatch.pages import Seen, opened, until
+from tests.fare.api.books_town import PASSWORD, BooksTown, books_town
+from tests.fare.api.test_inspector_page import SMALL, UNNAMED
+from tests.fare.edges.money import DAY
+
+FAINT_TEXTS = (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.browser
+
+
+@asynccontextmanager
+async def reading(
+    chromium: str,
+    pool: asyncpg.Pool,
+    who: str = "aigul",
+    *,
+    language: str = "en",
+    width: int = 1200,
+    theme: Literal["light", "dark"] = "light",
+) -> AsyncIterator[tuple[Page, Seen, BooksTown]]:
+    """Open the page, sign in, and wait for the first view."""
+    async with (
+        books_town(pool) as town,
+        opened(chromium, language=language, width=width, height=800, theme=theme) as (page, seen),
+    ):
+        await page.goto(f"http://127.0.0.1:{town.port}/books/")
+        await until(page, "document.body.dataset.ready")
+        seen.errors.clear()  # the browser writes down that nobody was signed in
+        await page.fill("#name", who)
+        await page.fill("#password", PASSWORD)
+        await page.click("#sign-in button")
+        await expect(page.locator("#me")).to_be_visible()
+        yield page, seen, town
+
+
+async def view(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=name, exact=True).click()
+    await expect(page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-current", "page")
+    await expect(page.locator("body")).to_have_attribute("aria-busy", "false")
+
+
+async def test_a_day_is_closed_paid_out_and_the_books_balance(
+    chromium: str, postgres: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with reading(chromium, postgres) as (page, seen, town):
+        await expect(page.locator(".balanced")).to_have_text("Debits equal credits: the difference is 0.00 ₸")
+        await view(page, "Settlement")
+        for place in (0, 1):
+            await page.locator("input[type=date]").nth(place).fill(str(DAY))
+        await page.get_by_role("button", name="Close the last day").click()
+        await expect(page.locator("#said")).to_have_text(f"{DAY} is closed.")
+        await expect(page.locator("tfoot .number").first).to_have_text("3.92")
+        await page.screenshot(path=tmp_path / "settlement.png")
+        paid = page.get_by_role("button", name="Book as paid")
+        await paid.first.click()
+        await expect(page.locator("#said")).to_have_text(re.compile(r"Paid out: 1\.9\d ₸"))
+        await view(page, "Trial balance")
+        await expect(page.locator(".balanced")).to_be_visible()
+        await page.screenshot(path=tmp_path / "balance.png", full_page=True)
+        await page.reload()
+        await until(page, "document.body.dataset.ready")
+        await expect(page.locator("#who")).to_have_text("aigul, accountant")
+        assert seen.hosts == {f"127.0.0.1:{town.port}"}
+        assert seen.errors == []
+
+
+async def test_a_refund_above_the_limit_waits_and_who_asked_has_no_button(
+    chromium: str, postgres: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with reading(chromium, postgres) as (page, _, town):
+        for key in ("a", "b"):
+            await town.as_("bolat", "refunds", {"key": key, "ride_key": f"v:{'12'['ab'.index(key)]}", "why": "asked"})
+        await view(page, "Refunds")
+        await page.get_by_label("Ride (device:number)").fill("v:4")
+        await page.get_by_label("Why").fill("two touches")
+        await page.get_by_role("button", name="Give back").click()
+        await expect(page.locator("#said")).to_have_text("Taken: 1.00 ₸")
+        await page.screenshot(path=tmp_path / "refunds.png")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.locator("#said")).to_have_text("Decided.")
+        await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+
+
+async def test_a_carrier_is_offered_its_own_statements_only(chromium: str, postgres: asyncpg.Pool) -> None:
+    async with reading(chromium, postgres, "depot1") as (page, _, _):
+        await expect(page.locator("#views button")).to_have_text(["Settlement"])
+        await expect(page.get_by_role("button", name="Close the last day")).to_have_count(0)
+
+
+async def test_an_inspector_is_told_that_there_is_nothing(chromium: str, postgres: asyncpg.Pool) -> None:
+    async with reading(chromium, postgres, "inspector7") as (page, _, _):
+        await expect(page.locator("#complaint")).to_have_text("There is nothing for you on this page.")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_language_is_readable_on_a_phone(
+    chromium: str, postgres: asyncpg.Pool, tmp_path: Path, theme: Literal["light", "dark"]
+) -> None:
+    named = {"kk": "Есеп айырысу", "ru": "Расчёты", "en": "Settlement"}
+    async with reading(chromium, postgres, width=320, theme=theme) as (page, _, town):
+        await town.as_("aigul", f"days/{DAY}/close", {})
+        for language, name in named.items():
+            await page.click(f"#languages [lang={language}]")
+            await view(page, name)
+            for place in (0, 1):
+                await page.locator("#view input[type=date]").nth(place).fill(str(DAY))
+            await page.locator("#view form button").first.click()
+            await expect(page.locator("tbody tr")).to_have_count(2)
+            await page.screenshot(path=tmp_path / f"{language}-{theme}.png", full_page=True)
+            assert await page.evaluate(FAINT_TEXTS) == [], "WCAG 2.2, 1.4.3: 4.5 to 1"
+            fits = await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+            assert fits, "WCAG 2.2, 1.4.10: no scrolling in two directions at 320 pixels"
+            assert await page.evaluate(UNNAMED) == 0, "WCAG 2.2, 4.1.2: every control has a name"
+            assert await page.evaluate(SMALL) == 0, "WCAG 2.2, 2.5.8: targets of 24 pixels"
+
+
+async def test_who_signs_out_leaves_nothing_to_be_seen(chromium: str, postgres: asyncpg.Pool) -> None:
+    async with reading(chromium, postgres) as (page, _, _):
+        await page.click("#sign-out")
+        await expect(page.locator("#sign-in")).to_be_visible()
+        assert await page.locator("#view").inner_text() == ""
+        await page.reload()
+        await until(page, "document.body.dataset.ready")
+        await expect(page.locator("#sign-in")).to_be_visible()
