@@ -41,7 +41,7 @@ AT_A_TIME: Final = 500
 
 
 class DemoFares(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo shows of its fares: the sign-in of an inspector and an accountant, check codes of the drawer's cards by name."""
+    """What the demo shows of its fares: who may sign in as inspector and accountant, check codes of cards by name."""
 
     inspector: str
     pin: str
