@@ -69,6 +69,7 @@ from transit.tracking.whereabouts import Whereabouts
 CONNECTIONS_MAX: Final = 12
 FIGURES_S: Final = 5.0
 RATE_S: Final = 60.0
+CANCEL_AGAIN_S: Final = 1.0
 SALT_BYTES: Final = 16
 
 _ACCOUNTS: Final[Mapping[str, Callable[[RiderCategory], AccountCode]]] = MappingProxyType(
@@ -132,8 +133,7 @@ async def serve(context: RoleContext) -> None:
                     context.ready({"fare": port})
                     await context.stop.wait()
             finally:
-                for task in working:
-                    task.cancel()
+                await _end(working)
 
 
 class _Room:
@@ -304,6 +304,15 @@ class _Room:
             subsidy_tiyn=sums_tiyn["subsidy"],
             denied=len(await self.media.blocked() | (await media_in_debt(self.pool)).keys()),
         )
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel ``tasks`` until they end: a read of Redis that ends in that moment takes a cancellation for its own."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _run_money(room: _Room) -> None:
