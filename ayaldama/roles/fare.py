@@ -201,6 +201,7 @@ class _Room:
             rules=InspectionRules(),
             code_key=code_key_of(self.key),
             new_salt=functools.partial(secrets.token_bytes, SALT_BYTES),
+            zone=self.fares.tariff.zone.key,
             clock=self.context.clock,
             metrics=self.context.metrics,
         )

@@ -89,7 +89,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection:
-    """Routes of the inspector's phone. ``code_key`` makes check codes; ``new_salt`` gives 16 unforeseeable bytes."""
+    """Routes of the inspector's phone. ``code_key`` makes check codes; ``new_salt`` gives 16 unforeseeable bytes.
+
+    ``zone`` is the city's: the phone tells times in it.
+    """
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class Inspection:
         rules: InspectionRules,
         code_key: bytes,
         new_salt: "SaltSource",
+        zone: str = "UTC",
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -108,7 +112,8 @@ class Inspection:
         self._clock = clock
         self._metrics = metrics
         self._allowances: dict[str, Allowance] = {}
-        texts = {language: dict(texts) for language, texts in load_catalogue("fare.inspection").items()}
+        catalogue = load_catalogue("fare.inspection")
+        texts = {language: {**texts, "city.zone": zone} for language, texts in catalogue.items()}
         self._texts = asset_of(_encoder.encode(texts), "application/json")
 
     def routes(self) -> list[web.RouteDef]:

@@ -40,7 +40,8 @@ export class Words {
   }
 
   time(atMs) {
-    return new Date(atMs).toLocaleTimeString("ru", { hour: "2-digit", minute: "2-digit" });
+    const timeZone = this.catalogue[this.language]["city.zone"]; // the city's, wherever the phone believes to be
+    return new Date(atMs).toLocaleTimeString("ru", { hour: "2-digit", minute: "2-digit", timeZone });
   }
 
   ago(passedMs) {
