@@ -7,9 +7,10 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import CapturingLogger
 
 from fare.media._base import Presented, Proof, ReaderSettings
-from fare.media.readers import discover
+from fare.media.readers import bank_card, discover
 from fare.media.readers.bank_card import ReaderGoneError, presented
 from fare.media.tokens import TokenKey, TokenKeys, medium_id
 from fare.model import MediumId, MediumKind
@@ -54,10 +55,12 @@ def test_what_was_not_read_has_no_name(proof: Proof) -> None:
 
 
 def test_a_reader_that_sends_a_card_number_is_not_believed_and_its_line_not_logged(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    logger = CapturingLogger()
+    monkeypatch.setattr(bank_card, "log", logger)
     assert shown(token="4111111111111111", atc=17, proof="verified") == failed()
-    heard = caplog.text + "".join(capsys.readouterr())
+    heard = repr(logger.calls)
     assert "card_number" in heard
     assert "4111" not in heard
 
