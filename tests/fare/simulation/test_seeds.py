@@ -24,7 +24,7 @@ from tests.fare.simulation.faults import ALL, NONE
 from tests.fare.simulation.seeds import broken_by, try_seeds
 from tests.fare.simulation.world import play
 
-SEEDS = int(os.environ.get("AYALDAMA_SEEDS", "200"))
+SEEDS = int(os.environ.get("AYALDAMA_SEEDS", "100"))
 FIRST_SEED = int(os.environ.get("AYALDAMA_FIRST_SEED", "0"))
 SEEDS_TO_FIND = 150  # a planted fault
 
