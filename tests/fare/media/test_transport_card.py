@@ -19,7 +19,7 @@ from fare.media.tokens import TokenKey, TokenKeys, medium_id
 from fare.media.vpcd import in_reader
 from fare.model import MediumId, MediumKind
 from tests.fare.media.cards import APPLICATION, IDENTITY, MASTER_KEY, UID, card, contents
-from tests.fare.media.pcscd import READER, NoPcscdError, Pcscd, running_pcscd
+from tests.fare.media.pcscd import READER, Pcscd
 
 WAIT_S = 20.0
 PCSCD_LOOKS_S = 1.0  # it looks every 0.4 s at a virtual reader and misses a card that is changed faster than that
@@ -28,17 +28,6 @@ CARD = medium_id(MediumKind.TRANSPORT_CARD, IDENTITY.value, KEY)
 needs_pyscard = pytest.mark.skipif(
     importlib.util.find_spec("smartcard") is None, reason="no pyscard: pip install 'ayaldama[pcsc]'"
 )
-
-
-@pytest.fixture(scope="module")
-def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pcscd]:
-    with pytest.MonkeyPatch.context() as environment:
-        try:
-            with running_pcscd(tmp_path_factory.mktemp("pcscd")) as running:
-                environment.setenv("PCSCLITE_CSOCK_NAME", str(running.socket_path))
-                yield running
-        except NoPcscdError as missing:
-            pytest.skip(str(missing))
 
 
 def settings(device: str = READER) -> ReaderSettings:

@@ -1,15 +1,13 @@
 """Real readers on a validator: a transport card through PC/SC, a bank card's token from a certified reader."""
 
 import asyncio
-import importlib.util
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import asyncpg
-import pytest
 
 from commons.clock import SystemClock, wall_ms
 from fare.media._base import MediumReader, ReaderSettings
@@ -22,7 +20,7 @@ from fare.model import MediumKind, Tap
 from fare.outcomes import TapOutcome
 from fare.validator.home import Identity
 from fare.validator.run import ValidatorSettings, enrol_device, open_validator
-from tests.fare.media.pcscd import READER, NoPcscdError, Pcscd, running_pcscd
+from tests.fare.media.pcscd import READER, Pcscd
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.device import Device, ayaldama, screen
 
@@ -31,19 +29,6 @@ MASTER = bytes(range(16, 32))
 MEDIA_KEYS = f'token_version = 1\ntoken_secret = "{SECRET.hex()}"\ncard_key = "{MASTER.hex()}"\n'
 TOKEN = "par-of-a-bank-card"
 CARD = CardIdentity(issuer="kzo", identifier=bytes.fromhex("1f2e3d4c5b6a7988"), expires_ms=wall_ms() + 10**9)
-
-
-@pytest.fixture(scope="module")
-def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pcscd]:
-    if importlib.util.find_spec("smartcard") is None:
-        pytest.skip("no pyscard: pip install 'ayaldama[pcsc]'")
-    with pytest.MonkeyPatch.context() as environment:
-        try:
-            with running_pcscd(tmp_path_factory.mktemp("pcscd")) as running:
-                environment.setenv("PCSCLITE_CSOCK_NAME", str(running.socket_path))
-                yield running
-        except NoPcscdError as missing:
-            pytest.skip(str(missing))
 
 
 @asynccontextmanager

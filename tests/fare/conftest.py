@@ -1,0 +1,22 @@
+"""What tests of fares share."""
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fare.media.pcscd import NoPcscdError, Pcscd, running_pcscd
+
+
+@pytest.fixture(scope="session")
+def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pcscd]:
+    """One for all: the library keeps the address of the first that a process used."""
+    if importlib.util.find_spec("smartcard") is None:
+        pytest.skip("no pyscard: pip install 'ayaldama[pcsc]'")
+    with pytest.MonkeyPatch.context() as environment:
+        try:
+            with running_pcscd(tmp_path_factory.mktemp("pcscd")) as running:
+                environment.setenv("PCSCLITE_CSOCK_NAME", str(running.socket_path))
+                yield running
+        except NoPcscdError as missing:
+            pytest.skip(str(missing))
