@@ -20,9 +20,8 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.inspection.values import VehicleNow
 from fare.keys import FareKeys
-from fare.model import CarrierId, LocatedTap, Ride, Riders, Tap
+from fare.model import CarrierId, LocatedTap, Ride, Tap
 from fare.store.redis_boardings import Boarding, follow_boardings
-from fare.taking import Rides
 from fare.validator.decide import Place
 from transit.keys import Keys
 from transit.model import Update
@@ -81,18 +80,17 @@ class Locator:
         found = self.whereabouts.at(tap.vehicle_id, tap.occurred_ms)
         return found is not None and not found.route_id
 
-    async def located(self, taps: Rides) -> list[LocatedTap]:
-        """Return ``taps``, each with the riders of its ride (None: it begins none), with their places.
+    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
+        """Return ``taps`` with their places; those that begin a ride, with the ride.
 
         Raises:
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
         """
-        places = await self._places([tap for tap, _ in taps])
         located = []
-        for (tap, riders), place in zip(taps, places, strict=True):
-            if riders is not None:
+        for tap, place in zip(taps, await self._places(taps), strict=True):
+            if tap.outcome.rides:
                 self.metrics.count("fare_taps_located_total", source=place.source)
-            located.append(LocatedTap(tap=tap, ride=None if riders is None else self._ride(tap, riders, place)))
+            located.append(LocatedTap(tap=tap, ride=self._ride(tap, place) if tap.outcome.rides else None))
         return located
 
     async def place_of(self, vehicle_id: str) -> Place | None:
@@ -144,13 +142,13 @@ class Locator:
             for tap, place in zip(taps, places, strict=True)
         ]
 
-    def _ride(self, tap: Tap, riders: tuple[Riders, ...], place: TapPlace) -> Ride:
+    def _ride(self, tap: Tap, place: TapPlace) -> Ride:
         return Ride(
             key=tap.key,
             tapped_ms=tap.tapped_ms,
             medium_id=tap.medium_id,
             medium_kind=tap.medium_kind,
-            riders=riders,
+            riders=tap.riders,
             vehicle_id=tap.vehicle_id,
             carrier_id=self.carriers.get(place.route_id, self.carrier),
             route_id=place.route_id,

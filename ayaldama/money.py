@@ -10,15 +10,17 @@ import asyncpg
 from aiohttp import web
 
 from ayaldama.database import open_database
+from ayaldama.fares import configuration_of
 from ayaldama.settings import Settings
 from ayaldama.web.vendor import INSTALLED
-from commons.clock import Clock
+from commons.clock import Clock, SystemClock
 from commons.metrics import Metrics
 from commons.texts import Language, load_catalogue
 from fare.api.accounting import Books
 from fare.api.accounting_routes import accounting_routes, new_export_key, new_history_token
 from fare.api.history import History
 from fare.model import CarrierId, MediumKind
+from fare.pricing import CityPricing
 from fare.refund_service import Refunds
 from fare.settlement.statement_pdf import font_files, statement_pdf
 from fare.settlement_service import Settlement, SettlementRules
@@ -27,7 +29,6 @@ from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import Profiles, StoredStatement
 from fare.tariff.model import Tariff, build_tariff
-from fare.tariff.pricing import TariffPricing
 from fare.tariff.wording import Words
 from gtfs_data import fields
 from gtfs_data.fares import FaresError, read_fares
@@ -122,15 +123,15 @@ def read_tariff(feed: Path | None) -> tuple[Tariff, Mapping[CarrierId, str]]:
 def city_money(
     pool: asyncpg.Pool,
     settings: Settings,
-    tariff: Tariff,
+    pricing: CityPricing,
     profiles: Profiles,
     carrier_names: Mapping[CarrierId, str],
 ) -> CityMoney:
     """Return the services of money over ``pool``."""
-    pricing, rules = TariffPricing(tariff), rules_of(settings)
+    rules = rules_of(settings)
     return CityMoney(
         pool=pool,
-        tariff=tariff,
+        tariff=pricing.tariff,
         carrier_names=carrier_names,
         settlement=Settlement(pool, pricing=pricing, profiles=profiles, rules=rules),
         refunds=Refunds(pool, pricing=pricing, rules=rules),
@@ -147,5 +148,6 @@ async def open_money(settings: Settings) -> AsyncIterator[CityMoney]:
         ServerError, OSError, asyncpg.PostgresError: as ``open_database``.
     """
     tariff, names = read_tariff(settings.gtfs.feed)
+    pricing = CityPricing(tariff=tariff, configuration=configuration_of(tariff, SystemClock().now_ms()))
     async with open_database(settings) as pool:
-        yield city_money(pool, settings, tariff, PostgresMedia(pool).profiles, names)
+        yield city_money(pool, settings, pricing, PostgresMedia(pool).profiles, names)

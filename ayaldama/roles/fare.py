@@ -44,6 +44,7 @@ from fare.inspection.values import InspectionRules
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
+from fare.pricing import CityPricing
 from fare.risk.values import RiskRules
 from fare.service import TapIntake, open_taps
 from fare.store.city_key import CityKeyError, open_city_key
@@ -52,11 +53,11 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import PostgresInspection
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
-from fare.store.postgres_taps import media_in_debt, rides_on
+from fare.store.postgres_taps import media_in_debt
 from fare.store.publishing import Publisher
 from fare.store.redis_boardings import boardings_of, publish_boardings
 from fare.taking import TapTaking
-from fare.tariff.pricing import TariffPricing, service_day_ms
+from fare.tariff.pricing import service_day_ms
 from fare.validator.price_table import fare_table
 from fare.validator.rules import Configuration
 from fare.validator.signing import SigningKey
@@ -109,9 +110,7 @@ async def serve(context: RoleContext) -> None:
         room = _Room(context, network, fares, key=key, redis=redis, pool=pool)
         await room.keeper.publish()
         async with (
-            open_taps(
-                pool, pricing=TariffPricing(fares.tariff), profiles=room.media.profiles, owing=room.hear_owing
-            ) as intake,
+            open_taps(pool, pricing=room.pricing, profiles=room.media.profiles, owing=room.hear_owing) as intake,
             room.devices(intake) as devices,
         ):
             working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
@@ -154,6 +153,7 @@ class _Room:
         self._taken: deque[tuple[float, int]] = deque()  # when, how many
         settings = context.settings
         self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms())
+        self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
         self.media = PostgresMedia(pool)
         self.store = PostgresDevices(pool, settings.city)
         self.fare_keys = FareKeys(settings.city)
@@ -210,7 +210,7 @@ class _Room:
         """Return the accountant's page and passengers' own histories."""
         context, settings = self.context, self.context.settings
         _, names = read_tariff(settings.gtfs.feed)
-        money = city_money(self.pool, settings, self.fares.tariff, self.media.profiles, names)
+        money = city_money(self.pool, settings, self.pricing, self.media.profiles, names)
         address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
         return money.routes(clock=context.clock, metrics=context.metrics, address_of=address)
 
@@ -248,8 +248,6 @@ class _Room:
         taking = TapTaking(
             intake=intake,
             locating=self.locator,
-            configuration=self.configuration,
-            earlier=functools.partial(rides_on, self.pool),
             told=self._hear_taps,
             clock=self.context.clock,
             metrics=self.context.metrics,

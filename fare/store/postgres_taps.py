@@ -16,7 +16,6 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
-    DeviceId,
     JournalKey,
     LocatedTap,
     MediumId,
@@ -25,7 +24,7 @@ from fare.model import (
     Riders,
     Tap,
 )
-from fare.outcomes import TapOutcome, TapReceipt
+from fare.outcomes import TapReceipt
 
 _LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
@@ -57,13 +56,6 @@ LEFT JOIN LATERAL (
 """
 _MEDIA_BETWEEN: Final = """
 SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
-"""
-_RIDES_ON: Final = """
-SELECT DISTINCT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.vehicle_id
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS asked (device_id, medium_id, vehicle_id, at_ms)
-JOIN tap t ON t.medium_id = asked.medium_id AND t.rides
-    AND t.tapped_ms BETWEEN asked.at_ms - $5 AND asked.at_ms + $5
-    AND t.vehicle_id = asked.vehicle_id AND t.device_id <> asked.device_id
 """
 _IN_DEBT: Final = """
 SELECT substr(code, 6) AS medium_id, balance_tiyn FROM account WHERE code LIKE 'debt:%' AND balance_tiyn > 0
@@ -161,34 +153,6 @@ async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     return [MediumId(row["medium_id"]) for row in await pool.fetch(_MEDIA_BETWEEN, from_ms, until_ms)]
-
-
-async def rides_on(pool: asyncpg.Pool, taps: Sequence[Tap], apart_ms: int) -> list[Tap]:
-    """Return rides that the media of ``taps`` began on the same vehicles, at other devices, ``apart_ms`` apart at most.
-
-    Raises:
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
-    """
-    rows = await pool.fetch(
-        _RIDES_ON,
-        [tap.device_id for tap in taps],
-        [tap.medium_id for tap in taps],
-        [tap.vehicle_id for tap in taps],
-        [tap.tapped_ms for tap in taps],
-        apart_ms,
-    )
-    return [
-        Tap(
-            device_id=DeviceId(row["device_id"]),
-            sequence=row["sequence"],
-            tapped_ms=row["tapped_ms"],
-            medium_id=MediumId(row["medium_id"]),
-            medium_kind=MediumKind(row["medium_kind"]),
-            outcome=TapOutcome.ACCEPTED,
-            vehicle_id=row["vehicle_id"],
-        )
-        for row in rows
-    ]
 
 
 async def media_in_debt(pool: asyncpg.Pool) -> dict[MediumId, int]:

@@ -58,7 +58,7 @@ def seen(locator: Locator, clock: str, offset_m: float | None = 500, *, route_id
 
 
 async def place(locator: Locator, one: Tap) -> tuple[str, str, str, str]:
-    (located,) = await locator.located([(one, ())])
+    (located,) = await locator.located([one])
     ride = located.ride
     assert ride is not None
     return ride.route_id, ride.trip_id, ride.stop_id, ride.carrier_id
@@ -87,7 +87,7 @@ async def test_else_the_line_is_as_the_vehicle_said_and_the_carrier_that_of_the_
 
 
 async def test_a_tap_that_begins_no_ride_needs_no_place(locator: Locator) -> None:
-    (located,) = await locator.located([(tap("08:00", outcome=TapOutcome.REFUSED_DENIED), None)])
+    (located,) = await locator.located([tap("08:00", outcome=TapOutcome.REFUSED_DENIED)])
     assert located.ride is None
 
 
@@ -114,7 +114,7 @@ async def test_a_validator_is_told_the_run_and_an_inspector_the_next_stop(locato
 
 
 async def test_riders_of_stored_rides_board(locator: Locator) -> None:
-    taps = await locator.located([(tap("08:00"), ()), (tap("08:00", outcome=TapOutcome.ALREADY_PAID), None)])
+    taps = await locator.located([tap("08:00"), tap("08:00", outcome=TapOutcome.ALREADY_PAID)])
     boardings = boardings_of(taps)
     assert boardings == [Boarding("bus", at("08:00"), 1, "", "", "")]
     loads = Loads(Capacity(seats=20, places=60))

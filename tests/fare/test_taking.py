@@ -1,4 +1,4 @@
-"""From a validator's record to a ride: at the corrected time, once per passenger and vehicle, told once."""
+"""From a validator's record to a ride: at the corrected time, told once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,15 +10,12 @@ import pytest
 from commons.metrics import Metrics
 from fare.model import CarrierId, DeviceId, LocatedTap, MediumKind, Ride, RiderCategory, Riders, Tap
 from fare.outcomes import TapOutcome, TapReceipt
-from fare.taking import BACKLOG_MS, NotYetError, Rides, TapTaking
-from fare.validator.rules import Configuration, KindRules
+from fare.taking import BACKLOG_MS, NotYetError, TapTaking
 from tests.fare.api.town import Clock
 from tests.fare.inspection.bus import TEN_MS
 from tests.notation.rides import medium
 
 ADULT = Riders(category=RiderCategory("adult"), count=1)
-PUPILS = Riders(category=RiderCategory("pupil"), count=2)
-RULES = Configuration(kinds=(KindRules(kind=MediumKind.TRANSPORT_CARD),))
 
 
 @dataclass(kw_only=True)
@@ -37,29 +34,26 @@ class Books:
         self.stored = {one.tap.key: one for one in taps} | self.stored
         return receipts
 
-    async def located(self, taps: Rides) -> list[LocatedTap]:
-        return [LocatedTap(tap=tap, ride=None if riders is None else ride_of(tap, riders)) for tap, riders in taps]
+    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
+        return [LocatedTap(tap=tap, ride=ride_of(tap) if tap.outcome.rides else None) for tap in taps]
 
     def is_searched(self, tap: Tap) -> bool:
         return tap.key in self.searched
 
-    async def earlier(self, taps: Sequence[Tap], apart_ms: int) -> Sequence[Tap]:
-        return [one.tap for one in self.stored.values() if one.ride is not None]
-
     async def tell(self, taps: Sequence[LocatedTap]) -> None:
         self.told += [one.tap.key for one in taps]
 
-    def rides(self) -> dict[str, tuple[Riders, ...]]:
-        return {key: one.ride.riders for key, one in self.stored.items() if one.ride is not None}
+    def rides(self) -> set[str]:
+        return {key for key, one in self.stored.items() if one.ride is not None}
 
 
-def ride_of(tap: Tap, riders: tuple[Riders, ...]) -> Ride:
+def ride_of(tap: Tap) -> Ride:
     return Ride(
         key=tap.key,
         tapped_ms=tap.tapped_ms,
         medium_id=tap.medium_id,
         medium_kind=tap.medium_kind,
-        riders=riders,
+        riders=tap.riders,
         vehicle_id=tap.vehicle_id,
         carrier_id=CarrierId("k1"),
     )
@@ -69,8 +63,6 @@ def taking(books: Books) -> TapTaking:
     return TapTaking(
         intake=books,  # type: ignore[arg-type]
         locating=books,
-        configuration=RULES,
-        earlier=books.earlier,
         told=books.tell,
         clock=Clock(),
         metrics=Metrics(),
@@ -98,43 +90,12 @@ async def test_a_tap_is_stored_at_the_time_when_it_was() -> None:
     assert (stored.tapped_ms, stored.clock_offset_ms) == (TEN_MS + 595_000, 0)
 
 
-@pytest.mark.parametrize("order", [("front", "rear"), ("rear", "front")])
-async def test_i4_two_validators_of_one_bus_charge_once_in_whatever_order_they_upload(order: tuple[str, str]) -> None:
-    books = Books()
-    for device in order:
-        await taking(books).take([tap(device, at_s=590 if device == "front" else 595)])
-    assert len(books.stored) == 2, "both are facts"
-    assert books.rides() == {f"{order[0]}:1": (ADULT,)}
-
-
-async def test_i4_two_validators_that_upload_at_one_moment_charge_once() -> None:
-    books = Books()
-    both = taking(books)
-    await asyncio.gather(both.take([tap("front")]), both.take([tap("rear", at_s=592)]))
-    assert len(books.rides()) == 1
-
-
-async def test_companions_at_the_second_validator_are_paid_for() -> None:
-    books = Books()
-    await taking(books).take([tap("front")])
-    await taking(books).take([tap("rear", riders=(ADULT, PUPILS))])
-    assert books.rides()["rear:1"] == (PUPILS,)
-    assert books.stored["rear:1"].tap.riders == (ADULT, PUPILS), "the fact stays as it was signed"
-
-
-async def test_another_bus_and_another_medium_are_rides_of_their_own() -> None:
-    books = Books()
-    await taking(books).take([tap("front")])
-    await taking(books).take([tap("rear", vehicle_id="bus-8"), tap("rear", 2, medium_id=medium(8))])
-    assert books.rides().keys() == {"front:1", "rear:1", "rear:2"}
-
-
 async def test_what_is_refused_or_paid_already_is_kept_and_begins_no_ride() -> None:
     books = Books()
     outcomes = [one for one in TapOutcome if not one.rides]
     await taking(books).take([tap(sequence=n, outcome=one) for n, one in enumerate(outcomes, start=1)])
     assert len(books.stored) == len(outcomes)
-    assert books.rides() == {}
+    assert books.rides() == set()
 
 
 async def test_the_same_taps_again_are_told_to_nobody() -> None:

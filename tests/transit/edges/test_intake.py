@@ -137,7 +137,11 @@ async def test_what_was_acknowledged_is_stored_also_when_intake_is_stopped_at_on
         assert len(mine) >= acknowledged
 
 
-@pytest.mark.parametrize(("device", "key", "answer"), [("9999", KEY, "#AL#0"), ("8601", "guess", "#AL#01")])
+@pytest.mark.parametrize(
+    ("device", "key", "answer"),
+    [("9999", KEY, "#AL#0"), ("8601", "guess", "#AL#01")],
+    ids=["unknown device", "wrong key"],
+)
 async def test_a_stranger_is_turned_away_as_the_protocol_says(redis: Redis, device: str, key: str, answer: str) -> None:
     async with intake(redis) as running:
         tracker = await Tracker.connect(running, device, key)
