@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from ayaldama.exposition import expositions
-from ayaldama.openapi import describe
+from ayaldama.openapi import Operation, describe
 from ayaldama.settings import Web
 from commons.clock import monotonic_s
 from commons.logs import get_logger
@@ -90,6 +90,7 @@ class RequestLimit:
 
 def application(
     routes: Iterable[web.RouteDef],
+    operations: Iterable[Operation],
     *,
     health: Asked,
     metrics: Metrics,
@@ -99,7 +100,11 @@ def application(
 ) -> web.Application:
     """Return the application that serves ``routes`` and what every process of ours shows beside them.
 
-    ``sockets``: folder in which the other processes of this machine show their metrics.
+    ``operations`` describe the routes below ``/api/``. ``sockets``: folder in which the other processes of this machine
+    show their metrics.
+
+    Raises:
+        ValueError: if a route below ``/api/`` is not described.
     """
     limit = RequestLimit(per_s=settings.requests_per_s, burst=settings.requests_burst)
 
@@ -135,20 +140,19 @@ def application(
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
 
     async def show_description(request: web.Request) -> web.Response:
-        return _json(msgspec.json.encode(describe()))
+        return _json(description)
 
     app = web.Application(middlewares=[guard], client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(_add_headers)
-    app.add_routes(routes)
-    app.add_routes(
-        [
-            web.get("/healthz", live),
-            web.get("/readyz", ready),
-            web.get("/metrics", show_metrics),
-        ]
-    )
-    if role == "web":
-        app.add_routes([web.get("/openapi.json", show_description)])
+    served = [
+        *routes,
+        web.get("/healthz", live),
+        web.get("/readyz", ready),
+        web.get("/metrics", show_metrics),
+        web.get("/openapi.json", show_description),
+    ]
+    description = msgspec.json.encode(describe(operations, served))
+    app.add_routes(served)
     return app
 
 

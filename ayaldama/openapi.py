@@ -1,21 +1,16 @@
-"""The description of our HTTP API (OpenAPI 3.1), made from the types of its answers.
+"""The description of the HTTP API that a process serves (OpenAPI 3.1), made from the types of its answers.
 
-Each operation of ``/api/`` is one line of ``OPERATIONS``; a test asks the running application whether any is missing.
+Each operation below ``/api/`` is one entry of an ``OPERATIONS``; a process that serves one which has none does not
+start.
 """
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-
-from ayaldama.health import Readiness
-from ayaldama.web import DemoAnswer
-from ayaldama.web.city import City
-from dispatch.accuracy import AccuracyAnswer
-from dispatch.live import DetourList, VehicleAhead, VehicleList
-from stop_display.model import BoardAnswer, FoundStops
+from aiohttp import web
 
 JSON: Final = "application/json"
 DESCRIPTION: Final = (
@@ -27,71 +22,38 @@ REFERENCE: Final = "#/components/schemas/{name}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One GET. ``answer``: the struct of a 200, None where its schema is a standard of its own."""
+    """One request. ``answer``: type of a 200, None where the form is a standard's; ``body``: of what is sent."""
 
     path: str
     summary: str
-    answer: type[msgspec.Struct] | None
+    answer: Any  # a type that msgspec knows, also list[…]
+    method: str = "GET"
+    body: Any = None
     content_type: str = JSON
     parameters: tuple[tuple[str, str], ...] = ()  # of path or query → meaning
     failures: tuple[tuple[int, str], ...] = ()
 
 
-OPERATIONS: Final = (
-    Operation(
-        path="/api/accuracy",
-        summary="How what boards were told compared with what happened, by route and minutes ahead",
-        answer=AccuracyAnswer,
-        parameters=(("period", "`hour` (the last one judged; default) or a service date, YYYY-MM-DD"),),
-        failures=((400, "period is neither"), (503, "The database does not answer")),
-    ),
-    Operation(path="/api/city", summary="The city: how large it is, and its busiest stops", answer=City),
-    Operation(
-        path="/api/demo", summary="Figures of the demo's simulator, measured against its truth", answer=DemoAnswer
-    ),
-    Operation(path="/api/detours", summary="Where vehicles are led another way than their line now", answer=DetourList),
-    Operation(
-        path="/api/network.geojson",
-        summary="Lines and stops of the planned network (GeoJSON)",
-        answer=None,
-        content_type="application/geo+json",
-    ),
-    Operation(
-        path="/api/stops",
-        summary="Stops found by name in any language, code or id; the busiest without a query",
-        answer=FoundStops,
-        parameters=(("query", "What people type"), ("limit", "How many stops, 1 to 50; 10 if not given")),
-        failures=((400, "limit is no number from 1 to 50"),),
-    ),
-    Operation(
-        path="/api/stops/{stop_id}/board",
-        summary="The next buses at a stop, for boards that poll; with If-None-Match, 304 while nothing has changed",
-        answer=BoardAnswer,
-        parameters=(("stop_id", "stop_id of the GTFS feed"),),
-        failures=((304, "Nothing changed; X-Server-Ms and X-As-Of-Ms say the times"), (404, "No such stop")),
-    ),
-    Operation(path="/api/vehicles", summary="All vehicles on the map now", answer=VehicleList),
-    Operation(
-        path="/api/vehicles/{vehicle_id}",
-        summary="One vehicle and the stops ahead of it",
-        answer=VehicleAhead,
-        parameters=(("vehicle_id", "Id of the vehicle"),),
-        failures=((404, "No such vehicle on the map"),),
-    ),
-    Operation(
-        path="/readyz",
-        summary="Whether what passengers see is true: servers, timetable, tracking",
-        answer=Readiness,
-        failures=((503, "Something is not well; the same body says what"),),
-    ),
-)
+def describe(operations: Iterable[Operation], routes: Iterable[web.AbstractRouteDef]) -> dict[str, Any]:
+    """Return the OpenAPI document of ``routes``.
 
-
-def describe() -> dict[str, Any]:
-    """Return the OpenAPI document."""
-    answers = [operation.answer for operation in OPERATIONS if operation.answer is not None]
-    schemas, components = msgspec.json.schema_components(answers, ref_template=REFERENCE)
-    schema_of = dict(zip(answers, schemas, strict=True))
+    Raises:
+        ValueError: if a route below ``/api/`` is not among ``operations``.
+    """
+    known = {(operation.method, operation.path): operation for operation in operations}
+    served = {(route.method, route.path) for route in routes if isinstance(route, web.RouteDef)}
+    unknown = sorted(f"{method} {path}" for method, path in served - known.keys() if path.startswith("/api/"))
+    if unknown:
+        raise ValueError(f"not in the description of the API: {', '.join(unknown)}")
+    described = [known[one] for one in sorted(served & known.keys(), key=lambda one: (one[1], one[0]))]
+    kinds = [kind for operation in described for kind in (operation.answer, operation.body) if kind is not None]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    schema_of = iter(schemas)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in described:
+        answer = next(schema_of) if operation.answer is not None else None
+        body = next(schema_of) if operation.body is not None else None
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, answer, body)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -99,19 +61,17 @@ def describe() -> dict[str, Any]:
             "version": importlib.metadata.version("ayaldama"),
             "description": DESCRIPTION,
         },
-        "paths": {
-            operation.path: {
-                "get": _described(operation, schema_of.get(operation.answer) if operation.answer else None)
-            }
-            for operation in OPERATIONS
-        },
+        "paths": paths,
         "components": {"schemas": components},
     }
 
 
-def _described(operation: Operation, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    content = {operation.content_type: {"schema": schema or {"type": "object"}}}
-    return {
+def _described(
+    operation: Operation, answer: Mapping[str, Any] | None, body: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    content = {operation.content_type: {"schema": answer or {"type": "object"}}}
+    sent = {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}} if body is not None else {}
+    return sent | {
         "summary": operation.summary,
         "parameters": [
             {

@@ -29,6 +29,7 @@ from ayaldama.fares import (
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
 from ayaldama.money import city_money, read_tariff
+from ayaldama.openapi_fare import OPERATIONS
 from ayaldama.roles._base import RoleContext, RoleError, open_network, open_postgres, open_redis
 from ayaldama.web.vendor import vendor_routes
 from commons.clock import monotonic_s
@@ -117,6 +118,7 @@ async def serve(context: RoleContext) -> None:
             working += [tasks.create_task(_run_money(room), name="money")]
             app = application(
                 [*devices.routes(), *room.inspection().routes(), *room.books(), *vendor_routes()],
+                OPERATIONS,
                 health=ServersHealth(redis=redis, pool=pool),
                 metrics=context.metrics,
                 settings=msgspec.structs.replace(

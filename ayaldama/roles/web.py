@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from ayaldama import web as pages
 from ayaldama.health import Health
 from ayaldama.http import application, serve_application
+from ayaldama.openapi_web import OPERATIONS
 from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
 from commons.logs import get_logger
 from commons.metrics import Metrics
@@ -54,7 +55,9 @@ async def serve(context: RoleContext) -> None:
         telling = tasks.create_task(_fill(redis, keys, filled, metrics), name="occupancy")
         routes += pages.routes(network, redis=redis, keys=keys, clock=clock)
         health = Health(network, redis=redis, keys=keys, pool=pool, clock=clock)
-        app = application(routes, health=health, metrics=metrics, settings=settings.web, sockets=context.sockets)
+        app = application(
+            routes, OPERATIONS, health=health, metrics=metrics, settings=settings.web, sockets=context.sockets
+        )
         async with serve_application(app, host=settings.web.host, port=settings.web.port) as port:
             context.ready({"web": port})
             await context.stop.wait()

@@ -13,6 +13,7 @@ from aiohttp import web
 from ayaldama.exposition import merge, show_metrics
 from ayaldama.health import Part, Readiness
 from ayaldama.http import ADDRESSES_MAX, RequestLimit, application, serve_application
+from ayaldama.openapi import Operation
 from ayaldama.settings import Web
 from commons.metrics import Metrics
 
@@ -48,6 +49,8 @@ ROUTES = (
     web.get("/page", answer_much),
 )
 
+OPERATIONS = [Operation(path=one.path, method=one.method, summary="Tried here", answer=None) for one in ROUTES]
+
 
 @asynccontextmanager
 async def site(
@@ -59,6 +62,7 @@ async def site(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     app = application(
         ROUTES,
+        OPERATIONS,
         health=health or FixedHealth(),
         metrics=metrics or Metrics(),
         settings=settings or Web(),
