@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ayaldama.settings import Settings
+from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
+from fare.inspection.values import InspectionRules
 from fare.model import CarrierId, MediumKind
 from fare.tariff.model import Tariff, build_tariff
 from fare.validator.rules import ADULT, Configuration, KindRules
@@ -15,6 +16,9 @@ from gtfs_data.agencies import agencies_of_routes
 from gtfs_data.fares import FaresError, check_fares, read_fares
 
 KINDS: Final = (MediumKind.TRANSPORT_CARD, MediumKind.BANK_CARD, MediumKind.PHONE)
+TIYN_PER_TENGE: Final = 100
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
 NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is known
 
 _CODES: Final = b"ayaldama inspection codes 1"
@@ -52,13 +56,36 @@ def read_city_fares(feed: Path) -> CityFares:
     return CityFares(tariff=build_tariff([tables]), carriers=carriers, carrier=CarrierId(first or NOBODY))
 
 
-def configuration_of(tariff: Tariff, now_ms: int) -> Configuration:
-    """Return the rules of a city's validators: our defaults, with the categories of the tariff in force."""
+def configuration_of(tariff: Tariff, now_ms: int, chosen: ValidatorsSection) -> Configuration:
+    """Return the rules of a city's validators: what the operator chose, and the categories of the tariff in force."""
     version = tariff.at(now_ms)[1] or tariff.versions[-1]
     return Configuration(
-        kinds=tuple(KindRules(kind=kind) for kind in KINDS),
+        kinds=tuple(_kind_rules(kind, chosen) for kind in KINDS),
+        retap_ms=chosen.retap_min * MINUTE_MS,
+        ride_max_ms=chosen.ride_max_min * MINUTE_MS,
         default_category=version.default_category or ADULT,
         concessions=tuple(category for category in version.categories if category in version.concessions),
+    )
+
+
+def inspection_rules_of(chosen: InspectionSection) -> InspectionRules:
+    """Return the rules of the city's inspectors."""
+    return InspectionRules(
+        list_age_max_ms=chosen.list_age_max_s * 1_000,
+        fine_tiyn=chosen.fine * TIYN_PER_TENGE,
+        appeal_days=chosen.appeal_days,
+        warning_first=chosen.warning_first,
+    )
+
+
+def _kind_rules(kind: MediumKind, chosen: ValidatorsSection) -> KindRules:
+    return KindRules(
+        kind=kind,
+        list_age_max_ms=chosen.list_age_max_h * HOUR_MS,
+        offline_rides_max=chosen.offline_rides_max,
+        offline_tiyn_max=chosen.offline_max * TIYN_PER_TENGE,
+        first_rides_max=chosen.first_rides_max,
+        first_ride_max_tiyn=chosen.first_ride_max * TIYN_PER_TENGE,
     )
 
 

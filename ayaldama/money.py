@@ -148,6 +148,7 @@ async def open_money(settings: Settings) -> AsyncIterator[CityMoney]:
         ServerError, OSError, asyncpg.PostgresError: as ``open_database``.
     """
     tariff, names = read_tariff(settings.gtfs.feed)
-    pricing = CityPricing(tariff=tariff, configuration=configuration_of(tariff, SystemClock().now_ms()))
+    configuration = configuration_of(tariff, SystemClock().now_ms(), settings.validators)
+    pricing = CityPricing(tariff=tariff, configuration=configuration)
     async with open_database(settings) as pool:
         yield city_money(pool, settings, pricing, PostgresMedia(pool).profiles, names)

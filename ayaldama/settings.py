@@ -116,6 +116,35 @@ class FareSection(Section, frozen=True):
     merchant_id: Annotated[str, Meta(description="What the acquirer calls us, up to 15 characters")] = "AYALDAMA"
 
 
+class ValidatorsSection(Section, frozen=True):
+    """What every validator of the city goes by."""
+
+    retap_min: Annotated[
+        Count, Meta(description="Minutes in which a medium held again on the same bus is one ride")
+    ] = 20
+    ride_max_min: Annotated[
+        Count, Meta(description="Minutes in which it is one ride as long as the bus is on the same trip")
+    ] = 120
+    list_age_max_h: Annotated[
+        Count, Meta(description="Hours for which a deny list is believed; then rides are free, and recorded")
+    ] = 72
+    offline_rides_max: Annotated[Count, Meta(description="Rides of a medium that a server has not heard of yet")] = 10
+    offline_max: Annotated[Count, Meta(description="Tenge of such rides")] = 2_000
+    first_rides_max: Annotated[Count, Meta(description="Rides of a medium that no server has seen")] = 1
+    first_ride_max: Annotated[Count, Meta(description="Tenge of such a ride")] = 500
+
+
+class InspectionSection(Section, frozen=True):
+    """What inspectors go by."""
+
+    list_age_max_s: Annotated[
+        Count, Meta(description="Seconds after which a phone's list of a bus says nothing against a passenger")
+    ] = 180
+    fine: Annotated[Count, Meta(description="Tenge of a protocol")] = 8_650
+    appeal_days: Annotated[Count, Meta(description="Days in which a protocol can be appealed")] = 10
+    warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
+
+
 class MetricsSection(Section, frozen=True):
     """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
 
@@ -202,6 +231,8 @@ class Settings(Section, frozen=True):
     web: Web = Web()
     boards: BoardsSection = BoardsSection()
     fare: FareSection = FareSection()
+    validators: ValidatorsSection = ValidatorsSection()
+    inspection: InspectionSection = InspectionSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     settlement: SettlementSection = SettlementSection()

@@ -24,6 +24,7 @@ from ayaldama.fares import (
     city_key_path,
     code_key_of,
     configuration_of,
+    inspection_rules_of,
     read_city_fares,
 )
 from ayaldama.health import ServersHealth
@@ -41,7 +42,6 @@ from fare.expiry import HoldExpiry
 from fare.gateways.acquirer import Acquirer
 from fare.gateways.iso8583 import Iso8583Settings, open_acquirer
 from fare.gateways.postgres_attempts import PostgresAttempts
-from fare.inspection.values import InspectionRules
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
@@ -154,7 +154,7 @@ class _Room:
         self._denied: set[MediumId] = set()  # of those whose debt was told
         self._taken: deque[tuple[float, int]] = deque()  # when, how many
         settings = context.settings
-        self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms())
+        self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms(), settings.validators)
         self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
         self.media = PostgresMedia(pool)
         self.store = PostgresDevices(pool, settings.city)
@@ -200,7 +200,7 @@ class _Room:
         desk = PostgresInspection(self.pool, configuration=self.configuration, where_is=self.locator.vehicle_now)
         return Inspection(
             desk,
-            rules=InspectionRules(),
+            rules=inspection_rules_of(self.context.settings.inspection),
             code_key=code_key_of(self.key),
             new_salt=functools.partial(secrets.token_bytes, SALT_BYTES),
             zone=self.fares.tariff.zone.key,
