@@ -70,6 +70,7 @@ METRICS: Mapping[str, Metric] = {
     "validator_batches_total": Metric("counter", "Uploads of validators by what became of them", ("outcome",)),
     "validator_records_total": Metric("counter", "Records of validators that were new, by standing", ("standing",)),
     "validator_enrolments_total": Metric("counter", "Requests of validators to be enrolled", ("outcome",)),
+    "fare_codes_shared_total": Metric("counter", "Codes of phones that two vehicles took", ()),
     "fare_taps_total": Metric("counter", "Taps handed to the books, by what became of them", ("receipt",)),
     "fare_taps_located_total": Metric("counter", "Rides by where their stop was found", ("source",)),
     "fare_taps_seconds": Metric("histogram", "Time to locate, store and charge one batch of taps"),

@@ -54,9 +54,11 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import PostgresInspection
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
+from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.store.postgres_taps import media_in_debt
 from fare.store.publishing import Publisher
 from fare.store.redis_boardings import boardings_of, publish_boardings
+from fare.store.shared_codes import shared_codes
 from fare.taking import TapTaking
 from fare.tariff.pricing import service_day_ms
 from fare.validator.price_table import fare_table
@@ -175,6 +177,7 @@ class _Room:
         self.keeper = DocumentKeeper(
             publisher=Publisher(self.store, city=settings.city, key=key),
             media=self.media,
+            phones=PostgresPhoneKeys(self.pool, settings.city),
             pool=self.pool,
             tariff=fares.tariff,
             configuration=self.configuration,
@@ -275,6 +278,18 @@ class _Room:
         except (RedisError, OSError) as error:  # the taps are stored; only occupancy misses them
             self.context.metrics.count("role_errors_total", role="fare", where="boardings")
             _log.warning("boardings are not counted", error=repr(error))
+        await self._look_for_shared_codes(taps)
+
+    async def _look_for_shared_codes(self, taps: Sequence[LocatedTap]) -> None:
+        try:
+            shared = await shared_codes(self.pool, [one.tap for one in taps])
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # they can be looked for again
+            self.context.metrics.count("role_errors_total", role="fare", where="shared_codes")
+            _log.warning("shared codes are not looked for", error=repr(error))
+            return
+        for one in shared:
+            self.context.metrics.count("fare_codes_shared_total")
+            _log.error("one code on two vehicles", taps=one.keys, vehicles=one.vehicles)
 
     async def _tell_figures(self) -> None:
         while True:
