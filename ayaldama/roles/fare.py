@@ -206,6 +206,7 @@ class _Room:
             rules=inspection_rules_of(self.context.settings.inspection),
             code_key=code_key_of(self.key),
             new_salt=functools.partial(secrets.token_bytes, SALT_BYTES),
+            city=self.context.settings.city,
             zone=self.fares.tariff.zone.key,
             clock=self.context.clock,
             metrics=self.context.metrics,

@@ -94,10 +94,15 @@ class PostgresPhoneKeys:
         """Return all keys that count."""
         return [_key(row) for row in await self._pool.fetch(_IN_FORCE, now_ms)]
 
-    async def of_media(self, media: Sequence[MediumId], now_ms: int) -> list[PhoneKey]:
-        """Return the keys of ``media`` that count."""
-        rows = await self._pool.fetch(_IN_FORCE + " AND medium_id = ANY ($2::text[])", now_ms, list(media))
-        return [_key(row) for row in rows]
+
+async def keys_of_media(pool: asyncpg.Pool, media: Sequence[MediumId], now_ms: int) -> list[PhoneKey]:
+    """Return the keys of ``media`` that count.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    rows = await pool.fetch(_IN_FORCE + " AND medium_id = ANY ($2::text[])", now_ms, list(media))
+    return [_key(row) for row in rows]
 
 
 def _key(row: asyncpg.Record) -> PhoneKey:

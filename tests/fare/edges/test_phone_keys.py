@@ -7,7 +7,7 @@ from commons.migrate import migrate
 from fare.model import MediumId
 from fare.phone.own_qr import OwnRefusal
 from fare.store.postgres_media import PostgresMedia
-from fare.store.postgres_phone_keys import LIFE_MS, PHONES_MAX, PostgresPhoneKeys, Registering
+from fare.store.postgres_phone_keys import LIFE_MS, PHONES_MAX, PostgresPhoneKeys, Registering, keys_of_media
 from tests.fare.phone.phones import CITY, MEDIUM, NOON_MS, key, public, shown
 
 BOB = MediumId("b0" * 16)
@@ -29,7 +29,8 @@ async def test_a_key_counts_from_its_registration_and_its_medium_is_no_stranger(
 ) -> None:
     assert await register(keys, "ann") is Registering.REGISTERED
     assert await keys.in_force(NOON_MS) == [key("ann", until_ms=NOON_MS + LIFE_MS)]
-    assert await keys.of_media([BOB], NOON_MS) == []
+    assert await keys_of_media(postgres, [BOB], NOON_MS) == []
+    assert await keys_of_media(postgres, [MEDIUM], NOON_MS) == await keys.in_force(NOON_MS)
     assert await PostgresMedia(postgres).known() == [MEDIUM]
     assert await keys.in_force(NOON_MS + LIFE_MS) == []
 
