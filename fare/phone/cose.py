@@ -73,12 +73,15 @@ def read(data: bytes) -> Sign1 | None:
 
 
 def is_signed_by(message: Sign1, public: bytes, *, context: bytes) -> bool:
-    """Return whether ``public`` signed ``message`` in ``context`` (RFC 8032, 5.1.7: also no S of the order or more)."""
-    if message.key_id != key_id_of(public):
-        return False
+    """Return whether ``public`` signed ``message`` in ``context``."""
     signed = _to_be_signed(message.key_id, message.payload, context)
+    return message.key_id == key_id_of(public) and verifies(public, message.signature, signed)
+
+
+def verifies(public: bytes, signature: bytes, signed: bytes) -> bool:
+    """Return whether ``signature`` is ``public``'s of the bytes ``signed`` (RFC 8032, 5.1.7: S below the order)."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(message.signature, signed)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
     except (InvalidSignature, ValueError):
         return False
     return True

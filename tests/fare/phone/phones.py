@@ -42,9 +42,12 @@ def run_page(script: str, folder: Path) -> object:
     library = ROOT / "vendor" / "node_modules" / "qr" / "index.js"
     if shutil.which("node") is None or not library.exists():
         pytest.skip("no Node on this machine, or browser files are missing: make vendor")
-    source = (ROOT / "fare" / "web" / "phone" / "own_qr.js").read_text(encoding="utf-8")
-    module = folder / "own_qr.mjs"
-    module.write_text(source.replace("/vendor/qr/index.js", library.resolve().as_uri()), encoding="utf-8")
+    source = ROOT / "fare" / "web" / "phone"
+    module = folder / "own_qr.js"
+    text = (source / "own_qr.js").read_text(encoding="utf-8")
+    module.write_text(text.replace("/vendor/qr/index.js", library.resolve().as_uri()), encoding="utf-8")
+    shutil.copy(source / "codes.js", folder)
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     program = f"""
         import * as page from {json.dumps(module.as_uri())};
         const say = (value) => process.stdout.write(JSON.stringify(value));

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import struct
 from pathlib import Path
 
@@ -156,6 +157,16 @@ def test_attack_4_a_signature_made_malleable_or_cut_is_refused() -> None:
     assert refusal(of_bytes(data[:-32] + (s + ORDER).to_bytes(32, "little")), key("ann")) is OwnRefusal.BAD_SIGNATURE
     for cut in range(1, len(data)):
         assert read_own_code(of_bytes(data[:-cut])) is None
+
+
+def test_attack_4_what_wycheproof_calls_invalid_is_refused_and_what_it_calls_valid_is_taken() -> None:
+    vectors = json.loads(Path(__file__).with_name("wycheproof_ed25519.json").read_text(encoding="utf-8"))["tests"]
+    wrong = [
+        (one["id"], one["what"])
+        for one in vectors
+        if cose.verifies(*(bytes.fromhex(one[part]) for part in ("public", "signature", "message"))) != one["valid"]
+    ]
+    assert (wrong, len(vectors)) == ([], 181)
 
 
 def test_attack_6_a_screenshot_is_dead_in_half_a_minute() -> None:
