@@ -6,11 +6,10 @@ from typing import Final
 
 import segno
 
-from commons.texts import load_catalogue
+from commons.texts import LANGUAGES, load_catalogue
 
 LEVEL: Final = "q"  # a quarter of the modules may be scratched off
 QUIET: Final = 4  # modules around, ISO/IEC 18004, 9.1
-LANGUAGES: Final = ("kk", "ru", "en")
 
 WIDTH_MM: Final = 105
 HEIGHT_MM: Final = 148

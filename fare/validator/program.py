@@ -24,7 +24,7 @@ from fare.validator.journal import Note, Noted, Stretch
 from fare.validator.journal_file import JournalError, JournalFile, Unfinished
 from fare.validator.qr_reader import Scanner
 from fare.validator.recent import RecentTaps
-from fare.validator.rules import Configuration
+from fare.validator.rules import Configuration, Reason
 from fare.validator.screen import Shown, State, Status, prices, shown
 from fare.validator.signing import Signed
 
@@ -57,6 +57,7 @@ class Validator:
         self.shelf: Shelf = home.shelf(identity)
         self.recent = RecentTaps()
         self.recorded = asyncio.Event()  # something waits for upload
+        self.list_wanted = asyncio.Event()  # a phone was shown that may be newer than the list of phones
         self.online = False
         self.stopped = False
 
@@ -131,7 +132,10 @@ class Validator:
         held = self.holdings()
         phones = held.phones if held is not None else None
         shown_now = presented_of(text, phones, city=self.identity.city, now_ms=self.now_ms(), read_ms=self.device_ms())
-        return await self.present(shown_now, reader)
+        decision = await self.present(shown_now, reader)
+        if decision.reason is Reason.CODE_UNKNOWN:
+            self.list_wanted.set()
+        return decision
 
     async def present(self, presented: Presented, reader: str) -> Decision:
         """Decide about one showing, record it, show the answer."""

@@ -91,6 +91,14 @@ def test_attack_1_another_character_in_the_signed_part_is_refused(data: st.DataO
     assert (refusal(changed) is None) == (changed == text)
 
 
+@pytest.mark.parametrize("vehicle_id", ["1", "11", "111"])
+def test_attack_1_what_base64_leaves_over_may_not_be_anything(vehicle_id: str) -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    text, register = link(vehicle_id), Registered(issue=7, vehicle_id=vehicle_id, issued_ms=NOON_MS)
+    twins = [text[:-1] + last for last in alphabet]
+    assert [twin for twin in twins if refusal(twin, register) is None] == [text]
+
+
 @given(st.text(max_size=300))
 def test_attack_9_whatever_is_scanned_it_is_a_code_or_none(text: str) -> None:
     assert refusal(text) is BusRefusal.NOT_OURS

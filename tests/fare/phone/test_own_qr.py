@@ -151,6 +151,17 @@ def test_attack_3_only_a_registered_key_in_its_time_is_taken() -> None:
     assert refusal(shown("ann"), key("bob")) is OwnRefusal.BAD_SIGNATURE, "one key's name with another's signature"
 
 
+def test_attack_3_a_key_signs_under_no_other_name_than_its_own() -> None:
+    signed = COSE.new().encode_and_sign(
+        struct.pack(">I", NOON_MS // 1_000),
+        cose_key("bob", private=True),
+        protected={1: -8, 4: cose.key_id_of(public("ann"))},
+        unprotected={},
+        external_aad=context_of(CITY),
+    )
+    assert refusal(of_bytes(signed), key("bob")) is OwnRefusal.BAD_SIGNATURE
+
+
 def test_attack_4_a_signature_made_malleable_or_cut_is_refused() -> None:
     data = message()
     s = int.from_bytes(data[-32:], "little")

@@ -21,6 +21,8 @@ from tests.fare.phone.phones import MEDIUM, key, private
 from tests.fare.validator.cards import ADULT
 from tests.fare.validator.city import City, city_of
 
+UNKNOWN = "This code is not known here yet. Show it again in a moment, or pay by the bus's code"
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (INSTALLED / "@fontsource").exists(), reason="browser files are missing: make vendor"),
@@ -67,7 +69,11 @@ async def test_a_live_code_is_green_a_picture_and_a_strangers_code_are_red(
                 "red",
                 "Show the live code, not a picture. If it is live, the phone must go online once",
             ),
-            (code("bob"), "red", "This code is not known here. Go online in the app, or pay by the bus's code"),
+            (
+                code("bob"),
+                "red",
+                "This code is not known here yet. Show it again in a moment, or pay by the bus's code",
+            ),
             (code(), "green", "Have a good trip"),
         ):
             await page.locator("#code").fill(text)
