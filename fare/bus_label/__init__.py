@@ -47,12 +47,12 @@ def bus_label_svg(link: str, vehicle_id: str, issue: int) -> str:
 def bus_qr_png(link: str, *, scale: int = 12) -> bytes:
     """Return the QR alone, ``scale`` pixels a module."""
     file = io.BytesIO()
-    segno.make(link, error=LEVEL, boost_error=False).save(file, kind="png", scale=scale, border=QUIET)
+    segno.make_qr(link, error=LEVEL, boost_error=False).save(file, kind="png", scale=scale, border=QUIET)
     return file.getvalue()
 
 
 def _qr(link: str) -> str:
-    return str(segno.make(link, error=LEVEL, boost_error=False).svg_inline(border=QUIET, omitsize=True))
+    return str(segno.make_qr(link, error=LEVEL, boost_error=False).svg_inline(border=QUIET, omitsize=True))
 
 
 def _text(y_mm: float, size_mm: float, text: str, language: str = "", *, weight: int = 400) -> str:
