@@ -26,14 +26,14 @@ export function isLive(code, nowMs) {
   return behindMs <= BEHIND_MAX_MS && behindMs >= -AHEAD_MAX_MS;
 }
 
-/** Whether the holder of `publicKey` (32 bytes) made the code in `city`. */
+/** Whether the holder of `publicKey` (32 bytes) made the code in `city`; null where this browser cannot tell. */
 export async function isSignedBy(code, publicKey, city) {
   if (hex(await keyIdOf(publicKey)) !== code.keyId) return false;
   try {
     const key = await crypto.subtle.importKey("raw", publicKey, { name: "Ed25519" }, false, ["verify"]);
     const signed = toBeSigned(code.message, CONTEXT + city);
     return await crypto.subtle.verify("Ed25519", key, code.message.signature, signed);
-  } catch {
-    return false; // no key on the curve, or a browser without Ed25519
+  } catch (error) {
+    return error.name === "NotSupportedError" ? null : false; // a browser without Ed25519; or no key on the curve
   }
 }

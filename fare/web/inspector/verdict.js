@@ -38,7 +38,7 @@ async function keyed(salt, text) {
 
 const codeHash = async (code, salt) => hex((await keyed(salt, code)).slice(0, HASH_BYTES));
 
-/** Under which hash the taps of what is shown are listed ("": of nobody here), and whether it is a picture. */
+/** Under which hash the taps of what is shown are listed ("": of nobody here), whether it is a picture, or not to be told. */
 async function shown(text, held, nowMs) {
   const own = readOwnCode(text);
   if (own === null) {
@@ -52,7 +52,7 @@ async function shown(text, held, nowMs) {
   const pad = await keyed(held.salt, PAD + own.keyId);
   const publicKey = fromHex(phone.sealed).map((byte, place) => byte ^ pad[place]);
   const right = await isSignedBy(own, publicKey, held.city);
-  return { hash: right ? phone.code_hash : "", picture: false };
+  return { hash: right ? phone.code_hash : "", picture: false, unclear: right === null };
 }
 
 const latest = (own, here) =>
@@ -94,7 +94,7 @@ export async function inspect({ code, boardedBefore, showingId = "" }, held, now
     },
     tap: null,
   });
-  const { hash, picture } = await shown(code, held, nowMs);
+  const { hash, picture, unclear } = await shown(code, held, nowMs);
   const own = held.taps.filter((tap) => hash && (tap.code_hash === hash || tap.ticket_hash === hash));
   const paid = own.filter((tap) => tap.here && nowMs < tap.until_ms);
   const tap = latest(
@@ -103,6 +103,7 @@ export async function inspect({ code, boardedBefore, showingId = "" }, held, now
   );
   if (tap) return { ...judged(tap.outcome === "free_by_rule" ? "free" : "paid", tap), tap };
   if (held.rides_free) return judged("free", null);
+  if (unclear) return judged("unknown", null); // doubt is the passenger's
   if (!picture && nowMs - held.complete_until_ms > held.age_max_ms) return judged("unknown", null);
   const [standing, shownBy] = picture ? ["not_live", null] : unpaid(own, nowMs);
   if (held.left_stop_ms && !boardedBefore) {

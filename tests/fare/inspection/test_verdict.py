@@ -162,26 +162,16 @@ def test_a_list_holds_neither_media_nor_codes_and_no_two_lists_can_be_joined() -
     assert key("family").key_id not in text
 
 
-def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
-    """verdict.js in Node against verdict.py, over every case: it is the same judge on both sides."""
+def judged_by_the_page(folder: Path, asked: list[dict[str, object]], *, before: str = "") -> list[dict[str, object]]:
+    """Return what verdict.js says in Node, after the script ``before`` has run."""
     if shutil.which("node") is None:
         pytest.skip("no Node on this machine")
     for file in (PAGE / "verdict.js", PAGE / "own_code.js", PAGE.with_name("phone") / "codes.js"):
-        shutil.copy(file, tmp_path)
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    module = tmp_path / "verdict.js"
-    asked = [
-        {
-            "held": msgspec.to_builtins(BUSES[bus].held()),
-            "code": BUSES[bus].code(who, at),
-            "boardedBefore": before,
-            "showingId": "this one",
-            "now": at_ms(at),
-        }
-        for bus, who, at, before in CASES
-    ]
+        shutil.copy(file, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
     script = f"""
-        import {{ inspect }} from {json.dumps(module.as_uri())};
+        import {{ inspect }} from {json.dumps((folder / "verdict.js").as_uri())};
+        {before}
         const said = [];
         for (const {{ held, now, ...question }} of JSON.parse(await new Response(process.stdin).text()))
           said.push((await inspect(question, held, now)).verdict);
@@ -195,9 +185,40 @@ def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
+    said: list[dict[str, object]] = json.loads(run.stdout)
+    return said
+
+
+def question(bus: str, who: str, at: str, *, before: bool = True) -> dict[str, object]:
+    return {
+        "held": msgspec.to_builtins(BUSES[bus].held()),
+        "code": BUSES[bus].code(who, at),
+        "boardedBefore": before,
+        "showingId": "this one",
+        "now": at_ms(at),
+    }
+
+
+def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
+    """verdict.js in Node against verdict.py, over every case: it is the same judge on both sides."""
+    said = judged_by_the_page(tmp_path, [question(bus, who, at, before=before) for bus, who, at, before in CASES])
     by_server = [ask(BUSES[bus], who, at, boarded_before=before) for bus, who, at, before in CASES]
-    assert json.loads(run.stdout) == json.loads(msgspec.json.encode(by_server))
+    assert said == json.loads(msgspec.json.encode(by_server))
     assert {verdict.standing for verdict in by_server} == {*Standing}, "the cases reach every answer"
+
+
+def test_a_browser_that_cannot_verify_a_phone_does_not_say_that_it_has_not_paid(tmp_path: Path) -> None:
+    without_ed25519 = """
+        const { importKey } = crypto.subtle;
+        crypto.subtle.importKey = function (format, key, algorithm, ...rest) {
+          if (algorithm.name === "Ed25519") throw new DOMException("no such algorithm", "NotSupportedError");
+          return importKey.call(this, format, key, algorithm, ...rest);
+        };
+    """
+    bus = "at a stop or place unknown"
+    asked = [question(bus, who, "10:00") for who in ("phone paid", "paid", "picture paid")]
+    said = judged_by_the_page(tmp_path, asked, before=without_ed25519)
+    assert [verdict["standing"] for verdict in said] == ["unknown", "paid", "not_live"]
 
 
 # Check codes
