@@ -15,7 +15,7 @@ from ayaldama.database import open_database
 from ayaldama.fares import city_key_path
 from ayaldama.settings import Settings
 from commons.clock import wall_ms
-from fare.bus_label import bus_label_svg, bus_qr_png
+from fare.bus_label.label import bus_label_svg, bus_qr_png
 from fare.phone.bus_code import Registered, bus_link
 from fare.phone.cose import key_id_of
 from fare.store.city_key import CityKeyError, open_city_key

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fare.bus_label import bus_label_svg, bus_qr_png
+from fare.bus_label.label import bus_label_svg, bus_qr_png
 from fare.phone import cose
 from fare.phone.bus_code import (
     PATH,
