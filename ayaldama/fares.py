@@ -74,6 +74,7 @@ def inspection_rules_of(chosen: InspectionSection) -> InspectionRules:
     """Return the rules of the city's inspectors."""
     return InspectionRules(
         list_age_max_ms=chosen.list_age_max_s * 1_000,
+        round_ms=chosen.round_min * MINUTE_MS,
         fine_tiyn=chosen.fine * TIYN_PER_TENGE,
         appeal_days=chosen.appeal_days,
         warning_first=chosen.warning_first,

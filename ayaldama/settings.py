@@ -140,6 +140,9 @@ class InspectionSection(Section, frozen=True):
     list_age_max_s: Annotated[
         Count, Meta(description="Seconds after which a phone's list of a bus says nothing against a passenger")
     ] = 180
+    round_min: Annotated[
+        Count, Meta(description="Minutes in which a ride shown to inspectors more often than it was paid for is found")
+    ] = 10
     fine: Annotated[Count, Meta(description="Tenge of a protocol")] = 8_650
     appeal_days: Annotated[Count, Meta(description="Days in which a protocol can be appealed")] = 10
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True

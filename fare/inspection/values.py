@@ -25,7 +25,7 @@ class Standing(enum.StrEnum):
     EXPIRED = enum.auto()  # paid here, and what was paid for is over
     OTHER_VEHICLE = enum.auto()  # paid on another vehicle
     REFUSED = enum.auto()  # held to the validator here, and refused
-    SHOWN = enum.auto()  # paid here, and as many passengers as it was paid for have shown it
+    SHOWN = enum.auto()  # paid here, and as many passengers as it was paid for have just shown it
     NOT_LIVE = enum.auto()  # a phone's code that is not of now: a picture of it
     NOT_PAID = enum.auto()
 
@@ -112,6 +112,7 @@ class VehicleList(msgspec.Struct, frozen=True, kw_only=True):
     taps: tuple[ListedTap, ...]
     phones: tuple[ListedPhone, ...]
     age_max_ms: int  # older than this, the list knows nothing
+    round_ms: int  # showings count for so long
     fine_tiyn: int  # of a protocol, as it is set now
 
 
@@ -144,6 +145,7 @@ class InspectionRules(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator sets. A fine is 2 monthly calculation indices in Shymkent (2026: 8,650 tenge)."""
 
     list_age_max_ms: int = 180_000
+    round_ms: int = 600_000  # of one walk through a bus: an honest passenger is asked once in it, the next one later
     fine_tiyn: int = 865_000
     appeal_days: int = 10
     warning_first: bool = True  # a protocol needs a warning before it
@@ -154,6 +156,6 @@ class InspectionRules(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: naming the rule.
         """
-        for name in ("list_age_max_ms", "fine_tiyn", "appeal_days"):
+        for name in ("list_age_max_ms", "round_ms", "fine_tiyn", "appeal_days"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"inspection.{name} must be above 0: {getattr(self, name)}")

@@ -59,6 +59,7 @@ def vehicle_list(
         taps=tuple(listed(tap) for tap in sorted(facts.taps, key=lambda tap: tap.tapped_ms)),
         phones=tuple(listed_phone(key, code_key, salt) for key in facts.phones),
         age_max_ms=rules.list_age_max_ms,
+        round_ms=rules.round_ms,
         fine_tiyn=rules.fine_tiyn,
     )
 
@@ -73,7 +74,7 @@ def inspect(question: Question, held: VehicleList, now_ms: int) -> Judged:
 
     A code that is no code, or of a medium that never rode, is answered as one that has not paid: the answer does not
     say which codes exist (attack 11). What is paid for is good for as many passengers as it was paid for: one more who
-    shows it has it from another (a message passed on).
+    shows it in the same round has it from another (a message passed on). In a later round everybody is asked again.
 
     Raises:
         ValueError: if ``held`` is the list of another vehicle.
@@ -83,7 +84,8 @@ def inspect(question: Question, held: VehicleList, now_ms: int) -> Judged:
     showing = shown(question.code, held, now_ms)
     own = [tap for tap in held.taps if showing.code_hash and showing.code_hash in {tap.code_hash, tap.ticket_hash}]
     paid = [tap for tap in own if tap.here and now_ms < tap.until_ms]
-    tap = _latest([tap for tap in paid if _has_place(tap, question.showing_id)], here=True)
+    since_ms = now_ms - held.round_ms
+    tap = _latest([tap for tap in paid if _has_place(tap, question.showing_id, since_ms)], here=True)
     if tap is not None:
         free = tap.outcome is TapOutcome.FREE_BY_RULE
         return Judged(verdict=_verdict(Standing.FREE if free else Standing.PAID, held, tap), tap=tap)
@@ -104,11 +106,11 @@ def inspect(question: Question, held: VehicleList, now_ms: int) -> Judged:
     return Judged(verdict=_verdict(standing, held, tap))
 
 
-def _has_place(tap: ListedTap, showing_id: str) -> bool:
-    """Return whether one more passenger may show ``tap`` than have shown it; what is free has no end."""
+def _has_place(tap: ListedTap, showing_id: str, since_ms: int) -> bool:
+    """Return whether one more passenger may show ``tap`` than have shown it since; what is free has no end."""
     if tap.outcome is TapOutcome.FREE_BY_RULE:
         return True
-    before = sum(one.showing_id != showing_id for one in tap.shown)
+    before = sum(one.showing_id != showing_id and one.at_ms > since_ms for one in tap.shown)
     return before < (sum(rider.count for rider in tap.riders) or 1)
 
 

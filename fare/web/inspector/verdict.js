@@ -60,10 +60,10 @@ const latest = (own, here) =>
     .filter((tap) => tap.here === here && tap.until_ms)
     .reduce((last, tap) => (last === null || tap.until_ms > last.until_ms ? tap : last), null);
 
-/** Whether one more passenger may show `tap` than have shown it; what is free has no end. */
-function hasPlace(tap, showingId) {
+/** Whether one more passenger may show `tap` than have shown it since; what is free has no end. */
+function hasPlace(tap, showingId, sinceMs) {
   if (tap.outcome === "free_by_rule") return true;
-  const before = tap.shown.filter((one) => one.showing_id !== showingId).length;
+  const before = tap.shown.filter((one) => one.showing_id !== showingId && one.at_ms > sinceMs).length;
   return before < (tap.riders.reduce((sum, { count }) => sum + count, 0) || 1);
 }
 
@@ -98,7 +98,7 @@ export async function inspect({ code, boardedBefore, showingId = "" }, held, now
   const own = held.taps.filter((tap) => hash && (tap.code_hash === hash || tap.ticket_hash === hash));
   const paid = own.filter((tap) => tap.here && nowMs < tap.until_ms);
   const tap = latest(
-    paid.filter((one) => hasPlace(one, showingId)),
+    paid.filter((one) => hasPlace(one, showingId, nowMs - held.round_ms)),
     true,
   );
   if (tap) return { ...judged(tap.outcome === "free_by_rule" ? "free" : "paid", tap), tap };

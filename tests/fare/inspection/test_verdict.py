@@ -88,6 +88,12 @@ def test_the_same_passenger_asked_again_is_one_showing() -> None:
     assert ask(RIDING, "seen", showing_id="earlier-9:00").standing is Standing.PAID
 
 
+def test_an_honest_passenger_is_asked_again_in_a_later_round() -> None:
+    later = Bus(taps=TAPS, reported="17:00")
+    assert ask(later, "crowd", "16:59").standing is Standing.SHOWN
+    assert ask(later, "crowd", "17:00").standing is Standing.PAID, "ten minutes after the first of two"
+
+
 def test_what_is_free_is_free_for_everybody_who_shows_it() -> None:
     assert ask(RIDING, "let_ride").standing is Standing.FREE
 
@@ -254,7 +260,7 @@ def test_what_is_no_code_is_none(typed: str) -> None:
     assert normal_code(typed) is None
 
 
-@pytest.mark.parametrize("rule", ["list_age_max_ms", "fine_tiyn", "appeal_days"])
+@pytest.mark.parametrize("rule", ["list_age_max_ms", "round_ms", "fine_tiyn", "appeal_days"])
 def test_rules_that_cannot_be_meant_are_refused(rule: str) -> None:
     with pytest.raises(ValueError, match=f"inspection.{rule}"):
         InspectionRules(**{rule: 0})
