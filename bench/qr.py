@@ -19,7 +19,15 @@ from fare.model import MediumId, MediumKind
 from fare.phone.own_qr import PhoneKey, listed, own_code, read_own_code
 from fare.validator.codes import presented_of
 from fare.validator.decide import Holdings, Place, decide
-from fare.validator.deny_list import TokenList, build_list, build_list_of_values, read_snapshot, snapshot_of
+from fare.validator.deny_list import (
+    TokenList,
+    apply,
+    build_list,
+    build_list_of_values,
+    diff,
+    read_snapshot,
+    snapshot_of,
+)
 from fare.validator.recent import RecentTaps
 from fare.validator.rules import ADULT, Configuration, FarePeriod, FareTable, KindRules, Price
 
@@ -80,6 +88,7 @@ def main() -> None:
     if first is None:
         raise SystemExit("the code that was made cannot be read")
     held, place, turn = holdings_of(phones), Place(vehicle_id="bus"), itertools.cycle(texts)
+    one_more = diff(phones, 1, phones_of(keys, chosen.phones + 1))
     public, signature = keys[0].public_key(), keys[0].sign(packed[:60])
 
     def verify() -> None:
@@ -97,6 +106,7 @@ def main() -> None:
         "list_read": median_and_worst_ms(
             lambda: read_snapshot(snapshot_of(phones)), min(chosen.seconds, 1.0)
         ),
+        "list_delta": median_and_worst_ms(lambda: apply(phones, 1, one_more), min(chosen.seconds, 1.0)),
         "bare_ed25519": median_and_worst_ms(lambda: public.verify(signature, packed[:60]), chosen.seconds),
         "verify": median_and_worst_ms(verify, chosen.seconds),
         "verify_and_decide": median_and_worst_ms(verify_and_decide, chosen.seconds),

@@ -14,7 +14,7 @@ import itertools
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,14 +124,12 @@ def snapshot_of(whole: TokenList) -> Snapshot:
 def read_snapshot(snapshot: Snapshot) -> TokenList | None:
     """Return the list of a snapshot, None if it is not sorted, has repeats, or a token or value too short."""
     numbers = _numbers(snapshot.tokens)
-    if numbers is None or _valued(numbers, snapshot.values) is None:
-        return None
-    return TokenList(numbers, snapshot.values)
+    return TokenList(numbers, snapshot.values) if numbers is not None and _fit(numbers, snapshot.values) else None
 
 
 def diff(old: TokenList, old_version: int, new: TokenList) -> Delta:
     """Return the delta that makes ``new`` of ``old``."""
-    before, after = _values(old), _values(new)
+    before, after = _valued(old.numbers, old.values), _valued(new.numbers, new.values)
     added = {token: value for token, value in after.items() if before.get(token) != value}
     changed = _built(added)
     return Delta(
@@ -148,25 +146,37 @@ def apply(held: TokenList, held_version: int, delta: Delta) -> tuple[Applying, T
     if delta.base_version != held_version:
         return Applying.WRONG_BASE, held
     added, removed = _numbers(delta.added), _numbers(delta.removed)
-    changed = _valued(added, delta.added_values) if added is not None else None
-    if changed is None or removed is None:
+    if added is None or removed is None or not _fit(added, delta.added_values):
         return Applying.MALFORMED, held
-    gone = set(removed)
-    result = _built({**{token: value for token, value in _values(held).items() if token not in gone}, **changed})
-    if result.sha256() != delta.result_sha256 or _valued(result.numbers, result.values) is None:
+    result = _changed(held, set(removed), _valued(added, delta.added_values))
+    if result.sha256() != delta.result_sha256:
         return Applying.WRONG_RESULT, held
     return Applying.APPLIED, result
 
 
-def _values(held: TokenList) -> dict[int, bytes]:
-    return _valued(held.numbers, held.values) or {}
+def _changed(held: TokenList, gone: Set[int], changed: Mapping[int, bytes]) -> TokenList:
+    """Return ``held`` without ``gone`` and with ``changed``: what lies between is copied, not looked at."""
+    width = len(held.values) // len(held.numbers) if held.numbers else 0
+    numbers, values, done = array("Q"), bytearray(), 0
+    for token in sorted(gone | changed.keys()):
+        place = bisect_left(held.numbers, token, done)
+        numbers += held.numbers[done:place]
+        values += held.values[done * width : place * width]
+        there = place < len(held.numbers) and held.numbers[place] == token
+        done = place + there
+        if token in changed:
+            numbers.append(token)
+            values += changed[token]
+    return TokenList(numbers + held.numbers[done:], bytes(values) + held.values[done * width :])
 
 
-def _valued(numbers: "array[int]", values: bytes) -> dict[int, bytes] | None:
-    """Return the value of each token, None if they are not all as long."""
-    width, rest = divmod(len(values), len(numbers)) if numbers else (0, len(values))
-    if rest:
-        return None
+def _fit(numbers: "array[int]", values: bytes) -> bool:
+    """Return whether there is a value for each token, all as long."""
+    return len(values) % len(numbers) == 0 if numbers else not values
+
+
+def _valued(numbers: "array[int]", values: bytes) -> dict[int, bytes]:
+    width = len(values) // len(numbers) if numbers else 0
     return {token: values[place * width : (place + 1) * width] for place, token in enumerate(numbers)}
 
 
