@@ -7,6 +7,8 @@
   const CODE_FOR_MS = 15000; // to ask for it after a touch, and again to write it down
   const SILENCE_MAX_MS = 5000; // a status comes every second
   const CODE_PREFIX = "AY1:";
+  const DETECTOR = "/vendor/qr/decode.js"; // for browsers without one
+  const SCAN_MS = 200;
   const TYPED_WITHIN_MS = 200; // between two keys; a person is slower
   const SIGNS = {
     idle: '<rect x="14" y="26" width="72" height="48" rx="8"/><path d="M14 42h72"/>',
@@ -24,6 +26,7 @@
   let heardMs = 0;
   let code = "";
   let codeTimer = 0;
+  let camera = null;
 
   function remembered() {
     let kept = null;
@@ -175,6 +178,36 @@
     at("code").value = "";
   }
 
+  /** Let the camera be the scanner until the button is pressed again; a code that stays before it is shown once. */
+  async function scan() {
+    if (camera) {
+      stopScanning();
+      return;
+    }
+    const Detector = window.BarcodeDetector ?? (await import(DETECTOR)).BarcodeDetector;
+    const detector = new Detector({ formats: ["qr_code"] });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+    const video = at("camera");
+    video.srcObject = stream;
+    await video.play();
+    let last = "";
+    const looking = setInterval(async () => {
+      const [found] = await detector.detect(video);
+      const text = found ? found.rawValue : "";
+      if (text.startsWith(CODE_PREFIX) && text !== last) post("/code", { text });
+      last = text || last;
+    }, SCAN_MS);
+    camera = { stream, looking };
+    video.hidden = false;
+  }
+
+  function stopScanning() {
+    clearInterval(camera.looking);
+    for (const track of camera.stream.getTracks()) track.stop();
+    camera = null;
+    at("camera").hidden = true;
+  }
+
   /** A scanner may be a keyboard: it types a code at once and ends it with Enter. No button must take its keys. */
   function listenToScanner() {
     let typed = "";
@@ -239,6 +272,8 @@
     }
     at("trips").addEventListener("click", showCode);
     at("code-form").addEventListener("submit", showPasted);
+    at("scan").hidden = !navigator.mediaDevices; // only where the page is trusted: this machine, or HTTPS
+    at("scan").addEventListener("click", () => scan().catch(() => (at("scan").disabled = true))); // no camera
     listenToScanner();
     at("free").addEventListener("click", () => post("/free", {}));
     at("sign").innerHTML = SIGNS.off;

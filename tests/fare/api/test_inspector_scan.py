@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import segno
 from playwright.async_api import expect
 
 from ayaldama.web.vendor import INSTALLED, vendor_routes
@@ -12,28 +11,12 @@ from tests.fare.api.desk import PIN
 from tests.fare.api.town import Town
 from tests.fare.inspection.bus import Bus
 from tests.fare.inspection.verdict_cases import TAPS
-
-WIDTH, HEIGHT, MODULE = 640, 480, 8
-PAPER, GREY = 235, 128
+from tests.fare.phone.camera import camera_that_sees
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (INSTALLED / "qr").exists(), reason="browser files are missing: make vendor"),
 ]
-
-
-def video_of(text: str, path: Path) -> str:
-    """Write a second of a still picture of a QR, as YUV4MPEG2; return the flags of a browser whose camera it is."""
-    rows = list(segno.make_qr(text, error="m", boost_error=False).matrix_iter(scale=MODULE, border=2))
-    light = bytearray([PAPER]) * (WIDTH * HEIGHT)
-    top, left = (HEIGHT - len(rows)) // 2, (WIDTH - len(rows)) // 2
-    for y, row in enumerate(rows):
-        at = (top + y) * WIDTH + left
-        light[at : at + len(row)] = bytes(16 if dark else PAPER for dark in row)
-    colour = bytes([GREY]) * (WIDTH * HEIGHT // 2)
-    head = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420jpeg\n".encode()
-    path.write_bytes(head + (b"FRAME\n" + light + colour) * 10)
-    return f"--use-file-for-fake-video-capture={path}"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +25,10 @@ def video_of(text: str, path: Path) -> str:
 async def test_a_code_is_scanned_where_the_browser_has_no_detector(
     chromium: str, tmp_path: Path, what: str, standing: str
 ) -> None:
-    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    video = video_of(Bus(taps=TAPS).code(what), tmp_path / "code.y4m")
+    flags = camera_that_sees(Bus(taps=TAPS).code(what), tmp_path / "code.y4m")
     async with (
         served([*Town().inspection().routes(), *vendor_routes()]) as port,
-        opened(chromium, language="en", width=390, height=780, flags=(*flags, video)) as (page, seen),
+        opened(chromium, language="en", width=390, height=780, flags=flags) as (page, seen),
     ):
         await page.add_init_script("delete window.BarcodeDetector")
         await page.goto(f"http://127.0.0.1:{port}/inspector/")

@@ -17,6 +17,7 @@ from fare.validator.deny_list import PHONES, SEEN, build_list_of_values
 from fare.validator.rules import Configuration, FarePeriod, FareTable, KindRules, Price
 from fare.validator.run import ValidatorSettings, enrol_device, open_validator
 from tests.dispatch.pages import opened
+from tests.fare.phone.camera import camera_that_sees
 from tests.fare.phone.phones import MEDIUM, key, private
 from tests.fare.validator.cards import ADULT
 from tests.fare.validator.city import City, city_of
@@ -45,14 +46,16 @@ async def take_phones(city: City) -> None:
 
 
 @asynccontextmanager
-async def in_bus(pool: asyncpg.Pool, folder: Path, chromium: str) -> AsyncIterator[tuple[Page, City]]:
+async def in_bus(
+    pool: asyncpg.Pool, folder: Path, chromium: str, flags: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[Page, City]]:
     async with city_of(pool) as city:
         await take_phones(city)
         await enrol_device(folder, city.url, await city.code())
         settings = ValidatorSettings(folder=folder, port=0, emulate=True)
         async with (
             open_validator(settings, clock=SystemClock(), more_routes=vendor_routes()) as port,
-            opened(chromium, language="en", width=1024, height=900) as (page, _),
+            opened(chromium, language="en", width=1024, height=900, flags=flags) as (page, _),
         ):
             await page.goto(f"http://127.0.0.1:{port}/")
             await expect(page.locator("#facts")).to_have_text("Phone 90 ₸")
@@ -77,7 +80,7 @@ async def test_a_live_code_is_green_a_picture_and_a_strangers_code_are_red(
             (code(), "green", "Have a good trip"),
         ):
             await page.locator("#code").fill(text)
-            await page.locator("#code-form button").click()
+            await page.locator("#code-form button[type=submit]").click()
             await expect(page.locator("#reason")).to_have_text(reason)
             await expect(page.locator("#screen")).to_have_attribute("data-light", light)
         await expect(page.locator("#price")).to_have_text("90 ₸")
@@ -97,3 +100,16 @@ async def test_a_scanner_that_is_a_keyboard_types_into_the_page_and_presses_none
         await expect(page.locator("#outcome")).to_have_text("Paid")
         await expect(page.locator("#waiting")).to_have_text("0 to send")
         assert [tap.medium_kind for tap in city.taps] == [MediumKind.PHONE], "spaces in a code press no button"
+
+
+async def test_the_camera_is_a_scanner_and_what_stays_before_it_is_shown_once(
+    postgres: asyncpg.Pool, tmp_path: Path, chromium: str
+) -> None:
+    flags = camera_that_sees(code(ago_ms=60_000), tmp_path / "code.y4m")
+    async with in_bus(postgres, tmp_path, chromium, flags) as (page, _):
+        await page.locator("#scan").click()
+        await expect(page.locator("#reason")).to_contain_text("Show the live code, not a picture")
+        await expect(page.locator("#screen")).to_have_attribute("data-light", "idle")  # and it stays so
+        await expect(page.locator("#screen")).to_have_attribute("data-number", "1")
+        await page.locator("#scan").click()
+        await expect(page.locator("#camera")).to_be_hidden()
