@@ -34,12 +34,13 @@ def weigh_timetable(
     everywhere = sums.sum(axis=0)
     share = (everywhere[..., 0] + ASSUMED_S2) / (everywhere[..., 1] + ASSUMED_S2)
     share = np.clip((sums[..., 0] + ROUTE_LEAN_S2 * share) / (sums[..., 1] + ROUTE_LEAN_S2), 0.0, 1.0)
-    line = route[at]
-    told, late = (fleet.hint_trip[vehicle[at]] >= 0).astype(np.int64), (late_s > 0).astype(np.int64)
+    told = fleet.hint_trip[vehicle[at]] >= 0
     place = np.interp((arrival_ms[at] - now_ms) / 1000, LEADS_S, np.arange(LEADS))
     low = np.minimum(place.astype(np.int64), LEADS - 2)
     part = place - low
-    kept = (1.0 - part) * share[line, told, late, low] + part * share[line, told, late, low + 1]
+    cell = ((2 * route[at] + told) * 2 + (late_s > 0)) * LEADS + low
+    flat = share.ravel()
+    kept = (1.0 - part) * flat[cell] + part * flat[cell + 1]
     near_s = np.clip(late_s, -OFF_MAX_S, OFF_MAX_S)
     drawn = arrival_ms.copy()
     drawn[at] += 1000.0 * (kept - 1.0) * near_s

@@ -141,7 +141,7 @@ class Wording:
         """Return completed passages as stop events. Must be called while the vehicles are still on the runs passed."""
         vehicle, row = done.vehicle, done.row
         pattern, trip, day = fleet.run_pattern[vehicle, 0], fleet.run_trip[vehicle, 0], fleet.run_day[vehicle, 0]
-        planned_ms = self._plan.arrival_ms(fleet, vehicle, 0, row)
+        planned_ms = self._plan.arrival_ms(self._plan.runs(fleet, vehicle, 0), row)
         return _made(
             StopEvent,
             service_date=[dt.date.fromordinal(ordinal).isoformat() for ordinal in day.tolist()],
