@@ -54,6 +54,8 @@ class Predictor:
         ends_ms = np.zeros(len(fleet))
         ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
         following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
+        if not len(following):
+            return _within(first_leg, now_ms, self._parameters)
         start = (np.zeros(len(following)), *self._next_start(fleet, following, ends_ms))
         second_leg = self._leg(fleet, rates, reroute, following, 1, start, now_ms)
         return _within(join(first_leg, second_leg), now_ms, self._parameters)

@@ -35,12 +35,12 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
     """Return ``predictions`` as they may be said: calm, and with quantiles as they proved."""
     if not len(predictions.vehicle):
         return predictions
-    vehicle, leg, place = predictions.vehicle, predictions.leg, predictions.place
+    vehicle, leg = predictions.vehicle, predictions.leg
     owners = Owners.within(heads(vehicle * LEGS + leg))
     run = vehicle[owners.begin], leg[owners.begin]
     p10, p50, p90 = _quantiles(fleet, predictions, now_ms)
     same_run = fleet.saying_run[run] == _run_of(fleet, *run)
-    said = np.where(owners.each(same_run), fleet.saying_ms[vehicle, leg, place], 0)
+    said = np.where(owners.each(same_run), fleet.saying_ms.reshape(-1)[predictions.cells(fleet.saying_ms.shape)], 0)
     waited_max_ms = 1000 * parameters.calm_rise_s / parameters.calm_share
     waited_ms = owners.each(np.clip(now_ms - fleet.saying_at_ms[run[0]], 0, waited_max_ms))
     limit = said + parameters.calm_share * waited_ms
