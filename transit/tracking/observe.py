@@ -131,8 +131,10 @@ def _crossed(
     keys: Floats, base: Floats, old_m: Floats, new_m: Floats, first: Index, last: Index, forward: npt.NDArray[np.bool_]
 ) -> tuple[Index, Index]:
     """Return ``(owner, row)`` of the keys within (old, new] of each vehicle."""
-    low = np.clip(np.searchsorted(keys, base + old_m, side="right"), first, last)
-    high = np.clip(np.searchsorted(keys, base + new_m, side="right"), first, last)
+    # both ends are looked up one after the other: they lie side by side in memory
+    ends = np.stack([base + old_m, base + new_m], axis=1).ravel()
+    found = np.searchsorted(keys, ends, side="right").reshape(-1, 2)
+    low, high = np.clip(found[:, 0], first, last), np.clip(found[:, 1], first, last)
     return expand(low, np.where(forward, high, low))
 
 

@@ -337,8 +337,8 @@ class Tracker:
         """Return the vehicles whose run another took."""
         fleet, count = self._fleet, len(self._fleet)
         other = (fleet.run_pattern[:count] != fleet.shown_pattern[:count]) | (fleet.slot[:count] < 0)[:, None]
-        taken = (other & (fleet.shown_last[:count] > 0)).any(axis=1)
-        return np.flatnonzero(taken & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
+        taken = np.unique(np.nonzero(other & (fleet.shown_last[:count] > 0))[0])
+        return taken[fleet.shown_on_map[taken] > 0]
 
     def _aged(self, now_ms: int) -> Index:
         """Return the vehicles of which something else is to be shown because they are not heard: silent, or later."""

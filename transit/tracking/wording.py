@@ -139,10 +139,11 @@ class Wording:
         vehicle, row = done.vehicle, done.row
         pattern, trip, day = fleet.run_pattern[vehicle, 0], fleet.run_trip[vehicle, 0], fleet.run_day[vehicle, 0]
         run = (trip, day, pattern, fleet.run_start_ms[vehicle, 0])
+        dates = {ordinal: dt.date.fromordinal(ordinal).isoformat() for ordinal in np.unique(day).tolist()}
         planned_ms = self._plan.arrival_ms(self._plan.runs(fleet, vehicle, 0), row)
         return _made(
             StopEvent,
-            service_date=[dt.date.fromordinal(ordinal).isoformat() for ordinal in day.tolist()],
+            service_date=[dates[ordinal] for ordinal in day.tolist()],
             vehicle_id=[fleet.vehicle_ids[one] for one in vehicle.tolist()],
             route_id=self._route_ids[self._route_of[pattern]].tolist(),
             direction_id=self._direction_of[pattern].tolist(),
