@@ -84,13 +84,8 @@ class Predictor:
         start: tuple[Floats, Floats, Floats],
         now_ms: int,
     ) -> Predictions:
-        geometry, parameters, plan = self._geometry, self._parameters, self._plan
-        pattern = fleet.run_pattern[vehicle, leg]
-        first, last = geometry.first[pattern], geometry.first[pattern + 1]
-        waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
-        behind = np.maximum(geometry.row_at(pattern, start[0] - 0.5 * parameters.stop_zone_m), first)
-        ahead = np.where(waiting, first, np.minimum(behind + 1, last))
-        sizes = np.minimum(last - ahead, parameters.horizon_rows)
+        parameters, plan = self._parameters, self._plan
+        waiting, first, ahead, sizes = self._ahead(fleet, vehicle, leg, start[0])
         some = np.flatnonzero(sizes)  # the others are at their last stop
         vehicle, first, ahead, waiting = vehicle[some], first[some], ahead[some], waiting[some]
         offset_m, start_ms, start_sigma_ms = (column[some] for column in start)
@@ -144,6 +139,15 @@ class Predictor:
         )
         missed = led & reroute.missed[row]
         return made.pick(np.flatnonzero(~missed)) if missed.any() else made
+
+    def _ahead(self, fleet: Fleet, vehicle: Index, leg: int, offset_m: Floats) -> tuple[Bools, Index, Index, Index]:
+        """Return who waits at the first stop, that stop, the first one ahead, and how many are predicted from there."""
+        geometry, parameters, pattern = self._geometry, self._parameters, fleet.run_pattern[vehicle, leg]
+        first, last = geometry.first[pattern], geometry.first[pattern + 1]
+        waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
+        behind = np.maximum(geometry.row_at(pattern, offset_m - 0.5 * parameters.stop_zone_m), first)
+        ahead = np.where(waiting, first, np.minimum(behind + 1, last))
+        return waiting, first, ahead, np.minimum(last - ahead, parameters.horizon_rows)
 
     def _recovered(
         self, fleet: Fleet, vehicle: Index, owners: Owners, ready: Floats, start_ms: Floats, planned_ms: Floats
