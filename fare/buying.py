@@ -42,7 +42,7 @@ from fare.purchases import RIDERS_MAX, BuyRefusal, Purchase, Quote, Ticket
 from fare.service import Charging, touched_by_changes
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import OpenBook, read_book, write_pages
-from fare.store.postgres_purchases import add_purchase, bought, bought_lately, next_sequence, was_posted
+from fare.store.postgres_purchases import add_purchase, bought, bought_lately, next_sequence
 from fare.store.postgres_taps import Window, lock_media, read_windows, store_taps, write_posted
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.taking import Locating, Told
@@ -65,8 +65,11 @@ class Payer(Protocol):
     async def pay(self, purchase: Purchase, missing_tiyn: int) -> Journal | BuyRefusal:
         """Take ``missing_tiyn``; return the journal that brings them into the wallet, or why they were not taken."""
 
+    async def enter(self, connection: asyncpg.Connection, purchase: Purchase) -> bool:
+        """Take what was taken into the transaction that posts it; return whether it was not given back meanwhile."""
+
     async def undo(self, purchase: Purchase) -> None:
-        """Give back what was taken: no ticket needs it. Returns once that will happen for certain."""
+        """Give back what was taken and not entered. Returns once that will happen for certain."""
 
 
 class BuyingRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,14 @@ class _Offer:
     vehicle: Vehicle
     tap: Tap
     ride: Ride
+
+
+@dataclass(frozen=True, slots=True)
+class _Payment:
+    """Money from outside our books for one purchase."""
+
+    journal: Journal
+    payer: Payer
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +176,19 @@ class Buying:
             ValueError: if the kind of medium buys no rides, or a count of riders is below 1.
         """
         _check(purchase)
-        payment = await paid_by.taken(purchase) if paid_by is not None else None
-        found = await self._attempt(purchase, payment)
-        if isinstance(found, _Missing) and payment is None and paid_by is not None:
+        if paid_by is None:
+            found = await self._attempt(purchase, None)
+            return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
+        journal = await paid_by.taken(purchase)
+        found = await self._attempt(purchase, _Payment(journal, paid_by) if journal is not None else None)
+        if isinstance(found, _Missing) and journal is None:
             paid = await paid_by.pay(purchase, found.tiyn)
             if isinstance(paid, BuyRefusal):
                 return paid
-            payment = paid
-            found = await self._attempt(purchase, payment)
-        if paid_by is not None and payment is not None and not await was_posted(self._pool, payment.key):
-            await paid_by.undo(purchase)  # there is no ticket, or one that was paid otherwise meanwhile
+            journal = paid
+            found = await self._attempt(purchase, _Payment(journal, paid_by))
+        if journal is not None:
+            await paid_by.undo(purchase)  # entered it stays; else there is no ticket, or one that was paid otherwise
         return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
 
     async def close(self) -> None:
@@ -186,7 +200,7 @@ class Buying:
         late_ms = self._clock.now_ms() - purchase.asked_ms
         return BuyRefusal.TOO_LATE if late_ms > self._rules.late_max_ms else None
 
-    async def _attempt(self, purchase: Purchase, payment: Journal | None) -> Ticket | BuyRefusal | _Missing:
+    async def _attempt(self, purchase: Purchase, payment: _Payment | None) -> Ticket | BuyRefusal | _Missing:
         """Buy with what is in the wallet and what ``payment`` brings there."""
         before = await bought(self._pool, purchase.key)
         if before is not None:
@@ -232,7 +246,7 @@ class Buying:
         return _Offer(vehicle=vehicle, tap=tap, ride=located.ride)
 
     async def _sell(
-        self, connection: asyncpg.Connection, purchase: Purchase, offer: _Offer, payment: Journal | None
+        self, connection: asyncpg.Connection, purchase: Purchase, offer: _Offer, payment: _Payment | None
     ) -> tuple[Ticket | BuyRefusal | _Missing, LocatedTap | None]:
         """Decide in memory on what is locked, and write all of it or nothing."""
         await lock_media(connection, [purchase.medium_id])
@@ -247,11 +261,13 @@ class Buying:
         opened = await read_book(connection, touched_by_changes(priced.found, pricing, also=_legs(payment)))
         owed_tiyn = _owed_tiyn(opened, purchase.medium_id)
         if payment is not None:
-            _enter(opened, payment)
+            _enter(opened, payment.journal)
         done = post_changes(opened.book, priced.found, pricing)
         missing_tiyn = _owed_tiyn(opened, purchase.medium_id) - owed_tiyn
         if missing_tiyn > 0:
             return _Missing(missing_tiyn), None
+        if payment is not None and not await payment.payer.enter(connection, purchase):
+            return BuyRefusal.NOT_CHARGED, None
         ticket = self._ticket(purchase, offer, priced)
         located = LocatedTap(tap=priced.tap, ride=offer.ride)
         await store_taps(connection, [located])
@@ -358,8 +374,8 @@ def _quote_of(ticket: Ticket) -> Quote:
     )
 
 
-def _legs(payment: Journal | None) -> Sequence[AccountCode]:
-    return [entry.account for entry in payment.entries] if payment is not None else []
+def _legs(payment: _Payment | None) -> Sequence[AccountCode]:
+    return [entry.account for entry in payment.journal.entries] if payment is not None else []
 
 
 def _owed_tiyn(opened: OpenBook, medium_id: MediumId) -> int:

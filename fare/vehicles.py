@@ -5,15 +5,15 @@ digits, blanks and hyphens, marks of direction that nobody sees. Both what is re
 into one form, and forms are compared.
 """
 
-import unicodedata
 from typing import Final
 
 import msgspec
 
+from fare.typed import look_alike, plain
+
 CODE_MAX: Final = 16  # characters of a code; a plate has 8
 
-# Cyrillic capitals that a plate's Latin letters are taken for; Kazakh ones among them. Unicode TR39, "confusables".
-_LOOKS_LIKE: Final = str.maketrans("АВЕЅІЈКҚМНҢОӨРСТУҮҰХҺӘ", "ABESIJKKMHHOOPCTYYYXHA")
+_SEPARATORS: Final = str.maketrans(dict.fromkeys(" ._/#-‐‑‒–—−", ""))
 
 
 class Vehicle(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +34,6 @@ def vehicle_code(typed: str) -> str:
 
     ``451``, ``４５１`` and ``№ 451`` are one number; ``123 ABC 11`` and ``123-авс-11`` one plate.
     """
-    plain = unicodedata.normalize("NFKC", typed).upper().translate(_LOOKS_LIKE)
-    kept = "".join(character for character in plain if not _is_ignored(character))
+    kept = look_alike(plain(typed)).translate(_SEPARATORS)
     is_code = kept.isascii() and kept.isalnum() and any(character.isdigit() for character in kept)
     return kept if is_code and len(kept) <= CODE_MAX else ""
-
-
-def _is_ignored(character: str) -> bool:
-    """Return whether a character separates or is not seen: blanks, hyphens, controls, marks of direction."""
-    return unicodedata.category(character) in {"Cc", "Cf", "Zs", "Pd"} or character in "._/№#"

@@ -52,12 +52,26 @@ class OutgoingState(enum.StrEnum):
     FAILED = enum.auto()  # expired, deleted, undeliverable, rejected
 
 
+class NextBus(msgspec.Struct, frozen=True, kw_only=True):
+    """A bus that will come."""
+
+    route: str  # as riders call the line
+    minutes: int
+    live: bool  # False: as the timetable says
+
+
+class StopBoard(msgspec.Struct, frozen=True, kw_only=True):
+    """What comes to a stop, the soonest first."""
+
+    name: str
+    buses: tuple[NextBus, ...]
+
+
 class Taken(enum.StrEnum):
     """What became of an incoming message. Each is a metric label and a line of docs/sms.md."""
 
     ANSWERED = enum.auto()
-    REPEATED = enum.auto()  # it was taken before; its answer is not sent again
-    RESENT = enum.auto()  # likewise, but the answer had not been handed over yet: it is due again
+    REPEATED = enum.auto()  # it was taken before; its answer is not made again
     NOBODY = enum.auto()  # the sender is no mobile number of the country: a name, a short code, another country
     NOT_OUR_CODE = enum.auto()
     OTHER_OPERATOR = enum.auto()  # the number is known to be of another operator than the bind

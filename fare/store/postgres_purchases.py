@@ -8,7 +8,6 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from fare.model import JournalKey
 from fare.purchases import Purchase, Ticket
 
 _OF_KEY: Final = "SELECT purchase::text, ticket::text FROM purchase WHERE key = $1"
@@ -50,12 +49,6 @@ async def add_purchase(connection: asyncpg.Connection, purchase: Purchase, ticke
     """
     encoded = (msgspec.json.encode(purchase).decode(), msgspec.json.encode(ticket).decode())
     await connection.execute(_ADD, purchase.key, purchase.medium_id, purchase.vehicle_id, purchase.asked_ms, *encoded)
-
-
-async def was_posted(pool: asyncpg.Pool, key: JournalKey) -> bool:
-    """Return whether the journal of a payment is in the books."""
-    found: bool = await pool.fetchval("SELECT EXISTS (SELECT FROM journal WHERE key = $1 AND outcome = 'posted')", key)
-    return found
 
 
 def _bought(row: asyncpg.Record) -> Bought:

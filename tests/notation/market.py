@@ -95,6 +95,7 @@ class OperatorInMemory:
 
     refusal: BuyRefusal | None = None
     took: dict[str, Journal] = field(default_factory=dict)
+    entered: set[str] = field(default_factory=set)
     gave_back: list[str] = field(default_factory=list)
     then: Callable[[], Awaitable[None]] | None = None  # happens right after it has taken
 
@@ -118,9 +119,14 @@ class OperatorInMemory:
             await self.then()
         return self.took[purchase.key]
 
+    async def enter(self, connection: asyncpg.Connection, purchase: Purchase) -> bool:
+        self.entered.add(purchase.key)
+        return True
+
     async def undo(self, purchase: Purchase) -> None:
-        self.gave_back.append(purchase.key)
-        del self.took[purchase.key]
+        if purchase.key not in self.entered:
+            self.gave_back.append(purchase.key)
+            del self.took[purchase.key]
 
 
 class Market:
