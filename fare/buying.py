@@ -240,7 +240,7 @@ class Buying:
             riders=purchase.riders,
             vehicle_id=purchase.vehicle_id,
         )
-        (located,) = await self._locating.located([(tap, purchase.riders)])
+        (located,) = await self._locating.located([tap])
         if located.ride is None or not located.ride.route_id:
             return BuyRefusal.NOT_IN_SERVICE
         return _Offer(vehicle=vehicle, tap=tap, ride=located.ride)

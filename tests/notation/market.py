@@ -32,7 +32,7 @@ from fare.service import Charging
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_vehicles import PostgresVehicles
-from fare.taking import Rides, Told
+from fare.taking import Told
 from fare.vehicles import Vehicle
 from tests.notation.ledger import account, journal
 from tests.notation.rides import MIDNIGHT_MS, SmallTariff, medium
@@ -69,7 +69,7 @@ class Street:
     def is_searched(self, tap: Tap) -> bool:
         return False
 
-    async def located(self, taps: Rides) -> list[LocatedTap]:
+    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
         return [
             LocatedTap(
                 tap=tap,
@@ -78,14 +78,14 @@ class Street:
                     tapped_ms=tap.tapped_ms,
                     medium_id=tap.medium_id,
                     medium_kind=tap.medium_kind,
-                    riders=riders or (),
+                    riders=tap.riders,
                     vehicle_id=tap.vehicle_id,
                     carrier_id=CarrierId("k1"),
                     route_id=self.lines.get(tap.vehicle_id, ""),
                     stop_id="market",
                 ),
             )
-            for tap, riders in taps
+            for tap in taps
         ]
 
 
