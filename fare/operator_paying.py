@@ -97,6 +97,8 @@ class OperatorCharges:
 
     async def top_up(self, request: ChargeRequest, operator: str, medium_id: MediumId) -> BuyRefusal | None:
         """Take money once and bring it into the medium's wallet; return why not, None if it is there."""
+        if operator not in self._operators:
+            return BuyRefusal.BARRED
         taken = await self.take(request, operator, medium_id)
         if isinstance(taken, BuyRefusal):
             return None if await self.is_entered(request.key) else taken

@@ -9,6 +9,7 @@ nobody has handed over. A centre that takes a message and dies before it says so
 the same.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -27,7 +28,7 @@ from fare.model import CarrierId, MediumKind, RiderCategory, Riders
 from fare.operator_paying import OperatorCharges, OperatorPayer
 from fare.purchases import BuyRefusal, Purchase, Ticket
 from fare.sms.acceptance import SmsRules, accept
-from fare.sms.grammar import Command, NextAt, Plain, Ride, SetLanguage, TopUp, command_of
+from fare.sms.grammar import BadRiders, Command, NextAt, Plain, Ride, SetLanguage, TopUp, command_of
 from fare.sms.values import Incoming, Outgoing, OutgoingState, ReceiptTaken, StopBoard, Taken
 from fare.sms.wording import SmsWords
 from fare.store.postgres_media import PostgresMedia
@@ -35,7 +36,7 @@ from fare.store.postgres_sms import KeptMessage, Lately, PostgresSms, Rider
 from fare.vehicles import Vehicle
 
 RESUMED_AFTER_MS: Final = 30_000  # longer than any operator may take to answer
-RESUMED_AT_A_TIME: Final = 100
+RESUMED_AT_A_TIME: Final = 20
 EVERY_S: Final = 5.0
 
 _log = get_logger(__name__)
@@ -158,8 +159,10 @@ class SmsService:
         """Answer messages whose process died in between; return how many. Their answers are ``due``."""
         now_ms = self._clock.now_ms()
         waiting = await self._store.waiting(now_ms - RESUMED_AFTER_MS, RESUMED_AT_A_TIME)
-        for message in waiting:
-            await self._answer(message)
+        found = await asyncio.gather(*map(self._answer, waiting), return_exceptions=True)
+        failed = [one for one in found if isinstance(one, BaseException)]
+        if failed:
+            raise failed[0]  # the others are answered all the same
         return len(waiting)
 
     async def run(self) -> None:
@@ -206,6 +209,8 @@ class SmsService:
         match command:
             case Ride():
                 return await self._ride(case, command)
+            case BadRiders():
+                return self._wrong(case, case.words.bad_riders(self._rules.riders_max, command.code))
             case NextAt():
                 return await self._stop(case, command.code)
             case TopUp():
@@ -226,8 +231,6 @@ class SmsService:
                 return _Reply(words.text("silence"))
             case Plain.BAD_AMOUNT:
                 return self._wrong(case, words.text("bad_amount"))
-            case Plain.BAD_RIDERS:
-                return self._wrong(case, words.bad_riders(self._rules.riders_max, case.message.text.split()[0]))
             case Plain.HELP:
                 return self._wrong(case, words.text("help"))
 

@@ -51,6 +51,12 @@ class Ride(msgspec.Struct, frozen=True, kw_only=True):
     riders: int = 1
 
 
+class BadRiders(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay for nobody, or for a crowd."""
+
+    code: str
+
+
 class NextAt(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for the next buses at a stop."""
 
@@ -87,11 +93,10 @@ class Plain(enum.StrEnum):
     BALANCE = enum.auto()
     SILENCE = enum.auto()
     BAD_AMOUNT = enum.auto()  # a top-up of something that is no amount
-    BAD_RIDERS = enum.auto()  # a ride of nobody, or of a crowd
     HELP = enum.auto()  # nothing that we know
 
 
-Command = Ride | NextAt | TopUp | SetLanguage | Plain
+Command = Ride | BadRiders | NextAt | TopUp | SetLanguage | Plain
 
 WORDS: Final[Mapping[Word, tuple[str, ...]]] = MappingProxyType(
     {
@@ -163,7 +168,7 @@ def _ride(typed: str, riders_max: int) -> Command:
     if riders is None or not code or (len(words) > 2 and not _PLATE.fullmatch(code)):
         return Plain.HELP
     count = int(riders[1])
-    return Ride(code=code, riders=count) if 0 < count <= riders_max else Plain.BAD_RIDERS
+    return Ride(code=code, riders=count) if 0 < count <= riders_max else BadRiders(code=code)
 
 
 def _code(words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -10,8 +11,8 @@ import pytest
 import fare.operator_paying
 from ayaldama.simulate.operator import Mood
 from fare.inspection.check_code import check_code, normal_code
-from fare.sms.values import OutgoingState, ReceiptTaken
-from fare.store.postgres_sms import LEASE_MS, PostgresSms
+from fare.sms.values import OutgoingState, ReceiptTaken, Taken
+from fare.store.postgres_sms import LEASE_MS, KeptMessage, PostgresSms
 from tests.fare.edges.sms_town import KEYS, NUMBER, RULES, SmsTown, incoming, medium_of, service_of, sms_town
 from tests.notation.market import NOON_MS
 
@@ -42,7 +43,7 @@ async def test_a_wallet_pays_first_and_the_operator_what_is_missing(town: SmsTow
 
 async def test_several_ride_on_one_ticket(town: SmsTown) -> None:
     assert "x3" in await town.say("0451 3")
-    assert "например" not in await town.say("0451 11")
+    assert await town.say("123 ABC 11 99") == "За раз едут от 1 до 10: 123ABC11 3. Деньги не сняты."
     riders = await town.market.pool.fetchval("SELECT riders::text FROM tap WHERE rides")
     assert riders == '[{"count": 3, "category": "adult"}]'
 
@@ -81,7 +82,7 @@ async def test_attack_25_a_message_forty_minutes_late_buys_nothing(town: SmsTown
     late = {"sent_ms": NOON_MS, "received_ms": town.market.clock.city_ms}
     for text in ("0451", "КАРТА 500"):
         (answer,) = await town.service.take(msgspec.structs.replace(incoming(text), **late))
-        assert answer.text == "SMS шла слишком долго. Билета нет, деньги не сняты."
+        assert answer.text == "SMS шла слишком долго. Деньги не сняты."
     assert (town.spent_tiyn(), await town.market.rides(), town.operator.requests.total()) == (0, 0, 0)
 
 
@@ -131,11 +132,11 @@ async def test_attack_31_a_receipt_counts_only_from_the_operator_that_was_handed
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("+77011234590", "На счёте телефона мало денег. Билета нет."),
-        ("+77011234591", "Корпоративным номером платить нельзя. Билета нет."),
+        ("+77011234590", "На счёте телефона мало денег. Ничего не снято."),
+        ("+77011234591", "Корпоративным номером платить нельзя. Ничего не снято."),
         ("+77011234592", "SIM сменили меньше суток назад: платить пока нельзя."),
-        ("+77011234593", "Оператор не разрешает платить с этого номера. Билета нет."),
-        ("+77011234594", "Оператор не разрешает платить с этого номера. Билета нет."),
+        ("+77011234593", "Оператор не разрешает платить с этого номера. Ничего не снято."),
+        ("+77011234594", "Оператор не разрешает платить с этого номера. Ничего не снято."),
     ],
     ids=["no_credit", "corporate", "attack_32_sim_changed", "barred", "ported_away"],
 )
@@ -241,6 +242,32 @@ async def test_killed_right_after_the_operator_has_taken_a_late_resume_gives_it_
     town.market.clock.city_ms += 40 * MINUTE_MS
     assert await town.service.resume() == 2
     assert (town.spent_tiyn(), await town.owed_tiyn(), await town.market.rides()) == (0, 0, 0)
+
+
+async def test_one_message_that_cannot_be_answered_holds_up_no_other(
+    town: SmsTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PostgresSms.close
+
+    async def killed(*_: object, **__: object) -> None:
+        raise ConnectionResetError("the power went")
+
+    monkeypatch.setattr(PostgresSms, "close", killed)
+    for text in ("ENG", "БАЛАНС"):
+        with pytest.raises(ConnectionResetError):
+            await town.service.take(incoming(text))
+
+    async def not_english(store: PostgresSms, message: KeptMessage, *rest: Taken, **named: Any) -> object:
+        if message.text == "ENG":
+            raise ConnectionResetError("again")
+        return await real(store, message, *rest, **named)
+
+    monkeypatch.setattr(PostgresSms, "close", not_english)
+    town.market.clock.city_ms += MINUTE_MS
+    with pytest.raises(ConnectionResetError, match="again"):
+        await town.service.resume()
+    left = await town.market.pool.fetch("SELECT text FROM sms_incoming WHERE outcome IS NULL")
+    assert [row["text"] for row in left] == ["ENG"]
 
 
 async def test_killed_right_after_the_operator_has_taken_a_prompt_resume_sells_the_ride(

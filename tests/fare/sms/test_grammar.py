@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fare.sms.grammar import WORDS, Command, NextAt, Plain, Ride, SetLanguage, TopUp, command_of
+from fare.sms.grammar import WORDS, BadRiders, Command, NextAt, Plain, Ride, SetLanguage, TopUp, command_of
 from fare.typed import look_alike
 
-HELP, BAD_AMOUNT, BAD_RIDERS = Plain.HELP, Plain.BAD_AMOUNT, Plain.BAD_RIDERS
+HELP, BAD_AMOUNT, BAD_RIDERS = Plain.HELP, Plain.BAD_AMOUNT, BadRiders(code="0451")
 TOP_UP = TopUp(amount_tiyn=50_000)
 
 
