@@ -42,7 +42,7 @@ from fare.purchases import RIDERS_MAX, BuyRefusal, Purchase, Quote, Ticket
 from fare.service import Charging, touched_by_changes
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import OpenBook, read_book, write_pages
-from fare.store.postgres_purchases import add_purchase, bought, bought_lately, next_sequence
+from fare.store.postgres_purchases import Asked, add_purchase, asked, bought, bought_lately
 from fare.store.postgres_taps import Window, lock_media, read_windows, store_taps, write_posted
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.taking import Locating, Told
@@ -146,11 +146,11 @@ class Buying:
             ValueError: as ``buy``.
         """
         _check(purchase)
-        before = await bought(self._pool, purchase.key)
-        if before is not None:
-            answer = _answer(purchase, before)
+        known = await asked(self._pool, purchase)
+        if known.before is not None:
+            answer = _answer(purchase, known.before)
             return answer if isinstance(answer, BuyRefusal) else _quote_of(answer)
-        offer = self._late(purchase) or await self._offer(purchase)
+        offer = self._late(purchase) or await self._offer(purchase, known)
         if isinstance(offer, BuyRefusal):
             return offer
         async with self._pool.acquire() as connection:
@@ -202,10 +202,10 @@ class Buying:
 
     async def _attempt(self, purchase: Purchase, payment: _Payment | None) -> Ticket | BuyRefusal | _Missing:
         """Buy with what is in the wallet and what ``payment`` brings there."""
-        before = await bought(self._pool, purchase.key)
-        if before is not None:
-            return _answer(purchase, before)
-        offer = self._late(purchase) or await self._offer(purchase)
+        known = await asked(self._pool, purchase)
+        if known.before is not None:
+            return _answer(purchase, known.before)
+        offer = self._late(purchase) or await self._offer(purchase, known)
         if isinstance(offer, BuyRefusal):
             return offer
         kept = await self._lanes.get()
@@ -223,16 +223,15 @@ class Buying:
             await self._told([located])
         return found
 
-    async def _offer(self, purchase: Purchase) -> _Offer | BuyRefusal:
+    async def _offer(self, purchase: Purchase, known: Asked) -> _Offer | BuyRefusal:
         """Return the ride, at the place where the bus was when it was asked for."""
         if sum(riders.count for riders in purchase.riders) > RIDERS_MAX:
             return BuyRefusal.TOO_MANY_RIDERS
-        vehicle = await self._vehicles.by_id(purchase.vehicle_id)
-        if vehicle is None:
+        if known.vehicle is None:
             return BuyRefusal.UNKNOWN_VEHICLE
         tap = Tap(
             device_id=DeviceId(purchase.medium_kind.value),
-            sequence=await next_sequence(self._pool),
+            sequence=known.sequence,
             tapped_ms=purchase.asked_ms,
             medium_id=purchase.medium_id,
             medium_kind=purchase.medium_kind,
@@ -243,17 +242,16 @@ class Buying:
         (located,) = await self._locating.located([tap])
         if located.ride is None or not located.ride.route_id:
             return BuyRefusal.NOT_IN_SERVICE
-        return _Offer(vehicle=vehicle, tap=tap, ride=located.ride)
+        return _Offer(vehicle=known.vehicle, tap=tap, ride=located.ride)
 
     async def _sell(
         self, connection: asyncpg.Connection, purchase: Purchase, offer: _Offer, payment: _Payment | None
     ) -> tuple[Ticket | BuyRefusal | _Missing, LocatedTap | None]:
         """Decide in memory on what is locked, and write all of it or nothing."""
         await lock_media(connection, [purchase.medium_id])
-        before = await bought(connection, purchase.key)
-        if before is not None:
-            return _answer(purchase, before), None
         for earlier, ticket in await bought_lately(connection, purchase, self._rules.again_ms):
+            if earlier.key == purchase.key:
+                return _answer(purchase, (earlier, ticket)), None
             if earlier.riders == purchase.riders:
                 return ticket, None
         priced = await self._price(connection, offer)

@@ -191,15 +191,19 @@ class OperatorCharges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorPayer:
-    """The ``fare.buying.Payer`` of one rider: ``number``'s account at ``operator``."""
+    """The ``fare.buying.Payer`` of one rider: ``number``'s account at ``operator``.
+
+    ``is_new``: nobody has asked for money for this purchase before, so there is nothing to look up.
+    """
 
     charges: OperatorCharges
     operator: str
     number: PhoneNumber
+    is_new: bool = False
 
     async def taken(self, purchase: Purchase) -> Journal | None:
         """Return the journal of what was taken for ``purchase`` already."""
-        return await self.charges.taken(purchase.key)
+        return None if self.is_new else await self.charges.taken(purchase.key)
 
     async def pay(self, purchase: Purchase, missing_tiyn: int) -> Journal | BuyRefusal:
         """Take what is missing."""

@@ -32,7 +32,7 @@ from fare.sms.grammar import BadRiders, Command, NextAt, Plain, Ride, SetLanguag
 from fare.sms.values import Incoming, Outgoing, OutgoingState, ReceiptTaken, StopBoard, Taken
 from fare.sms.wording import SmsWords
 from fare.store.postgres_media import PostgresMedia
-from fare.store.postgres_sms import KeptMessage, Lately, PostgresSms, Rider
+from fare.store.postgres_sms import KeptMessage, Lately, Opened, PostgresSms, Rider, Windows
 from fare.vehicles import Vehicle
 
 RESUMED_AFTER_MS: Final = 30_000  # longer than any operator may take to answer
@@ -111,6 +111,7 @@ class SmsService:
         self._names = names
         self._clock = clock
         self._metrics = metrics
+        self._windows = Windows(all_ms=rules.window_ms, wrong_ms=rules.wrong_window_ms)
 
     async def take(self, incoming: Incoming) -> list[Outgoing]:
         """Return the answers to a message once it is on disk and dealt with: one, or none.
@@ -131,11 +132,13 @@ class SmsService:
             asked_ms=accepted.asked_ms,
             received_ms=incoming.received_ms,
         )
-        kept = await self._store.open(message, accepted.same)
-        if kept.outcome is not None:
+        opened = await self._store.open(message, accepted.same, windows=self._windows, language=self._rules.language)
+        if isinstance(opened, Opened):
+            return await self._answer(message, opened, is_new=True)
+        if opened.outcome is not None:
             self._count(incoming.operator, Taken.REPEATED)
             return []
-        return await self._answer(kept)
+        return await self._again(opened)
 
     async def due(self, operator: str) -> list[Outgoing]:
         """Return answers that nobody has handed to ``operator`` yet, leased to the caller."""
@@ -159,7 +162,7 @@ class SmsService:
         """Answer messages whose process died in between; return how many. Their answers are ``due``."""
         now_ms = self._clock.now_ms()
         waiting = await self._store.waiting(now_ms - RESUMED_AFTER_MS, RESUMED_AT_A_TIME)
-        found = await asyncio.gather(*map(self._answer, waiting), return_exceptions=True)
+        found = await asyncio.gather(*map(self._again, waiting), return_exceptions=True)
         failed = [one for one in found if isinstance(one, BaseException)]
         if failed:
             raise failed[0]  # the others are answered all the same
@@ -179,11 +182,15 @@ class SmsService:
     def _count(self, operator: str, outcome: Taken) -> None:
         self._metrics.count("sms_messages_total", operator=operator, outcome=outcome.value)
 
-    async def _answer(self, message: KeptMessage) -> list[Outgoing]:
+    async def _again(self, message: KeptMessage) -> list[Outgoing]:
+        """Answer a message that somebody has begun to answer, and may have asked money for."""
+        opened = await self._store.around(message, windows=self._windows, language=self._rules.language)
+        return await self._answer(message, opened, is_new=False)
+
+    async def _answer(self, message: KeptMessage, opened: Opened, *, is_new: bool) -> list[Outgoing]:
         began_s = monotonic_s()
-        rules = self._rules
-        lately = await self._store.lately(message, window_ms=rules.window_ms, wrong_window_ms=rules.wrong_window_ms)
-        reply = await self._reply(message, lately)
+        case = _Case(message, opened.lately, opened.rider, self._words(opened.rider.language), is_new)
+        reply = await self._reply(case)
         outgoing = await self._store.close(
             message, reply.outcome, text=reply.text, wrong=reply.wrong, now_ms=self._clock.now_ms()
         )
@@ -191,18 +198,16 @@ class SmsService:
         self._metrics.observe("sms_answer_seconds", monotonic_s() - began_s)
         return [outgoing] if outgoing is not None else []
 
-    async def _reply(self, message: KeptMessage, lately: Lately) -> _Reply:
-        if lately.messages >= self._rules.messages_max:
+    async def _reply(self, case: "_Case") -> _Reply:
+        message, rider = case.message, case.rider
+        if case.lately.messages >= self._rules.messages_max:
             return _Reply("", Taken.TOO_MANY)
         command = command_of(message.text, riders_max=self._rules.riders_max)
-        rider = await self._store.rider(message.medium_id) or Rider(language=self._rules.language)
         asks = not isinstance(command, Plain) or command is Plain.BALANCE
-        if asks and rider.silent:
-            rider = Rider(language=rider.language)
-            await self._store.remember(message.medium_id, rider)
-        if rider.silent and command is not Plain.SILENCE:
+        if rider.silent and not asks and command is not Plain.SILENCE:
             return _Reply("", Taken.STOPPED)
-        case = _Case(message, lately, rider, self._words(rider.language))
+        if rider.silent and asks:
+            await self._store.remember(message.medium_id, Rider(language=rider.language))
         return await self._by_command(case, command)
 
     async def _by_command(self, case: "_Case", command: Command) -> _Reply:
@@ -249,7 +254,9 @@ class SmsService:
             riders=self._riders(ride.riders),
             asked_ms=message.asked_ms,
         )
-        payer = OperatorPayer(charges=self._charges, operator=message.operator, number=message.number)
+        payer = OperatorPayer(
+            charges=self._charges, operator=message.operator, number=message.number, is_new=case.is_new
+        )
         bought = await self._buying.buy(purchase, paid_by=payer)
         if isinstance(bought, Ticket):
             return _Reply(self._ticket(case.words, bought))
@@ -320,6 +327,7 @@ class _Case:
     lately: Lately
     rider: Rider
     words: SmsWords
+    is_new: bool  # nobody has begun to answer it before
 
 
 def _shown(vehicle: Vehicle) -> str:

@@ -1,6 +1,7 @@
 """Messages in PostgreSQL: which came, what was answered, how far the answers got.
 
 A message that is answered has lost number and text here; an answer loses them when it is delivered, or after a day.
+A statement is a way to the server and back, and the pool adds another, so what belongs together is one statement.
 Every method raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
 """
 
@@ -19,28 +20,33 @@ DUE_AT_A_TIME: Final = 200
 SHOWN_MS: Final = 86_400_000  # after which numbers and texts go, delivered or not
 
 _OPEN: Final = """
-INSERT INTO sms_incoming (key, operator, medium_id, number, short_code, text, asked_ms, received_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING
+WITH opened AS (
+    INSERT INTO sms_incoming (key, operator, medium_id, number, short_code, text, asked_ms, received_ms)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM sms_incoming WHERE key = ANY ($9::text[]))
+    ON CONFLICT (key) DO NOTHING RETURNING 1
+)
+SELECT EXISTS (SELECT FROM opened) AS is_new, l.messages, l.wrong, r.language, r.silent
+FROM sms_lately($3, $1, $8, $10, $11) AS l LEFT JOIN sms_rider r ON r.medium_id = $3
 """
-_FIND: Final = """
+_BEFORE: Final = """
 SELECT key, operator, medium_id, number, short_code, text, asked_ms, received_ms, outcome FROM sms_incoming
 WHERE key = ANY ($1::text[]) ORDER BY received_ms LIMIT 1
+"""
+_AROUND: Final = """
+SELECT l.messages, l.wrong, r.language, r.silent
+FROM sms_lately($1, $2, $3, $4, $5) AS l LEFT JOIN sms_rider r ON r.medium_id = $1
 """
 _WAITING: Final = """
 SELECT key, operator, medium_id, number, short_code, text, asked_ms, received_ms, outcome FROM sms_incoming
 WHERE outcome IS NULL AND received_ms < $1 ORDER BY received_ms LIMIT $2
 """
-_LATELY: Final = """
-SELECT count(*) FILTER (WHERE received_ms > $3), count(*) FILTER (WHERE wrong) FROM sms_incoming
-WHERE medium_id = $1 AND received_ms > $2 AND key <> $4
-"""
 _CLOSE: Final = """
-UPDATE sms_incoming SET outcome = $2, wrong = $3, number = '', text = '' WHERE key = $1 AND outcome IS NULL
-RETURNING 1
-"""
-_ANSWER: Final = """
+WITH closed AS (
+    UPDATE sms_incoming SET outcome = $2, wrong = $3, number = '', text = '' WHERE key = $1 AND outcome IS NULL
+    RETURNING key, operator, short_code
+)
 INSERT INTO sms_outgoing (answers, operator, number, short_code, text, made_ms, leased_until_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id
+SELECT key, operator, $4, short_code, $5, $6, $7 FROM closed WHERE $5 <> '' RETURNING id
 """
 _DUE: Final = """
 UPDATE sms_outgoing SET leased_until_ms = $3 WHERE id IN (
@@ -88,11 +94,27 @@ class Lately:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How long before a message it is counted what its number has sent: in all, and numbers that nothing has."""
+
+    all_ms: int
+    wrong_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rider:
     """What a number has told us about how to answer it."""
 
     language: Language
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What is known around a message."""
+
+    lately: Lately
+    rider: Rider
 
 
 class PostgresSms:
@@ -101,33 +123,28 @@ class PostgresSms:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def open(self, message: KeptMessage, same: tuple[str, ...]) -> KeptMessage:
-        """Keep a new message; return it, or the earlier one under its key or one of ``same``."""
-        row = await self._pool.fetchrow(_FIND, [message.key, *same])
-        if row is None:
-            await self._pool.execute(
-                *(_OPEN, message.key, message.operator, message.medium_id, message.number, message.short_code),
-                *(message.text, message.asked_ms, message.received_ms),
-            )
-            row = await self._pool.fetchrow(_FIND, [message.key])
-        return _message(row)
+    async def open(
+        self, message: KeptMessage, same: tuple[str, ...], *, windows: Windows, language: Language
+    ) -> Opened | KeptMessage:
+        """Keep a new message; return what is known around it, or the earlier one under its key or one of ``same``."""
+        row = await self._pool.fetchrow(
+            *(_OPEN, message.key, message.operator, message.medium_id, message.number, message.short_code),
+            *(message.text, message.asked_ms, message.received_ms, list(same), windows.all_ms, windows.wrong_ms),
+        )
+        if row["is_new"]:
+            return _opened(row, language)
+        return _message(await self._pool.fetchrow(_BEFORE, [message.key, *same]))
+
+    async def around(self, message: KeptMessage, *, windows: Windows, language: Language) -> Opened:
+        """Return what is known around a message that was opened before."""
+        row = await self._pool.fetchrow(
+            *(_AROUND, message.medium_id, message.key, message.received_ms, windows.all_ms, windows.wrong_ms)
+        )
+        return _opened(row, language)
 
     async def waiting(self, before_ms: int, most: int) -> list[KeptMessage]:
         """Return messages that came before a moment and nobody has answered: their process has died."""
         return [_message(row) for row in await self._pool.fetch(_WAITING, before_ms, most)]
-
-    async def lately(self, message: KeptMessage, *, window_ms: int, wrong_window_ms: int) -> Lately:
-        """Return what the number of ``message`` has sent in windows of time before it."""
-        since_ms = message.received_ms - max(window_ms, wrong_window_ms)
-        row = await self._pool.fetchrow(
-            *(_LATELY, message.medium_id, since_ms, message.received_ms - window_ms, message.key)
-        )
-        return Lately(messages=row[0], wrong=row[1])
-
-    async def rider(self, medium_id: MediumId) -> Rider | None:
-        """Return how a number wants to be answered, None if it has never said."""
-        row = await self._pool.fetchrow("SELECT language, silent FROM sms_rider WHERE medium_id = $1", medium_id)
-        return None if row is None else Rider(**dict(row))
 
     async def remember(self, medium_id: MediumId, rider: Rider) -> None:
         """Keep how a number wants to be answered."""
@@ -144,13 +161,11 @@ class PostgresSms:
 
         The answer is leased to the caller, who hands it over at once.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
-            if await connection.fetchval(_CLOSE, message.key, outcome.value, wrong) is None or not text:
-                return None
-            number = await connection.fetchval(
-                *(_ANSWER, message.key, message.operator, message.number, message.short_code, text, now_ms),
-                now_ms + LEASE_MS,
-            )
+        number = await self._pool.fetchval(
+            *(_CLOSE, message.key, outcome.value, wrong, message.number, text, now_ms, now_ms + LEASE_MS)
+        )
+        if number is None:
+            return None
         return Outgoing(
             id=number, operator=message.operator, to=message.number, short_code=message.short_code, text=text
         )
@@ -195,3 +210,8 @@ class PostgresSms:
 
 def _message(row: asyncpg.Record) -> KeptMessage:
     return msgspec.convert(dict(row), KeptMessage)
+
+
+def _opened(row: asyncpg.Record, language: Language) -> Opened:
+    rider = Rider(language=row["language"] or language, silent=bool(row["silent"]))
+    return Opened(lately=Lately(messages=row["messages"], wrong=row["wrong"]), rider=rider)

@@ -63,6 +63,18 @@ CREATE TABLE sms_incoming (
 CREATE INDEX sms_incoming_of_medium ON sms_incoming (medium_id, received_ms);
 CREATE INDEX sms_incoming_open ON sms_incoming (received_ms) WHERE outcome IS NULL;
 
+-- What else a number has sent in two windows of time before a message.
+CREATE FUNCTION sms_lately(
+    of_medium text, but_key text, until_ms bigint, window_ms bigint, wrong_window_ms bigint,
+    OUT messages bigint, OUT wrong bigint
+) STABLE LANGUAGE sql AS $$
+    SELECT count(*) FILTER (WHERE m.received_ms > until_ms - window_ms),
+        count(*) FILTER (WHERE m.wrong AND m.received_ms > until_ms - wrong_window_ms)
+    FROM sms_incoming m
+    WHERE m.medium_id = of_medium AND m.key <> but_key
+        AND m.received_ms > until_ms - greatest(window_ms, wrong_window_ms)
+$$;
+
 CREATE TABLE sms_outgoing (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     answers text NOT NULL UNIQUE,  -- one answer to one message
