@@ -249,9 +249,11 @@ class Buying:
     ) -> tuple[Ticket | BuyRefusal | _Missing, LocatedTap | None]:
         """Decide in memory on what is locked, and write all of it or nothing."""
         await lock_media(connection, [purchase.medium_id])
-        for earlier, ticket in await bought_lately(connection, purchase, self._rules.again_ms):
-            if earlier.key == purchase.key:
-                return _answer(purchase, (earlier, ticket)), None
+        lately = await bought_lately(connection, purchase, self._rules.again_ms)
+        for before in lately:
+            if before[0].key == purchase.key:
+                return _answer(purchase, before), None
+        for earlier, ticket in lately:
             if earlier.riders == purchase.riders:
                 return ticket, None
         priced = await self._price(connection, offer)

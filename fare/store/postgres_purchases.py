@@ -14,13 +14,12 @@ from fare.vehicles import Vehicle
 
 _OF_KEY: Final = "SELECT purchase::text, ticket::text FROM purchase WHERE key = $1"
 _LATELY: Final = """
-SELECT purchase::text, ticket::text FROM purchase WHERE key = $5 UNION ALL (
-    SELECT purchase::text, ticket::text FROM purchase
-    WHERE medium_id = $1 AND asked_ms BETWEEN $2::bigint - $3::bigint AND $2::bigint + $3::bigint AND vehicle_id = $4
-        AND key <> $5
-    ORDER BY asked_ms
-)
-"""
+SELECT purchase::text, ticket::text FROM purchase WHERE key = $5
+UNION ALL
+SELECT purchase::text, ticket::text FROM purchase
+WHERE medium_id = $1 AND asked_ms BETWEEN $2::bigint - $3::bigint AND $2::bigint + $3::bigint AND vehicle_id = $4
+    AND key <> $5
+"""  # two questions, each by its index: joined by OR they would need a bitmap, which these connections never make
 _ASKED: Final = """
 SELECT nextval('purchase_sequence') AS sequence, v.vehicle_id, v.fleet_number, v.plate,
     p.purchase::text AS purchase, p.ticket::text AS ticket
@@ -59,9 +58,9 @@ async def bought(connection: asyncpg.Connection | asyncpg.Pool, key: str) -> Bou
 
 
 async def bought_lately(connection: asyncpg.Connection, purchase: Purchase, within_ms: int) -> list[Bought]:
-    """Return what was bought under the key of ``purchase``, then what else its medium bought on its vehicle.
+    """Return what was bought under the key of ``purchase``, and what its medium bought on its vehicle around that time.
 
-    The latter at most ``within_ms`` apart from it.
+    The latter at most ``within_ms`` apart.
     """
     rows = await connection.fetch(
         *(_LATELY, purchase.medium_id, purchase.asked_ms, within_ms, purchase.vehicle_id, purchase.key)
