@@ -40,7 +40,7 @@ from fare.model import (
 from fare.outcomes import Posting, TapOutcome
 from fare.purchases import RIDERS_MAX, BuyRefusal, Purchase, Quote, Ticket
 from fare.service import Charging, touched_by_changes
-from fare.store.kept_connection import KeptConnection
+from fare.store.kept_connection import KeptConnection, lost_is_said
 from fare.store.postgres_ledger import OpenBook, read_book, write_pages
 from fare.store.postgres_purchases import Asked, add_purchase, asked, bought, bought_lately
 from fare.store.postgres_taps import Window, lock_media, read_windows, store_taps, write_posted
@@ -176,6 +176,15 @@ class Buying:
             ValueError: if the kind of medium buys no rides, or a count of riders is below 1.
         """
         _check(purchase)
+        with lost_is_said():
+            return await self._buy(purchase, paid_by)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        while not self._lanes.empty():
+            await self._lanes.get_nowait().close()
+
+    async def _buy(self, purchase: Purchase, paid_by: Payer | None) -> Ticket | BuyRefusal:
         if paid_by is None:
             found = await self._attempt(purchase, None)
             return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
@@ -190,11 +199,6 @@ class Buying:
         if journal is not None:
             await paid_by.undo(purchase)  # entered it stays; else there is no ticket, or one that was paid otherwise
         return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
-
-    async def close(self) -> None:
-        """Let the connections go."""
-        while not self._lanes.empty():
-            await self._lanes.get_nowait().close()
 
     def _late(self, purchase: Purchase) -> BuyRefusal | None:
         late_ms = self._clock.now_ms() - purchase.asked_ms

@@ -31,6 +31,7 @@ from fare.sms.acceptance import SmsRules, accept
 from fare.sms.grammar import BadRiders, Command, NextAt, Plain, Ride, SetLanguage, TopUp, command_of
 from fare.sms.values import Incoming, Outgoing, OutgoingState, ReceiptTaken, StopBoard, Taken
 from fare.sms.wording import SmsWords
+from fare.store.kept_connection import lost_is_said
 from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_sms import KeptMessage, Lately, Opened, PostgresSms, Rider, Windows
 from fare.vehicles import Vehicle
@@ -132,13 +133,8 @@ class SmsService:
             asked_ms=accepted.asked_ms,
             received_ms=incoming.received_ms,
         )
-        opened = await self._store.open(message, accepted.same, windows=self._windows, language=self._rules.language)
-        if isinstance(opened, Opened):
-            return await self._answer(message, opened, is_new=True)
-        if opened.outcome is not None:
-            self._count(incoming.operator, Taken.REPEATED)
-            return []
-        return await self._again(opened)
+        with lost_is_said():
+            return await self._take(message, accepted.same)
 
     async def due(self, operator: str) -> list[Outgoing]:
         """Return answers that nobody has handed to ``operator`` yet, leased to the caller."""
@@ -181,6 +177,15 @@ class SmsService:
 
     def _count(self, operator: str, outcome: Taken) -> None:
         self._metrics.count("sms_messages_total", operator=operator, outcome=outcome.value)
+
+    async def _take(self, message: KeptMessage, same: tuple[str, ...]) -> list[Outgoing]:
+        opened = await self._store.open(message, same, windows=self._windows, language=self._rules.language)
+        if isinstance(opened, Opened):
+            return await self._answer(message, opened, is_new=True)
+        if opened.outcome is not None:
+            self._count(message.operator, Taken.REPEATED)
+            return []
+        return await self._again(opened)
 
     async def _again(self, message: KeptMessage) -> list[Outgoing]:
         """Answer a message that somebody has begun to answer, and may have asked money for."""
