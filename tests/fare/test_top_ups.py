@@ -131,6 +131,7 @@ def test_attack_40_whatever_meets_no_more_goes_back_than_was_paid(steps: list[Ba
         if isinstance(step, int) and decide_back(top_up, step, wallet_tiyn) is BackOutcome.ASKED:
             top_up = asked_back(top_up, step)
             asked.append(step)
+            assert top_up.taken_tiyn == before_tiyn + step, "a refund comes on top of what went back before"
         elif isinstance(step, str) and asked:
             top_up = refused_back(top_up, asked.pop())
         wallet_tiyn -= top_up.taken_tiyn - before_tiyn
