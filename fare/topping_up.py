@@ -135,8 +135,11 @@ class TopUps:
             kept = await self._kept_wish(connection, asked, now_ms + bank.lifetime_ms, now_ms)
         if isinstance(kept, Beginning):
             return self._begun(asked.bank, Begun(outcome=kept))
-        if kept.opened is not None or kept.top_up.state is not TopUpState.CREATED:
-            return Begun(outcome=Beginning.BEGUN, top_up=kept.top_up, opened=kept.opened)
+        top_up = kept.top_up
+        if kept.opened is not None or top_up.credited:
+            return Begun(outcome=Beginning.BEGUN, top_up=top_up, opened=kept.opened)
+        if top_up.state not in _UNPAID:
+            return Begun(outcome=Beginning.BANK_REFUSED, top_up=top_up)
         return self._begun(asked.bank, await self._open(bank, kept, asked.language))
 
     async def of_medium(self, medium_id: MediumId, invoice: Invoice) -> TopUp | None:

@@ -154,9 +154,9 @@ async def due_to_give_back(pool: asyncpg.Pool, now_ms: int, count: int) -> list[
 async def unsettled(pool: asyncpg.Pool, now_ms: int) -> int:
     """Return how many top-ups and refunds are over their time, and no bank has said what became of them."""
     count: int = await pool.fetchval(
-        "SELECT (SELECT count(*) FROM top_up WHERE ask_ms IS NOT NULL AND expires_ms < $1) "
+        "SELECT (SELECT count(*) FROM top_up WHERE ask_ms IS NOT NULL AND state = ANY ($2) AND expires_ms < $1) "
         "+ (SELECT count(*) FROM top_up_back WHERE ask_ms IS NOT NULL AND asked > 0)",
-        now_ms,
+        *(now_ms, list(UNPAID)),
     )
     return count
 

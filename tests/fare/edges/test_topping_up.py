@@ -10,6 +10,7 @@ import pytest
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from commons.migrate import migrate
+from fare.gateways.postgres_top_ups import unsettled
 from fare.ledger.accounts import debt, wallet
 from fare.model import AccountCode, MediumId
 from fare.reconciliation_service import SettlementFile, compare
@@ -217,6 +218,14 @@ async def test_when_the_bank_loses_its_answer_the_same_wish_opens_the_same_payme
     assert len(town.bank.payments) == 1
 
 
+async def test_what_the_bank_refused_to_open_stays_refused_under_its_key(town: Town) -> None:
+    town.bank.refuses = True
+    assert [(await town.begin()).outcome for _ in range(2)] == [Beginning.BANK_REFUSED] * 2
+    town.bank.refuses = False
+    assert (await town.begin()).outcome is Beginning.BANK_REFUSED, "the rider was told so; another key begins anew"
+    assert (await town.begin(key="anew")).outcome is Beginning.BEGUN
+
+
 async def test_what_no_webhook_told_is_asked_for(town: Town) -> None:
     town.bank.silent = 1
     await town.begin()
@@ -239,11 +248,13 @@ async def test_nothing_is_given_up_while_the_bank_is_silent(town: Town) -> None:
         town.now_ms += 15 * MINUTE_MS
         town.bank.deaf = 1
         assert await town.top_ups.sweep() == 1
+    assert await unsettled(town.pool, town.now_ms) == 1, "somebody should call the bank"
     assert await town.state(invoice) is TopUpState.PENDING
     town.bank.says(invoice)
     town.now_ms += 15 * MINUTE_MS
     await town.top_ups.sweep()
     assert await town.state(invoice) is TopUpState.CREDITED
+    assert await unsettled(town.pool, town.now_ms) == 0
 
 
 async def test_a_payment_that_the_bank_never_heard_of_expires(town: Town) -> None:
