@@ -24,7 +24,6 @@ from ayaldama.roles._base import RoleError
 from ayaldama.settings import BanksSection
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
-from commons.migrate import migrate
 from fare.ledger.accounts import wallet
 from fare.model import MediumId
 from fare.store.ledger_books import balances_tiyn, verify
@@ -91,9 +90,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def city(postgres: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[City]:
-    await migrate(postgres, "fare.store")
-    await migrate(postgres, "fare.gateways")
+async def city(fare_postgres: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[City]:
     port, metrics = free_port(), Metrics()
     hooks_url = f"http://{LOCAL}:{port}"
     settings = demo_banks(tmp_path / "banks.json", host=LOCAL, hooks_url=hooks_url, return_url=f"{hooks_url}/back")
@@ -106,7 +103,7 @@ async def city(postgres: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[City]:
         aiohttp.ClientSession() as browser,
         open_banks(
             settings,
-            postgres,
+            fare_postgres,
             clock=clock,
             metrics=metrics,
             medium_of=medium_of,
@@ -119,8 +116,8 @@ async def city(postgres: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[City]:
             serve_application(app, host=LOCAL, port=port),
             serve_banks(settings, kaspi=(LOCAL, 0), seed=3, clock=clock, delay_max_s=MISCHIEF_S) as addresses,
         ):
-            yield City(postgres, banks, metrics, browser, addresses)
-    assert (await verify(postgres)).findings == []
+            yield City(fare_postgres, banks, metrics, browser, addresses)
+    assert (await verify(fare_postgres)).findings == []
 
 
 async def test_attack_36_paid_at_the_gateways_page_it_is_credited_once_and_taken_back_once(city: City) -> None:
@@ -226,11 +223,11 @@ def with_(**changed: object) -> Callable[[], BanksSection]:
     ],
 )
 async def test_settings_that_cannot_be_are_named(
-    postgres: asyncpg.Pool, made: Callable[[], BanksSection], says: str
+    fare_postgres: asyncpg.Pool, made: Callable[[], BanksSection], says: str
 ) -> None:
     with pytest.raises(RoleError, match=says) as wrong:
         async with open_banks(
-            *(made(), postgres),
+            *(made(), fare_postgres),
             clock=SystemClock(),
             metrics=Metrics(),
             medium_of=medium_of,

@@ -12,7 +12,6 @@ from standardwebhooks import Webhook
 
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
-from commons.migrate import migrate
 from fare.api.bank_hooks import BankHooks, Hooks
 from fare.gateways.bank import tenge_of
 from fare.gateways.bank_epay import ACCOUNT as EPAY_ACCOUNT
@@ -104,10 +103,8 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(postgres: asyncpg.Pool) -> AsyncIterator[Desk]:
-    await migrate(postgres, "fare.store")
-    await migrate(postgres, "fare.gateways")
-    desk = Desk(postgres)
+async def desk(fare_postgres: asyncpg.Pool) -> AsyncIterator[Desk]:
+    desk = Desk(fare_postgres)
     async with desk.client:
         yield desk
 

@@ -9,7 +9,6 @@ import pytest
 
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
-from commons.migrate import migrate
 from fare.gateways.postgres_top_ups import unsettled
 from fare.ledger.accounts import debt, wallet
 from fare.model import AccountCode, MediumId
@@ -103,11 +102,9 @@ class Town:
 
 
 @pytest.fixture
-async def town(postgres: asyncpg.Pool) -> AsyncIterator[Town]:
-    await migrate(postgres, "fare.store")
-    await migrate(postgres, "fare.gateways")
-    yield Town(postgres)
-    assert (await verify(postgres)).findings == []
+async def town(fare_postgres: asyncpg.Pool) -> AsyncIterator[Town]:
+    yield Town(fare_postgres)
+    assert (await verify(fare_postgres)).findings == []
 
 
 async def test_i10_a_top_up_pays_the_very_next_tap(town: Town) -> None:
