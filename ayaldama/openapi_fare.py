@@ -16,14 +16,16 @@ from fare.api.accounting_values import (
     ReportShown,
     StatementListed,
 )
+from fare.api.claims import DisputeSent, StepSent, WriteOffSent
 from fare.api.history import CodeSent, HistoryOpened, HistoryShown
 from fare.api.inspection import EntryAnswer, EntrySent, SignIn
 from fare.api.signed_in import Me, SignInSent
 from fare.inspection.session import Session
 from fare.inspection.values import Question, VehicleList, Verdict
 from fare.refund_service import RefundAsked
+from fare.settlement.disputes import Dispute
 from fare.settlement.reconcile import Reconciled
-from fare.store.postgres_desk import AmnestyListed, RefundListed
+from fare.store.postgres_desk import AmnestyListed, DebtListed, RefundListed
 
 _SIGNED_OUT: Final = (
     (401, "Nobody is signed in"),
@@ -168,6 +170,37 @@ _BOOKS: Final = (
         failures=(_WRONG, *_SIGNED_OUT),
     ),
 )
+_CLAIMS: Final = (
+    Operation(path="/api/books/disputes", summary="Disputed rides", answer=list[Dispute], failures=_SIGNED_OUT),
+    Operation(
+        method="POST",
+        path="/api/books/disputes",
+        summary="Open a dispute about a ride; the same id is the same dispute",
+        body=DisputeSent,
+        answer=Decided,
+        failures=(_WRONG, *_SIGNED_OUT),
+    ),
+    Operation(
+        method="POST",
+        path="/api/books/disputes/step",
+        summary="Answer, decide, withdraw or appeal a dispute; an accepted one is refunded",
+        body=StepSent,
+        answer=Decided,
+        parameters=(("id", "Of the dispute"),),
+        failures=(_WRONG, *_SIGNED_OUT, (404, "No such dispute")),
+    ),
+    Operation(
+        path="/api/books/debts", summary="The largest debts of media", answer=list[DebtListed], failures=_SIGNED_OUT
+    ),
+    Operation(
+        method="POST",
+        path="/api/books/write-offs",
+        summary="Give up a debt, wholly or in part; the same key gives it up once",
+        body=WriteOffSent,
+        answer=Decided,
+        failures=(_WRONG, *_SIGNED_OUT, (409, "So much is not owed")),
+    ),
+)
 _HISTORY: Final = (
     Operation(
         method="POST",
@@ -220,6 +253,7 @@ _INSPECTION: Final = (
 
 OPERATIONS: Final = (
     *_BOOKS,
+    *_CLAIMS,
     *_HISTORY,
     *_INSPECTION,
     Operation(

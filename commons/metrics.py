@@ -61,6 +61,7 @@ METRICS: Mapping[str, Metric] = {
     "card_charges_total": Metric("counter", "Bank cards charged or verified", ("kind", "answered")),
     "card_charges_stopped_total": Metric("counter", "Charges not sent: a person must look at them", ("reason",)),
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
+    "disputes_total": Metric("counter", "Steps about disputed rides on the accountant's page, by answer", ("outcome",)),
     "refunds_total": Metric("counter", "Refunds asked for on the accountant's page, by answer", ("outcome",)),
     "top_ups_begun_total": Metric("counter", "Top-ups that riders wished for, by answer", ("bank", "outcome")),
     "bank_words_total": Metric("counter", "What banks said of payments, by what became of it", ("bank", "outcome")),

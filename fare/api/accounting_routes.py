@@ -9,6 +9,7 @@ from commons.clock import Clock
 from commons.metrics import Metrics
 from fare.api.accounting import Accounting, Books
 from fare.api.accounting_acts import AccountingActs
+from fare.api.claims import Claims
 from fare.api.signed_in import Doorkeeper
 from fare.refund_service import Refunds
 from fare.sign_in import SignIn
@@ -28,7 +29,8 @@ def accounting_routes(
     """Return page ``/books/`` and ``/api/books/…`` for the application of the fare role."""
     door = Doorkeeper(sign_in, books.people, clock, address_of)
     acts = AccountingActs(books.settlement, refunds, door, clock=clock, metrics=metrics)
-    return [*door.routes(), *Accounting(books, door, clock).routes(), *acts.routes()]
+    claims = Claims(books.pool, refunds, door, clock=clock, metrics=metrics)
+    return [*door.routes(), *Accounting(books, door, clock).routes(), *acts.routes(), *claims.routes()]
 
 
 def new_history_token() -> str:

@@ -1,4 +1,4 @@
-"""What an accountant looks at: refunds and amnesties that wait or were decided. In PostgreSQL, read only.
+"""What an accountant looks at: refunds and amnesties that wait or were decided, debts. In PostgreSQL, read only.
 
 Every function raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
 """
@@ -11,6 +11,10 @@ import msgspec
 LISTED_MAX: Final = 200
 
 _WINDOWS: Final = "SELECT * FROM amnesty ORDER BY granted IS NOT NULL, asked_ms DESC LIMIT $1"
+_DEBTS: Final = """
+SELECT substr(code, 6) AS medium_id, balance_tiyn AS owed_tiyn FROM account
+WHERE code LIKE 'debt:%' AND balance_tiyn > 0 ORDER BY balance_tiyn DESC, code LIMIT $1
+"""
 _REFUNDS: Final = """
 SELECT *, device_id || ':' || sequence AS ride_key FROM refund
 ORDER BY state <> 'waiting', asked_ms DESC, key LIMIT $1
@@ -45,6 +49,18 @@ class AmnestyListed(msgspec.Struct, frozen=True, kw_only=True):
     asked_ms: int
     decided_by: str | None
     granted: bool | None
+
+
+class DebtListed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a medium owes for rides that happened."""
+
+    medium_id: str
+    owed_tiyn: int
+
+
+async def debts_listed(pool: asyncpg.Pool) -> list[DebtListed]:
+    """Return the largest debts."""
+    return [msgspec.convert(dict(row), DebtListed) for row in await pool.fetch(_DEBTS, LISTED_MAX)]
 
 
 async def refunds_listed(pool: asyncpg.Pool) -> list[RefundListed]:

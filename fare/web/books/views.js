@@ -1,6 +1,7 @@
 // What each part of the page shows. A view gets the page and returns elements; it exists for who has one of its rights.
 
 import { ask } from "./ask.js";
+import { debts, disputes } from "./claims.js";
 import { button, field, make, moment, money, table, yesterday } from "./parts.js";
 
 const LANGUAGE_OF_PAPER = ["kk", "ru", "en"];
@@ -345,6 +346,8 @@ export const VIEWS = [
   { name: "statements", rights: ["read_statements", "read_own_statements"], show: statements },
   { name: "reports", rights: ["read_reports"], show: reports },
   { name: "refunds", rights: ["ask_refund"], show: refunds },
+  { name: "disputes", rights: ["ask_refund"], show: disputes },
+  { name: "debts", rights: ["read_books"], show: debts },
   { name: "comparisons", rights: ["read_books"], show: comparisons },
   { name: "acts", rights: ["read_audit"], show: acts },
 ];

@@ -15,11 +15,13 @@ from fare.model import JournalKind, MediumKind
 from fare.people import Role
 from fare.refund_service import Decision, RefundState
 from fare.settlement.closing import Closing, Part
+from fare.settlement.disputes import DisputeState, DisputeStep
 from fare.settlement.reconcile import Finding
 from fare.settlement.refunds import RefundOutcome
 from fare.settlement.reports import Dimension
 from tests.fare.api.books_town import PASSWORD, PEOPLE, BooksTown, books_town
 from tests.fare.edges.money import DAY
+from tests.notation.rides import tap
 
 WEB = Path(__file__).parents[3] / "fare" / "web" / "books"
 READS = (
@@ -34,6 +36,8 @@ READS = (
     f"journeys/{DAY}",
     "refunds",
     "amnesties",
+    "disputes",
+    "debts",
     "comparisons",
     "acts",
 )
@@ -42,8 +46,8 @@ MAY_READ = {
     "aigul": set(READS) - {"acts"},
     "depot1": {READS[2], READS[3], READS[5]},
     "inspector7": set(),
-    "operator1": {READS[7], READS[8], "refunds", "amnesties"},
-    "auditor1": set(READS) - {"refunds", "amnesties"},
+    "operator1": {READS[7], READS[8], "refunds", "amnesties", "disputes"},
+    "auditor1": set(READS) - {"refunds", "amnesties", "disputes"},
 }
 ACTS = (
     (f"days/{DAY}/close", {}),
@@ -52,10 +56,14 @@ ACTS = (
     ("refunds/decision?key=x", {"grant": True}),
     ("amnesties", {"amnesty_id": "a", "from_ms": 0, "until_ms": 1, "why": "?", "route_ids": ["1"]}),
     ("amnesties/decision?id=a", {"grant": True}),
+    ("disputes", {"dispute_id": "d", "ride_key": "v:1", "claimed_tiyn": 1}),
+    ("disputes/step?id=d", {"step": "answer"}),
+    ("disputes/step?id=d2", {"step": "accept"}),
+    ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1}),
 )
 MAY_ACT = {
     "aigul": {path for path, _ in ACTS},
-    "operator1": {"refunds", "amnesties"},
+    "operator1": {"refunds", "amnesties", "disputes", "disputes/step?id=d"},
 }
 
 
@@ -178,6 +186,37 @@ async def test_four_eyes_above_the_limit(town: BooksTown) -> None:
     assert {one["key"]: (one["state"], one["decided_by"]) for one in listed}["c"] == ("granted", "bolat")
 
 
+async def test_a_dispute_is_decided_by_another_and_what_is_accepted_goes_back_once(town: BooksTown) -> None:
+    sent = {"dispute_id": "d1", "ride_key": "v:1", "claimed_tiyn": 100}
+    assert (await town.as_("aigul", "disputes", sent))[1]["outcome"] == "opened"
+    assert (await town.as_("aigul", "disputes", sent))[1]["outcome"] == "unknown_or_repeated"
+    assert (await town.as_("aigul", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] == "own_case"
+    assert (await town.as_("operator1", "disputes/step?id=d1", {"step": "accept"}))[0] == 403
+    assert (await town.as_("bolat", "disputes/step?id=d1", {"step": "reject"}))[1]["outcome"] == "not_now"
+    outcomes = [(await town.as_("bolat", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] for _ in range(2)]
+    assert outcomes[0] == "taken"
+    (dispute,) = (await town.as_("operator1", "disputes"))[1]
+    assert (dispute["state"], dispute["opened_by"]) == ("accepted", "aigul")
+    (refund,) = (await town.as_("aigul", "refunds"))[1]
+    assert (refund["ride_key"], refund["amount_tiyn"], refund["state"]) == ("v:1", 100, "granted")
+    assert (await town.as_("bolat", "disputes/step?id=none", {"step": "accept"}))[0] == 404
+
+
+async def test_a_debt_is_given_up_once_and_never_more_than_is_owed(town: BooksTown) -> None:
+    await town.money.ride(tap("v:9", "11:00", 99))  # of a medium without money
+    _, debts = await town.as_("auditor1", "debts")
+    owed = debts[0]
+    assert owed["owed_tiyn"] > 1
+    part = {"key": "w1", "medium_id": owed["medium_id"], "amount_tiyn": owed["owed_tiyn"] - 1}
+    assert (await town.as_("aigul", "write-offs", {**part, "amount_tiyn": owed["owed_tiyn"] + 1}))[0] == 409
+    for _ in range(2):
+        assert (await town.as_("aigul", "write-offs", part))[1]["amount_tiyn"] == part["amount_tiyn"]
+    left = {one["medium_id"]: one["owed_tiyn"] for one in (await town.as_("auditor1", "debts"))[1]}
+    assert left[owed["medium_id"]] == 1
+    assert (await town.as_("aigul", "write-offs", {**part, "key": "w2", "amount_tiyn": -1}))[0] == 400
+    assert (await town.as_("aigul", "balance"))[1]["difference_tiyn"] == 0
+
+
 @pytest.mark.parametrize("sent", [b"{}", b"[", b'{"key": 1}', b"x" * 70_000])
 async def test_what_has_no_form_is_refused(town: BooksTown, sent: bytes) -> None:
     status, _ = await town.as_("aigul", "refunds", sent.decode())
@@ -210,6 +249,8 @@ def test_every_key_that_the_page_says_has_a_text() -> None:
         "refund_state": RefundState,
         "decision": Decision,
         "role": Role,
+        "dispute_state": DisputeState,
+        "step": DisputeStep,
         "finding_of": Finding,
         "act_of": Act,
     }

@@ -1,0 +1,133 @@
+"""What stands between passengers and the books: disputed rides, and debts that are paid by nobody.
+
+Who acts is whoever signed in. Disputes are opened and answered by who may ask for refunds, and decided by who may
+approve them, never by who opened them.
+"""
+
+from typing import Final
+
+import asyncpg
+import msgspec
+from aiohttp import web
+
+from commons.clock import Clock
+from commons.metrics import Metrics
+from fare.api.accounting_values import Decided
+from fare.api.answers import answer, body, refused
+from fare.api.signed_in import Doorkeeper
+from fare.dispute_service import Disputes
+from fare.model import MediumId
+from fare.outcomes import Posting
+from fare.people import Right
+from fare.refund_service import Refunds
+from fare.settlement.disputes import DECISIONS, Dispute, DisputeStep, Step
+from fare.store.postgres_desk import debts_listed
+
+LINE_MAX: Final = 200
+
+
+class DisputeSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A dispute as it is opened: the same id is the same dispute. ``ride_key``: device:sequence of its tap."""
+
+    dispute_id: str
+    ride_key: str
+    claimed_tiyn: int
+
+
+class StepSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done about a dispute, and why."""
+
+    step: DisputeStep
+    note: str = ""
+
+
+class WriteOffSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A debt that is given up, wholly or in part: the same key gives it up once."""
+
+    key: str
+    medium_id: MediumId
+    amount_tiyn: int
+
+
+class Claims:
+    """Routes of disputes and debts."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, refunds: Refunds, door: Doorkeeper, *, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._pool = pool
+        self._disputes = Disputes(pool, refunds)
+        self._refunds = refunds
+        self._door = door
+        self._clock = clock
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.get("/api/books/disputes", self._listed),
+            web.post("/api/books/disputes", self._open),
+            web.post("/api/books/disputes/step", self._step),
+            web.get("/api/books/debts", self._debts),
+            web.post("/api/books/write-offs", self._write_off),
+        ]
+
+    async def _listed(self, request: web.Request) -> web.Response:
+        await self._door.reading(request, Right.ASK_REFUND)
+        return answer(await self._disputes.listed())
+
+    async def _open(self, request: web.Request) -> web.Response:
+        session = await self._door.writing(request, Right.ASK_REFUND)
+        sent = await body(request, DisputeSent)
+        dispute = Dispute(
+            dispute_id=_short(sent.dispute_id),
+            ride_key=sent.ride_key,
+            claimed_tiyn=sent.claimed_tiyn,
+            opened_ms=self._clock.now_ms(),
+            opened_by=session.person.name,
+        )
+        try:
+            new = await self._disputes.open(dispute)
+        except ValueError as error:
+            raise refused(web.HTTPBadRequest, "no_such_ride") from error
+        self._metrics.count("disputes_total", outcome="opened" if new else "refused")
+        return answer(Decided(outcome="opened" if new else "unknown_or_repeated", state=dispute.state.value))
+
+    async def _step(self, request: web.Request) -> web.Response:
+        sent_by = await self._door.writing(request, Right.ASK_REFUND)
+        sent = await body(request, StepSent)
+        if sent.step in DECISIONS:
+            sent_by = await self._door.writing(request, Right.APPROVE_REFUND)
+        now_ms, note = self._clock.now_ms(), _short(sent.note, empty=True)
+        step = Step(step=sent.step, by=sent_by.person.name, at_ms=now_ms, note=note)
+        outcome = await self._disputes.take(request.query.get("id", ""), step)
+        if outcome is None:
+            raise refused(web.HTTPNotFound, "no_such_dispute")
+        self._metrics.count("disputes_total", outcome=outcome.value)
+        return answer(Decided(outcome=outcome.value))
+
+    async def _debts(self, request: web.Request) -> web.Response:
+        await self._door.reading(request, Right.READ_BOOKS)
+        return answer(await debts_listed(self._pool))
+
+    async def _write_off(self, request: web.Request) -> web.Response:
+        session = await self._door.writing(request, Right.APPROVE_REFUND)
+        sent = await body(request, WriteOffSent)
+        try:
+            outcome = await self._refunds.write_off(
+                *(sent.medium_id, sent.amount_tiyn, _short(sent.key)),
+                who=session.person.name,
+                now_ms=self._clock.now_ms(),
+            )
+        except ValueError as error:
+            raise refused(web.HTTPBadRequest, "wrong_amount") from error
+        if outcome is not Posting.POSTED:
+            raise refused(web.HTTPConflict, "not_owed")
+        return answer(Decided(outcome="taken", amount_tiyn=sent.amount_tiyn))
+
+
+def _short(text: str, *, empty: bool = False) -> str:
+    """Return a text that somebody typed, if it is no longer than a line and can be printed."""
+    if len(text) > LINE_MAX or not text.isprintable() or not (text or empty):
+        raise refused(web.HTTPBadRequest, "wrong_form")
+    return text
