@@ -274,7 +274,7 @@ class TopUps:
             return _same(kept.top_up, paid), {}
         today_tiyn, _ = await store.topped_up_today(connection, paid.medium_id, now_ms)
         wish = _new(bank, paid.medium_id, paid.amount_tiyn, now_ms, now_ms)
-        fresh = (await store.insert_top_up(connection, wish, f"bank/{paid.operation_id}", "", None)).top_up
+        fresh = (await store.insert_top_up(connection, wish, f"{bank}/{paid.operation_id}", "", None)).top_up
         if over_limit(paid.amount_tiyn, today_tiyn, 0, self._rules) is not None:
             refused = msgspec.structs.replace(fresh, state=TopUpState.REFUSED, operation_id=paid.operation_id)
             await store.keep_top_up(connection, refused, ask_ms=None, asked=0)

@@ -158,7 +158,11 @@ class EpayBank:
             **links,
         }
         token = await self._token(payment)
-        asked = {"description": intent.invoice, "language": dict(_LANGUAGES)[intent.language], **links}
+        asked = {
+            "description": intent.invoice,
+            "language": dict(_LANGUAGES).get(intent.language, _LANGUAGES[0][1]),
+            **links,
+        }
         status, content = await self._api("POST", "/payment/qr/generate", token, asked)
         if status >= 400:
             return OpenRefused(reason=f"status {status}")

@@ -11,7 +11,7 @@ from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from fare.gateways.postgres_top_ups import unsettled
 from fare.ledger.accounts import debt, wallet
-from fare.model import AccountCode, MediumId
+from fare.model import AccountCode, LocatedTap, MediumId
 from fare.reconciliation_service import SettlementFile, compare
 from fare.service import open_taps
 from fare.settlement.reconcile import FileColumns, Finding
@@ -28,6 +28,7 @@ REDIRECT, KASPI = BankName("redirect"), BankName("kaspi")
 OWED_BY_BANK = AccountCode("acquirer:redirect")
 RULES = TopUpRules(min_tiyn=100, max_tiyn=100_000, day_max_tiyn=150_000, open_max=3)
 MINUTE_MS = 60_000
+TARIFF = SmallTariff(ride_tiyn=10_000, day_tiyn=90_000)
 
 
 class Town:
@@ -93,8 +94,11 @@ class Town:
         return (await balances_tiyn(self.pool)).get(debt(medium(number)), 0)
 
     async def ride(self, name: str, at: str, number: int = 7) -> None:
-        async with open_taps(self.pool, pricing=SmallTariff(ride_tiyn=10_000, day_tiyn=90_000), profiles=profiles) as t:
-            await t.take([tap(name, at, number)])
+        await self.take(tap(name, at, number))
+
+    async def take(self, ride: LocatedTap) -> None:
+        async with open_taps(self.pool, pricing=TARIFF, profiles=profiles) as taps:
+            await taps.take([ride])
 
     def counted(self, name: str) -> str:
         lines = self.metrics.exposition().decode().splitlines()
