@@ -34,8 +34,8 @@ TARIFF = SmallTariff(ride_tiyn=10_000, day_tiyn=90_000)
 class Town:
     """A city whose bank is of paper and whose clock stands still until a test moves it."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self.pool, self.bank, self.metrics = pool, PaperBank(), Metrics()
+    def __init__(self, pool: asyncpg.Pool, tariff: SmallTariff = TARIFF) -> None:
+        self.pool, self.tariff, self.bank, self.metrics = pool, tariff, PaperBank(), Metrics()
         self.now_ms = MIDNIGHT_MS
         self.owed: dict[MediumId, int] = {}
         self.channels = Channels(
@@ -97,7 +97,7 @@ class Town:
         await self.take(tap(name, at, number))
 
     async def take(self, ride: LocatedTap) -> None:
-        async with open_taps(self.pool, pricing=TARIFF, profiles=profiles) as taps:
+        async with open_taps(self.pool, pricing=self.tariff, profiles=profiles) as taps:
             await taps.take([ride])
 
     def counted(self, name: str) -> str:
