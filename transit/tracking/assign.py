@@ -167,11 +167,15 @@ def note_astray(fleet: Fleet, lines: Lines, step: Step) -> None:
 
 def _agrees(fleet: Fleet, lines: Lines, vehicle: Index, pattern: Index) -> Bools:
     """Return which hypotheses are what the feed says: its trip's pattern, or its route and direction."""
-    trip, route = fleet.hint_trip[vehicle], fleet.hint_route[vehicle][:, None]
-    direction = fleet.hint_direction[vehicle][:, None]
-    by_trip = np.where(trip >= 0, lines.of_trip[trip], -2)[:, None] == pattern
-    by_route = (lines.route[pattern] == route) & ((direction < 0) | (lines.direction[pattern] == direction))
-    return np.asarray((pattern >= 0) & np.where(trip[:, None] >= 0, by_trip, by_route))
+    trip = fleet.hint_trip[vehicle]
+    agrees = np.where(trip >= 0, lines.of_trip[trip], -2)[:, None] == pattern
+    without = np.flatnonzero(trip < 0)
+    if len(without):
+        row, pattern = vehicle[without], pattern[without]
+        route, direction = fleet.hint_route[row][:, None], fleet.hint_direction[row][:, None]
+        same_way = (direction < 0) | (lines.direction[pattern] == direction)
+        agrees[without] = (pattern >= 0) & (lines.route[pattern] == route) & same_way
+    return np.asarray(agrees, dtype=np.bool_)
 
 
 def _against(

@@ -8,7 +8,7 @@ from transit.tracking.fleet import LEGS, Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
 from transit.tracking.predictions import Predictions
-from transit.tracking.ragged import expand
+from transit.tracking.ragged import expand, heads
 from transit.tracking.wording import Wording
 
 Floats = npt.NDArray[np.float64]
@@ -26,20 +26,18 @@ class Publisher:
     ) -> tuple[list[Arrival], list[ArrivalKey]]:
         """Return what became different for ``vehicle`` (each once, ascending) and what is no longer expected."""
         withdrawn = self._other_runs(fleet, vehicle)
-        first = self._geometry.first[fleet.run_pattern[predictions.vehicle, predictions.leg]]
-        place = predictions.row - first
-        shown = fleet.shown_ms[predictions.vehicle, predictions.leg, place]
+        shown_ms, cell = fleet.shown_ms.reshape(-1), predictions.cells(fleet.shown_ms.shape)
+        shown = shown_ms[cell]
         step_ms = np.maximum(
             self._parameters.publish_step_s * 1000, self._parameters.publish_share * (predictions.arrival_ms - now_ms)
         )
         kind = fleet.departed[predictions.vehicle] != fleet.shown_departed[predictions.vehicle]
         different = (shown == 0) | kind | (np.abs(predictions.arrival_ms - shown) >= step_ms)
         fleet.shown_departed[vehicle] = fleet.departed[vehicle]
-        withdrawn += self._passed(fleet, vehicle, predictions, place)
-        fleet.shown_ms[predictions.vehicle[different], predictions.leg[different], place[different]] = (
-            predictions.arrival_ms[different]
-        )
-        return self._wording.arrivals(fleet, predictions.pick(np.flatnonzero(different))), withdrawn
+        withdrawn += self._passed(fleet, vehicle, predictions)
+        news = np.flatnonzero(different)
+        shown_ms[cell[news]] = predictions.arrival_ms[news]
+        return self._wording.arrivals(fleet, predictions.pick(news)), withdrawn
 
     def withdraw(self, fleet: Fleet, vehicle: Index) -> list[ArrivalKey]:
         """Take back everything published for ``vehicle``."""
@@ -75,19 +73,20 @@ class Publisher:
                 shown[changed, leg] = run[changed, leg]
         return keys
 
-    def _passed(self, fleet: Fleet, vehicle: Index, predictions: Predictions, place: Index) -> list[ArrivalKey]:
+    def _passed(self, fleet: Fleet, vehicle: Index, predictions: Predictions) -> list[ArrivalKey]:
         """Withdraw stops that are shown but no longer predicted: passed, or beyond the horizon."""
         keys: list[ArrivalKey] = []
         size = len(fleet)
         for leg in range(LEGS):
-            mine = predictions.leg == leg
-            low = np.full(size, np.iinfo(np.int64).max)
-            high = np.zeros(size, dtype=np.int64)
-            np.minimum.at(low, predictions.vehicle[mine], place[mine])
-            np.maximum.at(high, predictions.vehicle[mine], place[mine] + 1)
+            mine = np.flatnonzero(predictions.leg == leg)
+            of, stop = predictions.vehicle[mine], predictions.place[mine]
+            head = heads(of)
+            low, high = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+            low[of[head]] = stop[head]
+            high[of] = stop + 1  # in order: the last one stays
             new_first, new_last = low[vehicle], high[vehicle]
             old_first, old_last = fleet.shown_first[vehicle, leg], fleet.shown_last[vehicle, leg]
-            keys += self._left_out(fleet, predictions, mine, place, leg)
+            keys += self._left_out(fleet, of, stop, leg)
             none = new_last == 0
             new_first = np.where(none, old_last, new_first)
             new_last = np.where(none, old_last, new_last)
@@ -97,11 +96,8 @@ class Publisher:
             fleet.shown_last[vehicle, leg] = np.where(none, 0, new_last)
         return keys
 
-    def _left_out(
-        self, fleet: Fleet, predictions: Predictions, mine: npt.NDArray[np.bool_], place: Index, leg: int
-    ) -> list[ArrivalKey]:
+    def _left_out(self, fleet: Fleet, vehicle: Index, place: Index, leg: int) -> list[ArrivalKey]:
         """Withdraw stops between others that are predicted: a detour leaves them out."""
-        vehicle, place = predictions.vehicle[mine], place[mine]
         gap = np.flatnonzero((vehicle[1:] == vehicle[:-1]) & (np.diff(place) > 1))
         return self._withdraw_rows(fleet, vehicle[gap], leg, place[gap] + 1, place[gap + 1]) if len(gap) else []
 
@@ -118,6 +114,5 @@ class Publisher:
 
     def published(self, fleet: Fleet, predictions: Predictions) -> list[Arrival]:
         """Return the predictions that are shown now, whether changed or not."""
-        first = self._geometry.first[fleet.run_pattern[predictions.vehicle, predictions.leg]]
-        shown = fleet.shown_ms[predictions.vehicle, predictions.leg, predictions.row - first] > 0
+        shown = fleet.shown_ms.reshape(-1)[predictions.cells(fleet.shown_ms.shape)] > 0
         return self._wording.arrivals(fleet, predictions.pick(np.flatnonzero(shown)))

@@ -21,6 +21,7 @@ Key = tuple[int, int]  # trip, and when its service day began: a trip runs once 
 Name = TypeVar("Name")
 
 NOBODY: Final[tuple[int, ...]] = ()
+NO_ROW, SEVERAL = -1, -2
 
 
 class Claims:
@@ -29,6 +30,8 @@ class Claims:
     def __init__(self, block_of_trip: Index) -> None:
         self._block = block_of_trip
         self._called: dict[int, list[int]] = {}
+        # by word, the last place being that of -1, no word: the one who is called so, or ``SEVERAL``
+        self._only = np.full(len(block_of_trip) + int(block_of_trip.max(initial=-1)) + 2, NO_ROW, dtype=np.int64)
         self._of: tuple[dict[Key, list[int]], ...] = tuple({} for _ in range(LEGS))
         self._keys: dict[int, list[Key | None]] = {}
         self._held, self._told = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
@@ -75,6 +78,7 @@ class Claims:
         if leg == 0:
             for word in self._words_of(key[0]):
                 _strike(self._called, word, row)
+                self._count(word)
 
     def release(self, row: int) -> None:
         """Let a vehicle be on no run."""
@@ -108,12 +112,22 @@ class Claims:
         """Return who is on a run of that trip or block (``words``)."""
         return self._called.get(word, NOBODY)
 
+    def disputed(self, vehicle: Index, word: Index) -> Bools:
+        """Return which vehicles are told a trip or block (``words``) that another is on."""
+        only = self._only[word]
+        return np.asarray((only != NO_ROW) & (only != vehicle), dtype=np.bool_)
+
     def _put(self, row: int, leg: int, key: Key) -> None:
         self._of[leg].setdefault(key, []).append(row)
         if leg == 0:
             for word in self._words_of(key[0]):
                 self._called.setdefault(word, []).append(row)
+                self._count(word)
         self._keys.setdefault(row, [None] * LEGS)[leg] = key
+
+    def _count(self, word: int) -> None:
+        rows = self.called(word)
+        self._only[word] = SEVERAL if len(rows) > 1 else rows[0] if rows else NO_ROW
 
     def _words_of(self, trip: int) -> Iterator[int]:
         yield trip

@@ -68,7 +68,7 @@ class Departures:
     def note(self, fleet: Fleet, vehicle: Index, row: Index, stood_ms: Index, departure_ms: Index) -> None:
         """Note departures from first stops, to be learned."""
         fleet.left_ms[vehicle] = departure_ms
-        planned_ms = self._plan.departure_ms(fleet, vehicle, 0, row)
+        planned_ms = self._plan.departure_ms(self._plan.runs(fleet, vehicle, 0), row)
         fleet.departures.add(
             when_ms=departure_ms,
             vehicle=vehicle,

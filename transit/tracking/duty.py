@@ -5,6 +5,7 @@ it what others may do, take turns in the order in which they reported.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -403,4 +404,7 @@ class Duty:
 
 def _numbers(index: Mapping[str, int], ids: Sequence[str], rows: Sequence[int]) -> Index:
     """Return the number of the id in each of ``rows``, -1 for none and for those unknown."""
-    return np.array([index.get(ids[row], -1) for row in rows], dtype=np.int64)
+    if not any(ids):  # a feed that never says it
+        return np.full(len(rows), index.get("", -1), dtype=np.int64)
+    found = map(index.get, map(ids.__getitem__, rows), itertools.repeat(-1))
+    return np.fromiter(found, dtype=np.int64, count=len(rows))

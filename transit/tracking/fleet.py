@@ -4,8 +4,9 @@ Everything here is saved in a checkpoint, and nothing else is needed to go on. T
 never; -1 stands for no pattern, trip, row and so on. Only the stages of ``Tracker.advance`` write here.
 """
 
+import itertools
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -206,19 +207,17 @@ class Fleet(Vehicles):
         """Return the number of vehicles ever heard."""
         return len(self.vehicle_ids)
 
-    def rows_for(self, vehicle_ids: Iterable[str]) -> Ints:
+    def rows_for(self, vehicle_ids: Sequence[str]) -> Ints:
         """Return the row of each vehicle, new rows for vehicles never heard before."""
         row_of = self._row_of
-        rows = []
-        for vehicle_id in vehicle_ids:
-            row = row_of.get(vehicle_id)
-            if row is None:
-                row = row_of[vehicle_id] = len(self.vehicle_ids)
-                self.vehicle_ids.append(vehicle_id)
-            rows.append(row)
+        rows = np.fromiter(map(row_of.get, vehicle_ids, itertools.repeat(-1)), dtype=np.int64, count=len(vehicle_ids))
+        for place in np.flatnonzero(rows < 0).tolist():
+            rows[place] = row = row_of.setdefault(vehicle_ids[place], len(self.vehicle_ids))
+            if row == len(self.vehicle_ids):
+                self.vehicle_ids.append(vehicle_ids[place])
         if len(self.vehicle_ids) > self._capacity:
             self._grow(max(64, 2 * len(self.vehicle_ids)))
-        return np.array(rows, dtype=np.int64)
+        return rows
 
     def save(self) -> bytes:
         """Return everything as bytes for ``load``."""

@@ -102,7 +102,7 @@ def observe(
         *(done.departure_ms[begun] - done.arrival_ms[begun], done.departure_ms[begun]),
     )
     place = done.row - geometry.first[fleet.pattern[done.vehicle]]
-    planned_ms = plan.arrival_ms(fleet, done.vehicle, 0, done.row)
+    planned_ms = plan.arrival_ms(plan.runs(fleet, done.vehicle, 0), done.row)
     judge(fleet, fleet.outcomes, done.vehicle, links.route_of_row[done.row], place, done.arrival_ms, planned_ms)
     _note_unseen(fleet, geometry, links, rates, departures, done)
     _teach(fleet, links, rates, plan, done, parameters)
@@ -131,8 +131,10 @@ def _crossed(
     keys: Floats, base: Floats, old_m: Floats, new_m: Floats, first: Index, last: Index, forward: npt.NDArray[np.bool_]
 ) -> tuple[Index, Index]:
     """Return ``(owner, row)`` of the keys within (old, new] of each vehicle."""
-    low = np.clip(np.searchsorted(keys, base + old_m, side="right"), first, last)
-    high = np.clip(np.searchsorted(keys, base + new_m, side="right"), first, last)
+    # both ends are looked up one after the other: they lie side by side in memory
+    ends = np.stack([base + old_m, base + new_m], axis=1).ravel()
+    found = np.searchsorted(keys, ends, side="right").reshape(-1, 2)
+    low, high = np.clip(found[:, 0], first, last), np.clip(found[:, 1], first, last)
     return expand(low, np.where(forward, high, low))
 
 
@@ -218,11 +220,12 @@ def _teach(fleet: Fleet, links: Links, rates: Rates, plan: Plan, done: Passages,
     plausible = (seconds > 0) & (seconds >= length_m / parameters.speed_max_mps)
     known = np.flatnonzero((same | kept) & plausible)
     who, at, when_ms, seconds = vehicle[known], row[known], arrival_ms[known], seconds[known]
-    planned_s = plan.step_s(fleet, who, 0, at)
-    base_s = links.base(rates, at, planned_s, plan.trust(fleet, who, 0))
+    runs = plan.runs(fleet, who, 0)
+    planned_s = plan.step_s(runs, at)
+    base_s = links.base(rates, at, planned_s, plan.trust(runs))
     expected_s = base_s * rates.ratio[links.of_row[at]]
-    lead_s = (plan.arrival_ms(fleet, who, 0, at - 1) - before_ms[known]) / 1000
-    late_s = (when_ms - plan.arrival_ms(fleet, who, 0, at)) / 1000
+    lead_s = (plan.arrival_ms(runs, at - 1) - before_ms[known]) / 1000
+    late_s = (when_ms - plan.arrival_ms(runs, at)) / 1000
     early = lead_s >= parameters.wait_early_s
     waited = early & (late_s >= -parameters.wait_left_s)
     fleet.passages.add(
@@ -232,7 +235,7 @@ def _teach(fleet: Fleet, links: Links, rates: Rates, plan: Plan, done: Passages,
         seconds=seconds,
         base_s=base_s,
         expected_s=expected_s,
-        planned_s=np.where(plan.scheduled(fleet, who, 0), planned_s, np.nan),
+        planned_s=np.where(runs.scheduled, planned_s, np.nan),
         weight=1.0 / (1.0 + (uncertainty_s[known] / UNCERTAINTY_S) ** 2),
         dwell_s=np.where(begins[known], np.nan, np.clip((before_left_ms - before_ms)[known] / 1000, 0.0, seconds)),
         off_s=_off_plan(fleet, who, when_ms, late_s, parameters),

@@ -14,6 +14,7 @@ from transit.tracking.match import Step
 from transit.tracking.parameters import Parameters
 from transit.tracking.wording import PHASES
 
+Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -36,8 +37,8 @@ def say_idle(fleet: Fleet, geometry: Geometry, step: Step, parameters: Parameter
     stood_s = (fleet.fix_ms[row] - fleet.moved_ms[row]) / 1000
     ended = (was == LAYOVER) & (idle_m <= parameters.terminal_m)
     left = np.isin(was, (IN_SERVICE, OFF_ROUTE)) & (idle_m <= parameters.off_route_m)
-    terminal = _by_terminal(fleet, geometry, row, parameters)
-    parked = (stood_s >= parameters.parked_s) & ~terminal | (stood_s >= parameters.parked_anywhere_s)
+    parked = stood_s >= min(parameters.parked_s, parameters.parked_anywhere_s)
+    parked[parked] = _parked(fleet, geometry, row[parked], stood_s[parked], parameters)
     stays = (was == AT_DEPOT) & (stood_s > 0)
     drives = (idle_m >= parameters.known_m) & ~_may_serve(fleet, row, parameters)
     phase = np.full(len(row), UNASSIGNED)
@@ -55,9 +56,9 @@ def _may_serve(fleet: Fleet, row: Index, parameters: Parameters) -> Bools:
     return np.asarray((good & (fleet.guess_midway[row] == 0)).any(axis=1))
 
 
-def _by_terminal(fleet: Fleet, geometry: Geometry, row: Index, parameters: Parameters) -> Bools:
-    """Return which vehicles are near the first stop of some pattern."""
+def _parked(fleet: Fleet, geometry: Geometry, row: Index, stood_s: Floats, parameters: Parameters) -> Bools:
+    """Return which vehicles stand for longer than one does there that will drive on: near first stops they wait."""
     point, _ = geometry.near_first_stops((fleet.x[row], fleet.y[row]), parameters.terminal_m)
-    by = np.zeros(len(row), dtype=np.bool_)
-    by[point] = True
-    return by
+    needed_s = np.full(len(row), parameters.parked_s)
+    needed_s[point] = parameters.parked_anywhere_s
+    return np.asarray(stood_s >= np.minimum(needed_s, parameters.parked_anywhere_s), dtype=np.bool_)

@@ -11,9 +11,9 @@ from transit.tracking.departures import Departures
 from transit.tracking.fleet import LEGS, Fleet
 from transit.tracking.geometry import Geometry
 from transit.tracking.parameters import Parameters
-from transit.tracking.plan import Plan
+from transit.tracking.plan import Plan, Runs
 from transit.tracking.predictions import Predictions, join
-from transit.tracking.ragged import expand, heads, running_max, running_sum
+from transit.tracking.ragged import Owners
 from transit.tracking.reroute import Reroute
 from transit.tracking.timetable_weight import weigh_timetable
 from transit.tracking.travel_times import Links, Rates
@@ -54,6 +54,8 @@ class Predictor:
         ends_ms = np.zeros(len(fleet))
         ends_ms[first_leg.vehicle] = first_leg.arrival_ms  # in order of row: the last stop stays
         following = live[(fleet.run_pattern[live, 1] >= 0) & (ends_ms[live] > 0)]
+        if not len(following):
+            return _within(first_leg, now_ms, self._parameters)
         start = (np.zeros(len(following)), *self._next_start(fleet, following, ends_ms))
         second_leg = self._leg(fleet, rates, reroute, following, 1, start, now_ms)
         return _within(join(first_leg, second_leg), now_ms, self._parameters)
@@ -82,88 +84,96 @@ class Predictor:
         start: tuple[Floats, Floats, Floats],
         now_ms: int,
     ) -> Predictions:
-        geometry, parameters, plan = self._geometry, self._parameters, self._plan
-        pattern = fleet.run_pattern[vehicle, leg]
-        first, last = geometry.first[pattern], geometry.first[pattern + 1]
-        waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
-        offset_m, start_ms, start_sigma_ms = start
-        behind = np.maximum(geometry.row_at(pattern, offset_m - 0.5 * parameters.stop_zone_m), first)
-        ahead = np.where(waiting, first, np.minimum(behind + 1, last))
-        owner, row = expand(ahead, np.minimum(last, ahead + parameters.horizon_rows))
-        who = vehicle[owner]
-        inner = row > first[owner]
-        trust = plan.trust(fleet, vehicle, leg)[owner]
-        ordinary_s = self._links.base(rates, row, plan.step_s(fleet, who, leg, row), trust)
+        parameters, plan = self._parameters, self._plan
+        waiting, first, ahead, sizes = self._ahead(fleet, vehicle, leg, start[0])
+        some = np.flatnonzero(sizes)  # the others are at their last stop
+        vehicle, first, ahead, waiting = vehicle[some], first[some], ahead[some], waiting[some]
+        offset_m, start_ms, start_sigma_ms = (column[some] for column in start)
+        owners = Owners.of(sizes[some])
+        row, who = owners.index(ahead), owners.each(vehicle)
+        runs = plan.runs(fleet, vehicle, leg)
+        trust, runs = owners.each(plan.trust(runs)), runs.each(owners)
+        inner = row > runs.first
+        ordinary_s = self._links.base(rates, row, plan.step_s(runs, row), trust)
         step_s = np.where(inner, ordinary_s * rates.ratio[self._links.of_row[row]], 0.0)
         manner, pace = self._pace(fleet, vehicle, now_ms)
-        lasts = np.exp(-running_sum(owner, step_s) / self._parameters.pace_ahead_s) if len(owner) else step_s
-        step_s *= manner[owner] + (pace - manner)[owner] * lasts
-        head = (row == ahead[owner]) & inner & ~waiting[owner]
-        at = np.flatnonzero(head)
+        lasts = np.exp(-owners.sum(step_s) / parameters.pace_ahead_s)
+        step_s *= owners.each(manner) + owners.each(pace - manner) * lasts
+        under_way = (ahead > first) & ~waiting
+        at = owners.begin[under_way]
         step_s[at] = self._left_of_link(fleet, rates, who[at], row[at], step_s[at])
         if leg == 0:
             held_s = self._held_up(fleet, vehicle)
-            step_s[at] += held_s[owner[at]]
+            step_s[at] += held_s[under_way]
             start_sigma_ms = np.hypot(start_sigma_ms, 1000.0 * held_s)
-        led = reroute.before(row, offset_m[owner], parameters) if len(reroute) else np.zeros(len(row), dtype=np.bool_)
-        step_s = np.maximum(step_s + np.where(led, reroute.extra_s[row], 0.0), 0.0)
-        ready = running_sum(owner, step_s) if len(owner) else step_s
-        planned_ms = plan.arrival_ms(fleet, who, leg, row)
-        ready = self._recovered(fleet, vehicle, owner, ready, start_ms, planned_ms)
-        held = np.where(inner, planned_ms - self._earliness_ms(fleet, who, leg, row), -np.inf)
-        held = np.where(np.isfinite(held), held, -np.inf)
-        slack = running_max(owner, held - start_ms[owner] - 1000.0 * ready) if len(owner) else ready
-        arrival = start_ms[owner] + 1000.0 * ready + np.maximum(slack, 0.0)
+        led = np.zeros(len(row), dtype=np.bool_)
+        if len(reroute):
+            led = reroute.before(row, owners.each(offset_m), parameters)
+            step_s += np.where(led, reroute.extra_s[row], 0.0)
+        step_s = np.maximum(step_s, 0.0)
+        planned_ms = plan.arrival_ms(runs, row)
+        ready = self._recovered(fleet, vehicle, owners, owners.sum(step_s), start_ms, planned_ms)
+        start_each_ms = owners.each(start_ms)
+        held_ms = self._not_before(fleet, owners.each(fleet.hint_trip[vehicle] >= 0), runs, row, planned_ms)
+        slack = owners.max(held_ms - start_each_ms - 1000.0 * ready)
+        arrival = start_each_ms + 1000.0 * ready + np.maximum(slack, 0.0)
         overdue_ms = now_ms - 1000.0 * parameters.due_s
-        arrival = np.maximum(arrival, overdue_ms)
-        plain = arrival
+        plain = arrival = np.maximum(arrival, overdue_ms)
         arrival = weigh_timetable(fleet, who, self._links.route_of_row[row], arrival, planned_ms, now_ms)
-        if len(owner):
-            arrival = np.maximum(running_max(owner, arrival), overdue_ms)
+        arrival = np.maximum(owners.max(arrival), overdue_ms)
         variance = np.where(inner, self._links.variance(rates, row, step_s), 0.0)
-        variance += np.where(led, reroute.variance_s2[row], 0.0)
-        along = running_sum(owner, variance) if len(owner) else variance
-        spread_ms = self._spread(arrival, along, fleet.fix_ms[who], now_ms, start_sigma_ms[owner])
+        if len(reroute):
+            variance += np.where(led, reroute.variance_s2[row], 0.0)
+        sigma_ms = owners.each(start_sigma_ms)
+        spread_ms = self._spread(arrival, owners.sum(variance), owners.each(fleet.fix_ms[vehicle]), now_ms, sigma_ms)
         made = Predictions(
             who,
-            np.full(len(owner), leg, dtype=np.int64),
+            np.full(len(row), leg, dtype=np.int64),
             row,
-            row - first[owner],
+            row - runs.first,
             *(np.rint(arrival).astype(np.int64),) * 3,
             np.rint(plain).astype(np.int64),
             spread_ms,
             np.where(np.isfinite(planned_ms), np.rint(np.nan_to_num(planned_ms)), 0).astype(np.int64),
-            waiting[owner],
+            owners.each(waiting),
         )
         missed = led & reroute.missed[row]
         return made.pick(np.flatnonzero(~missed)) if missed.any() else made
 
+    def _ahead(self, fleet: Fleet, vehicle: Index, leg: int, offset_m: Floats) -> tuple[Bools, Index, Index, Index]:
+        """Return who waits at the first stop, that stop, the first one ahead, and how many are predicted from there."""
+        geometry, parameters, pattern = self._geometry, self._parameters, fleet.run_pattern[vehicle, leg]
+        first, last = geometry.first[pattern], geometry.first[pattern + 1]
+        waiting = fleet.departed[vehicle] == 0 if leg == 0 else np.ones(len(vehicle), dtype=np.bool_)
+        behind = np.maximum(geometry.row_at(pattern, offset_m - 0.5 * parameters.stop_zone_m), first)
+        ahead = np.where(waiting, first, np.minimum(behind + 1, last))
+        return waiting, first, ahead, np.minimum(last - ahead, parameters.horizon_rows)
+
     def _recovered(
-        self, fleet: Fleet, vehicle: Index, owner: Index, ready: Floats, start_ms: Floats, planned_ms: Floats
+        self, fleet: Fleet, vehicle: Index, owners: Owners, ready: Floats, start_ms: Floats, planned_ms: Floats
     ) -> Floats:
         """Return ``ready``, seconds from the start, less what a vehicle gives up of its lead or makes up of its delay.
 
         The deviation from the plan decays exponentially with time, at rates learned from the passages seen.
         """
         parameters = self._parameters
-        late_s = (start_ms[owner] - planned_ms) / 1000 + ready
+        late_s = (owners.each(start_ms) - planned_ms) / 1000 + ready
         timed = np.isfinite(late_s)
         if not timed.any():
             return ready
-        head = heads(owner)
-        first_late_s = late_s[np.flatnonzero(head)]
+        first_late_s = late_s[owners.begin]
         sums = fleet.links.recovery.reshape(2, 2, 2)
         prior = np.array([[0.0, 0.0], [parameters.recovery_early, parameters.recovery_late]])
         rate = (sums[:, :, 0] + parameters.recovery_weight * prior) / (sums[:, :, 1] + parameters.recovery_weight)
-        told = (fleet.hint_trip[vehicle[owner[head]]] >= 0).astype(np.int64)
+        told = (fleet.hint_trip[vehicle] >= 0).astype(np.int64)
         late = (first_late_s > 0).astype(np.int64)
-        number = np.cumsum(head) - 1
-        pull = np.clip(rate[told, late], 0.0, parameters.recovery_rate_max)[number]
+        pull = owners.each(np.clip(rate[told, late], 0.0, parameters.recovery_rate_max))
         grown = np.exp(np.minimum(pull * ready, GROWN_MAX))
         near_s = np.clip(first_late_s, -parameters.recovery_max_s, parameters.recovery_max_s)
-        beyond_s = (first_late_s - near_s)[number]  # what no plan explains is not made up
-        step = np.where(head, near_s[number], late_s - np.roll(late_s, 1))
-        kept_s = running_sum(owner, np.where(timed, step * grown, 0.0)) / grown
+        beyond_s = owners.each(first_late_s - near_s)  # what no plan explains is not made up
+        step = np.diff(late_s, prepend=0.0)
+        step[owners.begin] = near_s
+        kept_s = owners.sum(np.where(timed, step * grown, 0.0)) / grown
         return np.where(timed, ready + kept_s + beyond_s - late_s, ready)
 
     def _pace(self, fleet: Fleet, vehicle: Index, now_ms: int) -> tuple[Floats, Floats]:
@@ -198,19 +208,19 @@ class Predictor:
         held_s = parameters.held_share * np.maximum(stood_s - parameters.held_after_s, 0.0)
         return np.asarray(np.where(fleet.departed[vehicle] > 0, held_s, 0.0))
 
-    def _earliness_ms(self, fleet: Fleet, vehicle: Index, leg: int, row: Index) -> Floats:
-        """Return how long before its time a bus may come to ``row``: not at all where early ones are seen to wait.
+    def _not_before(self, fleet: Fleet, told: Bools, runs: Runs, row: Index, planned_ms: Floats) -> Floats:
+        """Return the earliest arrival of a bus at ``row``, -inf for any: its time, where early ones are seen to wait.
 
         A run that nobody told, only guessed, holds no bus back: the guess may be the run before or after.
         """
         parameters = self._parameters
-        told = fleet.hint_trip[vehicle] >= 0
-        timed = self._plan.timing_point(fleet, vehicle, leg, row - 1)
+        timed = self._plan.timing_point(runs, row - 1)
         prior = np.where(timed, parameters.wait_timed, parameters.wait_anywhere)
         waited, early = fleet.links.early[0, row], fleet.links.early[1, row]
         share = (waited + parameters.wait_weight * prior) / (early + parameters.wait_weight)
-        held = np.where(share > 0.5, 0.0, 1000.0 * parameters.early_max_s)
-        return np.where(told, held, np.inf)
+        early_ms = np.where(share > 0.5, 0.0, 1000.0 * parameters.early_max_s)
+        held = told & (row > runs.first) & np.isfinite(planned_ms)
+        return np.where(held, planned_ms - early_ms, -np.inf)
 
     def _start(self, fleet: Fleet, vehicle: Index, now_ms: int) -> tuple[Floats, Floats]:
         """Return when the links ahead begin, and one sigma of that: at the last fix, or the departure to come."""

@@ -31,6 +31,10 @@ class Predictions:
         """Return entries number ``index``."""
         return Predictions(*(getattr(self, name)[index] for name in self.__slots__))
 
+    def cells(self, shape: tuple[int, ...]) -> Index:
+        """Return the places of entries in a table [vehicle, leg, place] of that ``shape``, laid out flat."""
+        return np.asarray((self.vehicle * shape[1] + self.leg) * shape[2] + self.place, dtype=np.int64)
+
     def said(self, arrival_ms: Index, p10_ms: Index, p90_ms: Index) -> "Predictions":
         """Return the same entries with other times."""
         return dataclasses.replace(self, arrival_ms=arrival_ms, p10_ms=p10_ms, p90_ms=p90_ms)

@@ -1,11 +1,13 @@
 """Arithmetic on ragged ranges: many small slices of one array handled as one flat array."""
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.int64]
+Value = TypeVar("Value", bound=np.generic)
 
 SUM_STEP: Final = 2.0**-20  # of what is summed; of seconds: a microsecond
 MAX_STEP: Final = 2.0**-9  # of what is compared; of epoch milliseconds, a double knows no less than 2**-12
@@ -27,32 +29,55 @@ def heads(owner: Index) -> npt.NDArray[np.bool_]:
     return head
 
 
-def running_sum(owner: Index, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the cumulative sum of ``values`` that starts anew with each owner.
+@dataclass(frozen=True, slots=True, eq=False)
+class Owners:
+    """Owners whose values lie side by side in flat arrays, at least one each: where, found once for all arrays."""
 
-    An owner's sums are the same bits whoever stands beside it: they are summed as integers of ``SUM_STEP``, which
-    subtract exactly, also where the sum of all overflows. Each owner's own sum must stay below 8e12.
-    """
-    total = np.cumsum(np.rint(values / SUM_STEP).astype(np.int64))
-    head = np.flatnonzero(heads(owner))
-    before = np.where(head > 0, total[head - 1], 0)
-    sizes = np.diff(np.append(head, len(owner)))
-    return np.asarray((total - np.repeat(before, sizes)) * SUM_STEP)
+    begin: Index  # of each owner's values
+    sizes: Index
 
+    @classmethod
+    def of(cls, sizes: Index) -> "Owners":
+        """Return owners of so many values each."""
+        return cls(np.cumsum(sizes) - sizes, sizes)
 
-def running_max(owner: Index, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the cumulative maximum of ``values``, to ``MAX_STEP``, that starts anew with each owner.
+    @classmethod
+    def within(cls, head: npt.NDArray[np.bool_]) -> "Owners":
+        """Return the owners of values of which those at ``head`` are the first of one."""
+        begin = np.flatnonzero(head)
+        return cls(begin, np.diff(np.append(begin, len(head))))
 
-    -inf stands for none. Like the sums, it does not depend on who stands beside an owner.
-    """
-    finite = np.isfinite(values)
-    if not finite.any():
-        return values
-    whole = np.rint(np.where(finite, values, 0.0) / MAX_STEP).astype(np.int64)
-    low = int(whole[finite].min())
-    rank = np.cumsum(heads(owner)) * (int(whole[finite].max()) - low + 2)
-    top = np.maximum.accumulate(np.where(finite, whole - low + 1, 0) + rank) - rank
-    return np.where(top == 0, -np.inf, (top + (low - 1)) * MAX_STEP)
+    def index(self, first: Index) -> Index:
+        """Return for each owner as many integers as it has values, from ``first`` on."""
+        return np.arange(int(self.sizes.sum())) + self.each(first - self.begin)
+
+    def each(self, values: npt.NDArray[Value]) -> npt.NDArray[Value]:
+        """Return ``values``, one of each owner, at all its places."""
+        return np.repeat(values, self.sizes)
+
+    def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the cumulative sum of ``values`` that starts anew with each owner.
+
+        An owner's sums are the same bits whoever stands beside it: they are summed as integers of ``SUM_STEP``, which
+        subtract exactly, also where the sum of all overflows. Each owner's own sum must stay below 8e12.
+        """
+        total = np.zeros(len(values) + 1, dtype=np.int64)
+        np.cumsum(np.rint(values / SUM_STEP).astype(np.int64), out=total[1:])
+        return np.asarray((total[1:] - self.each(total[self.begin])) * SUM_STEP)
+
+    def max(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the cumulative maximum of ``values``, to ``MAX_STEP``, that starts anew with each owner.
+
+        -inf stands for none. Like the sums, it does not depend on who stands beside an owner.
+        """
+        finite = np.isfinite(values)
+        if not finite.any():
+            return values
+        whole = np.rint(np.where(finite, values, values[finite.argmax()]) / MAX_STEP).astype(np.int64)
+        none = int(whole.min()) - 1
+        floor = self.each(np.arange(len(self.sizes)) * (int(whole.max()) - none + 1))  # above all owners before
+        top = np.maximum.accumulate(np.where(finite, whole, none) + floor) - floor
+        return np.where(top == none, -np.inf, top * MAX_STEP)
 
 
 def first_minimum(head: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> Index:

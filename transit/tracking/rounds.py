@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 MOMENT_MS: Final = 30_000  # of the city's time: what is learned and who holds which run is settled so often …
 SAID_EVERY_MS: Final = 60_000  # … and what was said: held to each dip in between, it would be too early all the time
@@ -52,20 +53,19 @@ def rounds(*keys: Index) -> Iterator[slice]:
         begin = end
 
 
-def contended(vehicle: Index, word: Index, holders: Callable[[int], Sequence[int]]) -> Index:
+def contended(vehicle: Index, word: Index, disputed: Bools, holders: Callable[[int], Sequence[int]]) -> Index:
     """Return a number for each report that is the same for those of vehicles that contend for one run by name.
 
-    ``word`` is a number for the name that each is told, -1 for none; ``holders`` says who is on it already.
+    ``word`` is a number for the name that each is told, -1 for none; ``holders`` says who is on it already, and
+    ``disputed`` where another vehicle is.
     """
     told = np.flatnonzero(word >= 0)
-    pairs = np.unique(np.stack([word[told], vehicle[told]]), axis=1) if len(told) else np.zeros((2, 0), dtype=np.int64)
-    names, rows = pairs.tolist()
-    twice = set(pairs[0][1:][pairs[0][1:] == pairs[0][:-1]].tolist())
+    told = told[np.argsort(word[told], kind="stable")]
+    names, rows = word[told], vehicle[told]
+    shared = names[1:][(names[1:] == names[:-1]) & (rows[1:] != rows[:-1])]
     number = vehicle.copy()
-    for one, row in zip(names, rows, strict=True):
-        held = holders(one)
-        if one in twice or any(holder != row for holder in held):
-            number[(word == one) | np.isin(vehicle, held)] = -1 - one
+    for one in np.unique(np.concatenate([shared, word[disputed]])).tolist():
+        number[(word == one) | np.isin(vehicle, holders(one))] = -1 - one
     return number
 
 

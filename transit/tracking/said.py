@@ -18,7 +18,7 @@ from transit.tracking.fleet import LEADS, LEGS, Fleet
 from transit.tracking.lessons import Lessons
 from transit.tracking.parameters import Parameters
 from transit.tracking.predictions import Predictions
-from transit.tracking.ragged import heads, running_max
+from transit.tracking.ragged import Owners, heads
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -35,19 +35,21 @@ def settle(fleet: Fleet, predictions: Predictions, now_ms: int, parameters: Para
     """Return ``predictions`` as they may be said: calm, and with quantiles as they proved."""
     if not len(predictions.vehicle):
         return predictions
-    vehicle, leg, place = predictions.vehicle, predictions.leg, predictions.place
-    owner = np.cumsum(heads(vehicle * LEGS + leg)) - 1
+    vehicle, leg = predictions.vehicle, predictions.leg
+    owners = Owners.within(heads(vehicle * LEGS + leg))
+    run = vehicle[owners.begin], leg[owners.begin]
     p10, p50, p90 = _quantiles(fleet, predictions, now_ms)
-    same_run = fleet.saying_run[vehicle, leg] == _run_of(fleet, vehicle, leg)
-    said = np.where(same_run, fleet.saying_ms[vehicle, leg, place], 0)
-    waited_ms = np.clip(now_ms - fleet.saying_at_ms[vehicle], 0, 1000 * parameters.calm_rise_s / parameters.calm_share)
+    same_run = fleet.saying_run[run] == _run_of(fleet, *run)
+    said = np.where(owners.each(same_run), fleet.saying_ms.reshape(-1)[predictions.cells(fleet.saying_ms.shape)], 0)
+    waited_max_ms = 1000 * parameters.calm_rise_s / parameters.calm_share
+    waited_ms = owners.each(np.clip(now_ms - fleet.saying_at_ms[run[0]], 0, waited_max_ms))
     limit = said + parameters.calm_share * waited_ms
     beyond = p50 - limit
     ahead = p50 - now_ms
     forced = beyond > np.maximum(1000 * parameters.calm_max_s, parameters.calm_max_share * ahead)
     held = (said > 0) & (beyond > 0) & ~forced
     calm = np.maximum(np.where(held, limit, p50), now_ms - 1000.0 * parameters.overdue_s)
-    calm = running_max(owner, calm)
+    calm = owners.max(calm)
     return predictions.said(
         np.rint(calm).astype(np.int64),
         np.rint(np.minimum(np.maximum(p10, now_ms), calm)).astype(np.int64),
@@ -111,16 +113,19 @@ def calibrate(shifts: Floats, counts: Floats, outcomes: dict[str, Floats]) -> No
     counts[...], shifts[...] = known, moved
 
 
-def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> Floats:
+def _quantiles(fleet: Fleet, predictions: Predictions, now_ms: int) -> list[Floats]:
     ahead_s = (predictions.arrival_ms - now_ms) / 1000
     place = np.interp(ahead_s, LEADS_S, np.arange(LEADS))
     low = np.minimum(place.astype(np.int64), LEADS - 2)
     share = place - low
-    scores = np.array(ASSUMED) + fleet.links.shifts
-    kind = predictions.waiting.astype(np.int64)
-    found = (1 - share)[:, None] * scores[kind, low] + share[:, None] * scores[kind, low + 1]
-    moved = predictions.arrival_ms[:, None] + found * predictions.spread_ms[:, None]
-    return np.asarray(moved.T)
+    rest = 1 - share
+    at = predictions.waiting * LEADS + low
+    found = []
+    for assumed, shifts in zip(ASSUMED, np.moveaxis(fleet.links.shifts, -1, 0), strict=True):
+        scores = (assumed + shifts).ravel()
+        score = rest * scores[at] + share * scores[at + 1]
+        found.append(predictions.arrival_ms + score * predictions.spread_ms)
+    return found
 
 
 def _runs(fleet: Fleet, vehicle: Index, leg: int) -> Index:

@@ -66,6 +66,8 @@ class Sower:
         slot = fleet.slot[held]
         fleet.guess_midway[held, slot] &= fleet.guess_progress_m[held, slot] < parameters.lead_long_m
         untold = (fleet.hint_trip[held] < 0) & (fleet.hint_route[held] < 0) & (fleet.departed[held] > 0)
+        if not untold.any():
+            return
         held, slot = held[untold], slot[untold]
         empty = drives_empty(fleet, self._fit, held, slot, parameters)
         held, slot = held[empty], slot[empty]

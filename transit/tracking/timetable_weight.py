@@ -26,24 +26,21 @@ def weigh_timetable(
 ) -> Floats:
     """Return ``arrival_ms`` drawn to ``planned_ms``, as far as that proved right; NaN: without timetable."""
     late_s = (arrival_ms - planned_ms) / 1000
-    at = np.flatnonzero(np.isfinite(late_s))
-    if not len(at):
+    timed = np.isfinite(late_s)
+    if not timed.any():
         return arrival_ms
-    late_s = late_s[at]
     sums = fleet.links.followed
     everywhere = sums.sum(axis=0)
     share = (everywhere[..., 0] + ASSUMED_S2) / (everywhere[..., 1] + ASSUMED_S2)
-    share = np.clip((sums[..., 0] + ROUTE_LEAN_S2 * share) / (sums[..., 1] + ROUTE_LEAN_S2), 0.0, 1.0)
-    line = route[at]
-    told, late = (fleet.hint_trip[vehicle[at]] >= 0).astype(np.int64), (late_s > 0).astype(np.int64)
-    place = np.interp((arrival_ms[at] - now_ms) / 1000, LEADS_S, np.arange(LEADS))
+    share = np.clip((sums[..., 0] + ROUTE_LEAN_S2 * share) / (sums[..., 1] + ROUTE_LEAN_S2), 0.0, 1.0).ravel()
+    place = np.interp((arrival_ms - now_ms) / 1000, LEADS_S, np.arange(LEADS))
     low = np.minimum(place.astype(np.int64), LEADS - 2)
     part = place - low
-    kept = (1.0 - part) * share[line, told, late, low] + part * share[line, told, late, low + 1]
+    told = fleet.hint_trip[vehicle] >= 0
+    cell = ((2 * route + told) * 2 + (late_s > 0)) * LEADS + low
+    kept = (1.0 - part) * share[cell] + part * share[cell + 1]
     near_s = np.clip(late_s, -OFF_MAX_S, OFF_MAX_S)
-    drawn = arrival_ms.copy()
-    drawn[at] += 1000.0 * (kept - 1.0) * near_s
-    return drawn
+    return np.where(timed, arrival_ms + 1000.0 * (kept - 1.0) * near_s, arrival_ms)
 
 
 def learn_weights(sums: Floats, outcomes: dict[str, Floats]) -> None:

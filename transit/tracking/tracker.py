@@ -254,7 +254,7 @@ class Tracker:
         good, x, y = good[~far], x[~far], y[~far]
         order = in_order(batch.received_ms[good], batch.fix_ms[good])
         good, x, y = good[order], x[order], y[order]
-        vehicle = self._fleet.rows_for([batch.vehicle_id[i] for i in good.tolist()])
+        vehicle = self._fleet.rows_for(list(map(batch.vehicle_id.__getitem__, good.tolist())))
         received_ms = batch.received_ms[good]
         return _Reports(
             batch=batch,
@@ -268,9 +268,9 @@ class Tracker:
         )
 
     def _contended(self, reports: "_Reports", span: slice) -> Index:
-        claims = self._duty.claims
+        claims, vehicle = self._duty.claims, reports.vehicle[span]
         word = claims.words(reports.words.trip[span], reports.words.block[span])
-        return contended(reports.vehicle[span], word, claims.called)
+        return contended(vehicle, word, claims.disputed(vehicle, word), claims.called)
 
     def _take(self, reports: "_Reports", index: Index, done: "_Done") -> None:
         """Take one round of reports: those that are no news, or impossible after what was heard before, are refused."""
@@ -337,8 +337,8 @@ class Tracker:
         """Return the vehicles whose run another took."""
         fleet, count = self._fleet, len(self._fleet)
         other = (fleet.run_pattern[:count] != fleet.shown_pattern[:count]) | (fleet.slot[:count] < 0)[:, None]
-        taken = (other & (fleet.shown_last[:count] > 0)).any(axis=1)
-        return np.flatnonzero(taken & (fleet.shown_on_map[:count] > 0)).astype(np.int64)
+        taken = np.unique(np.nonzero(other & (fleet.shown_last[:count] > 0))[0])
+        return taken[fleet.shown_on_map[taken] > 0]
 
     def _aged(self, now_ms: int) -> Index:
         """Return the vehicles of which something else is to be shown because they are not heard: silent, or later."""

@@ -104,7 +104,10 @@ class Links:
         ``planned_s`` is the run's own plan, NaN if it has none, and ``trust`` how many observed runs that is worth.
         """
         link = self.of_row[row]
-        plan_s = np.where(np.isfinite(planned_s), planned_s, self.planned_s[row]) * rates.plan_pace[link]
+        without = np.flatnonzero(~np.isfinite(planned_s))
+        plan_s = planned_s.copy()
+        plan_s[without] = self.planned_s[row[without]]
+        plan_s *= rates.plan_pace[link]
         weight = trust * rates.plan_trust[link]
         return np.asarray((rates.base_s[link] + weight * plan_s) / (rates.base_weight[link] + weight), dtype=np.float64)
 

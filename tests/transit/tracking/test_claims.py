@@ -1,5 +1,6 @@
 """Who holds a run when several vehicles may: never two at once, and in the end the one that drives it."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from tests.notation.seen import Seen
 from tests.notation.town import at, drive, fix, noisy, town
 from transit.model import PositionReport
 from transit.outcomes import Phase
+from transit.tracking.claims import Claims
+from transit.tracking.runs import Run
 
 EAST = [(0.0, 0.0), (8_000.0, 0.0)]
 WEST = [(8_000.0, 0.0), (0.0, 0.0)]
@@ -165,3 +168,17 @@ def test_two_vehicles_never_hold_one_run(
 ) -> None:
     """``Seen`` asserts it after each report, of the runs under way and of those that follow."""
     Seen(line("a 1/0 08:00 k\nb 1/0 08:10 k\nc 2/0 08:00")).together(first, second, third)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 3)), max_size=30))
+def test_a_trip_or_block_is_disputed_while_another_is_on_it(moves: list[tuple[int, int]]) -> None:
+    claims = Claims(np.array([0, 0, 1, -1]))
+    for row, trip in moves:
+        if trip < 0:
+            claims.release(row)
+        else:
+            claims.hold(row, 0, Run(trip=trip, day=1, zero_ms=0, start_ms=0, scheduled=True, pattern=0))
+        word, vehicle = (column.ravel() for column in np.meshgrid(np.arange(-1, 6), np.arange(4)))
+        on = [set(claims.called(one)) for one in word.tolist()]
+        others = [bool(who - {one}) for who, one in zip(on, vehicle.tolist(), strict=True)]
+        assert claims.disputed(vehicle, word).tolist() == others

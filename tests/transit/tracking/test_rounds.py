@@ -63,7 +63,26 @@ def test_in_a_round_no_key_comes_twice_and_rounds_are_as_few_as_can_be(pairs: li
 def test_vehicles_told_one_run_and_those_on_it_contend() -> None:
     vehicle = np.array([1, 2, 3, 4, 5, 6])
     word = np.array([7, 7, 8, -1, 9, -1])
-    numbers = contended(vehicle, word, lambda one: [6] if one == 9 else []).tolist()
+    numbers = contended(vehicle, word, word == 9, lambda one: [6] if one == 9 else []).tolist()
     assert numbers[0] == numbers[1]
     assert numbers[4] == numbers[5]
     assert len(set(numbers)) == 4
+
+
+@given(
+    told=st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 4)), max_size=20),
+    on=st.dictionaries(st.integers(0, 5), st.integers(0, 4)),
+)
+def test_a_report_contends_where_its_vehicle_is_told_or_on_what_another_is(
+    told: list[tuple[int, int]], on: dict[int, int]
+) -> None:
+    vehicle, word = (np.array([pair[i] for pair in told], dtype=np.int64) for i in (0, 1))
+    disputed = np.array([any(other != row and its == one for other, its in on.items()) for row, one in told], bool)
+    numbers = contended(vehicle, word, disputed, lambda one: [row for row, its in on.items() if its == one])
+    sought = {
+        one: {row for row, its in [*told, *on.items()] if its == one} for one in {one for _, one in told if one >= 0}
+    }
+    for (row, one), number in zip(told, numbers.tolist(), strict=True):
+        contends = any(len(who) > 1 for name, who in sought.items() if name in (one, on.get(row)))
+        assert (number < 0) is contends
+        assert contends or number == row
