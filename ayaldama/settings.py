@@ -19,6 +19,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[float, Meta(gt=0)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
+Secret = Annotated[str, Meta(extra={"secret": True})]  # `ayaldama config` and errors do not show it
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,6 +149,37 @@ class InspectionSection(Section, frozen=True):
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
 
 
+class BanksSection(Section, frozen=True):
+    """Banks by which riders top up. One that is not set is not offered, and cannot reach us."""
+
+    hooks_url: Annotated[str, Meta(description="Address at which banks reach us (`https://…`), without `/banks/…`")] = (
+        ""
+    )
+    return_url: Annotated[str, Meta(description="Page to which a bank's page leads back")] = ""
+    redirect_url: Annotated[str, Meta(description="Gateway with a page of its own; empty: none")] = ""
+    redirect_key: Annotated[Secret, Meta(description="Key by which that gateway knows us")] = ""
+    redirect_secrets: Annotated[
+        Secret, Meta(description="Secrets of its webhooks that are in force (`whsec_…`), with blanks between")
+    ] = ""
+    epay_url: Annotated[str, Meta(description="API of Halyk ePay, `https://epay-api.homebank.kz`; empty: none")] = ""
+    epay_oauth_url: Annotated[str, Meta(description="Where its tokens come from, `https://epay-oauth.homebank.kz`")] = (
+        ""
+    )
+    epay_client: Annotated[str, Meta(description="What ePay calls us (ClientID)")] = ""
+    epay_secret: Annotated[Secret, Meta(description="Our secret at ePay (ClientSecret)")] = ""
+    epay_terminal: Annotated[str, Meta(description="Our terminal at ePay, one that takes payments in one step")] = ""
+    kaspi_secret: Annotated[Secret, Meta(description="Secret of Kaspi's signatures; empty: Kaspi is not served")] = ""
+    kaspi_addresses: Annotated[
+        str, Meta(description="Addresses and networks that Kaspi asks from, with blanks between")
+    ] = ""
+    kaspi_operation_digits: Annotated[
+        int, Meta(ge=6, le=18, description="Digits of Kaspi's operations; others are refused")
+    ] = 10
+    top_up_min: Annotated[Count, Meta(description="Tenge that a rider tops up at least")] = 100
+    top_up_max: Annotated[Count, Meta(description="Tenge that a rider tops up at once")] = 20_000
+    top_up_day_max: Annotated[Count, Meta(description="Tenge that a rider tops up within 24 hours")] = 50_000
+
+
 class MetricsSection(Section, frozen=True):
     """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
 
@@ -236,6 +268,7 @@ class Settings(Section, frozen=True):
     fare: FareSection = FareSection()
     validators: ValidatorsSection = ValidatorsSection()
     inspection: InspectionSection = InspectionSection()
+    banks: BanksSection = BanksSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     settlement: SettlementSection = SettlementSection()

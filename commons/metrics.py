@@ -63,6 +63,13 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "disputes_total": Metric("counter", "Steps about disputed rides on the accountant's page, by answer", ("outcome",)),
     "refunds_total": Metric("counter", "Refunds asked for on the accountant's page, by answer", ("outcome",)),
+    "top_ups_begun_total": Metric("counter", "Top-ups that riders wished for, by answer", ("bank", "outcome")),
+    "bank_words_total": Metric("counter", "What banks said of payments, by what became of it", ("bank", "outcome")),
+    "bank_hooks_refused_total": Metric(
+        "counter", "Requests that claim to be a bank's and are not believed", ("bank", "reason")
+    ),
+    "top_ups_unsettled": Metric("gauge", "Top-ups and refunds of which no bank says what became of them"),
+    "top_up_refunds_total": Metric("counter", "Unused top-ups asked back, by answer", ("outcome",)),
     "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
     "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
     "ledger_holds_expired_total": Metric(

@@ -170,6 +170,12 @@ async def pay_in(connection: asyncpg.Connection, medium_id: MediumId, journal: J
     return posting
 
 
+async def know_medium(connection: asyncpg.Connection, medium_id: MediumId, known_ms: int) -> None:
+    """Note within the caller's transaction that money came for a medium: no stranger now, and its debt has changed."""
+    await connection.execute(_KNOW, [medium_id], known_ms)
+    await connection.execute(_NOTIFY)
+
+
 def top_up_journal(medium_id: MediumId, amount_tiyn: int, *, desk: str, key: str, occurred_ms: int) -> Journal:
     """Return the journal of cash that a sales point takes for a medium: ours to keep, the rider's to spend."""
     return Journal(
