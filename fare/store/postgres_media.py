@@ -172,8 +172,8 @@ async def pay_in(connection: asyncpg.Connection, medium_id: MediumId, journal: J
 
 async def know_medium(connection: asyncpg.Connection, medium_id: MediumId, known_ms: int) -> None:
     """Note within the caller's transaction that money came for a medium: no stranger now, and its debt has changed."""
-    await connection.execute(_KNOW, [medium_id], known_ms)
-    await connection.execute(_NOTIFY)
+    await connection.execute(KNOW, [medium_id], known_ms)
+    await connection.execute(NOTIFY)
 
 
 def top_up_journal(medium_id: MediumId, amount_tiyn: int, *, desk: str, key: str, occurred_ms: int) -> Journal:
