@@ -1,1 +1,1 @@
-"""Codes that a phone shows and scans: its own QR, and the QR of a bus. Pure; nothing here moves money."""
+"""Paying by phone: one-time codes, sessions, and the codes that a phone shows and scans. Pure; nothing moves money."""
