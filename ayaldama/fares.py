@@ -26,6 +26,9 @@ NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is
 
 _CODES: Final = b"ayaldama inspection codes 1"
 _PHONES: Final = b"ayaldama phones 1"
+_ONE_TIME_CODES: Final = b"ayaldama one-time codes 1"
+
+_log = get_logger(__name__)
 
 _log = get_logger(__name__)
 
@@ -125,3 +128,8 @@ def code_key_of(city_key: SigningKey) -> bytes:
 def phone_key_of(city_key: SigningKey) -> TokenKey:
     """Return the key under which a phone's number is a medium, for ``fare.media.phone``: derived likewise."""
     return TokenKey(version=1, secret=hmac.digest(city_key.to_bytes(), _PHONES, "sha256"))
+
+
+def one_time_code_key_of(city_key: SigningKey) -> bytes:
+    """Return the key of the digests of one-time codes: derived likewise."""
+    return hmac.digest(city_key.to_bytes(), _ONE_TIME_CODES, "sha256")

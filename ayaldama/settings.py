@@ -149,6 +149,20 @@ class InspectionSection(Section, frozen=True):
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
 
 
+class PhoneSection(Section, frozen=True):
+    """The page on which passengers pay by phone. A process of its own: validators and SMS go on without it."""
+
+    host: Annotated[str, Meta(description="Address that phones connect to; `0.0.0.0`: from everywhere")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of the passengers' page; 0: any free one")] = 8072
+    codes_per_hour: Annotated[
+        Count, Meta(description="One-time codes sent by SMS per hour, in all, to numbers new to a browser")
+    ] = 3_000
+    code_operator: Annotated[
+        str, Meta(description="Mobile operator through which one-time codes are sent; empty: nobody can sign in anew")
+    ] = ""
+    code_from: Annotated[str, Meta(description="Short code that one-time codes come from")] = ""
+
+
 class BanksSection(Section, frozen=True):
     """Banks by which riders top up. One that is not set is not offered, and cannot reach us."""
 
@@ -295,6 +309,7 @@ class Settings(Section, frozen=True):
     fare: FareSection = FareSection()
     validators: ValidatorsSection = ValidatorsSection()
     inspection: InspectionSection = InspectionSection()
+    phone: PhoneSection = PhoneSection()
     banks: BanksSection = BanksSection()
     sms: SmsSection = SmsSection()
     metrics: MetricsSection = MetricsSection()

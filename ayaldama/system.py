@@ -23,6 +23,7 @@ CITY: Final = (
     Planned(name="intake", roles=("intake",)),
     Planned(name="tracking", roles=("tracking",)),
     Planned(name="fare", roles=("fare",)),
+    Planned(name="phone", roles=("phone",)),
     Planned(name="sms", roles=("sms",)),
     Planned(name="web", roles=("boards", "dispatch")),
 )
@@ -128,6 +129,7 @@ def _with_ports(settings: Settings, ports: Mapping[str, int]) -> Settings:
         fare=replace(settings.fare, port=ports.get("fare", settings.fare.port)),
         sms=replace(settings.sms, port=ports.get("sms", settings.sms.port)),
         demo=replace(settings.demo, sms_port=ports.get("sms_emulator", settings.demo.sms_port)),
+        phone=replace(settings.phone, port=ports.get("phone", settings.phone.port)),
     )
 
 

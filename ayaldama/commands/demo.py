@@ -12,6 +12,7 @@ import msgspec
 from ayaldama import demo as preparations
 from ayaldama.commands._base import Chosen, console
 from ayaldama.demo_fares import prepare_fares
+from ayaldama.demo_sms.phones import KCELL
 from ayaldama.demo_sms.prepare import prepare_sms
 from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.roles._base import open_network
@@ -137,8 +138,14 @@ def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
             if _is_default(reading, f"demo.{name}")
         },
     )
+    phone = settings.phone
+    if _is_default(reading, "phone.port"):
+        phone = replace(phone, port=preparations.free_or(phone.port, phone.host))
+    phone = replace(
+        phone, code_operator=phone.code_operator or KCELL, code_from=phone.code_from or sms.short_codes.split()[0]
+    )
     intake = replace(intake, ports=replace(intake.ports, **ports))
-    return replace(settings, intake=intake, web=web, fare=fare, sms=sms, demo=demo)
+    return replace(settings, intake=intake, web=web, fare=fare, phone=phone, sms=sms, demo=demo)
 
 
 def _is_default(reading: Reading, name: str) -> bool:

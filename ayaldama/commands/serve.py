@@ -23,13 +23,14 @@ def serve(chosen: Chosen, roles: tuple[str, ...]) -> None:
     """Run the city: all of it, or only the ROLEs named.
 
     Without ROLE, everything runs on this machine: embedded servers (unless settings name others), intake, tracking,
-    fare, sms, boards and dispatch, each process watched and started again if it dies.
+    fare, phone, sms, boards and dispatch, each process watched and started again if it dies.
 
     \b
     With ROLEs, only those run, in this process, on the servers of the settings redis_url and postgres_url:
       intake    takes positions from trackers
       tracking  follows vehicles and predicts arrivals (one per city)
       fare      serves validators and inspectors, keeps the books
+      phone     serves the page on which passengers pay
       sms       answers riders' messages through mobile operators
       boards    serves stop boards
       dispatch  serves the live map

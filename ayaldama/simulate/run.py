@@ -78,6 +78,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     fares: DemoFares | None
     fare_port: int
     sms_port: int  # 0: no telephones
+    phone_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,7 @@ class SimulatorSettings:
     fares: DemoFares | None = None
     fare_port: int = 0
     sms_port: int = 0
+    phone_port: int = 0
 
 
 def vehicle_ids(buses: int) -> list[str]:
@@ -350,5 +352,6 @@ class _City:
             fares=self._settings.fares,
             fare_port=self._settings.fare_port,
             sms_port=self._settings.sms_port,
+            phone_port=self._settings.phone_port,
             guest=Guest(port=self._settings.osmand_port, device_id=GUEST, key=key) if key else None,
         )
