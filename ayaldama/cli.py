@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "gtfs",
     "devices",
     "validator",
+    "buses",
     "fares",
     "ledger",
     "settle",

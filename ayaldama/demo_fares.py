@@ -11,17 +11,20 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from ayaldama.fares import city_key_path, code_key_of
+from ayaldama.fares import city_key_path, code_key_of, phone_key_of
 from ayaldama.settings import Settings
 from ayaldama.simulate.passengers import Holder, holders
 from fare import people
 from fare.inspection.cases import PersonId, Role
 from fare.inspection.check_code import check_code
 from fare.ledger.billing import WALLET_KINDS
-from fare.model import Concession, DeviceId, Journal, MediumId, RiderCategory
+from fare.media.phone import phone_medium
+from fare.model import Concession, DeviceId, Journal, MediumId, PhoneNumber, RiderCategory
 from fare.people import Person, PersonName
+from fare.phone.bus_code import bus_link
 from fare.sign_in import hash_of_password
 from fare.store.city_key import open_city_key
+from fare.store.postgres_bus_codes import PostgresBusCodes
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_ledger import open_ledger
@@ -39,17 +42,24 @@ INSPECTOR: Final = PersonId("7001")
 ACCOUNTANT: Final = "demo"
 FROM: Final = "2026-01-01"
 DRAWER_TIYN: Final = 500_000
+PHONE: Final = PhoneNumber("+77011112210")
+QR_BUSES: Final = 24  # the first ones are out all day
 AT_A_TIME: Final = 500
 
 
 class DemoFares(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo shows of its fares: who may sign in as inspector and accountant, check codes of cards by name."""
+    """What the demo shows of its fares: who may sign in as inspector and accountant, check codes of cards by name.
+
+    ``phone``: a number whose wallet has money. ``bus_paths``: what the QR of some buses says, without its host.
+    """
 
     inspector: str
     pin: str
     accountant: str
     password: str
     check_codes: dict[str, str]
+    phone: PhoneNumber = PHONE
+    bus_paths: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 async def prepare_fares(settings: Settings, pool: asyncpg.Pool, vehicle_ids: Sequence[str], *, now_ms: int) -> None:
@@ -69,23 +79,16 @@ async def prepare_fares(settings: Settings, pool: asyncpg.Pool, vehicle_ids: Seq
         await _pay_in(pool, everybody, now_ms)
         await _drawer(media, now_ms)
         marker.touch()
+    codes = await _codes(PostgresDevices(pool, settings.city), key, folder, vehicle_ids, now_ms)
+    _write(folder / "codes.json", codes)
     await PostgresVehicles(pool).register(
         Vehicle(vehicle_id=vehicle_id, fleet_number=vehicle_id) for vehicle_id in vehicle_ids
     )
-    codes = await _codes(PostgresDevices(pool, settings.city), key, folder, vehicle_ids, now_ms)
-    _write(folder / "codes.json", codes)
-    if read_demo_fares(settings) is None:
-        pin = f"{secrets.randbelow(10**6):06d}"
-        await set_pin(pool, INSPECTOR, Role.INSPECTOR, pin)
-        password = secrets.token_urlsafe(12)
-        person = Person(name=PersonName(ACCOUNTANT), role=people.Role.ACCOUNTANT)
-        await PostgresPeople(pool).add(person, hash_of_password(password), now_ms)
-        code_key = code_key_of(key)
-        check_codes = {card.name: check_code(card.medium_id, code_key) for card in CARDS if card.readable}
-        shown = DemoFares(
-            inspector=INSPECTOR, pin=pin, accountant=ACCOUNTANT, password=password, check_codes=check_codes
-        )
-        _write(folder / "shown.json", shown)
+    phone_id = phone_medium(PHONE, phone_key_of(key))
+    await media.top_up(phone_id, DRAWER_TIYN, desk=DESK, key="demo-phone", occurred_ms=now_ms)
+    shown = read_demo_fares(settings) or await _people(pool, key, now_ms)
+    paths = await _bus_paths(pool, settings.city, key, vehicle_ids[:QR_BUSES], now_ms)
+    _write(folder / "shown.json", msgspec.structs.replace(shown, bus_paths=paths))
 
 
 def fares_folder(settings: Settings) -> Path:
@@ -105,6 +108,28 @@ def read_codes(settings: Settings) -> dict[str, str]:
     """Return the one-time codes of validators by vehicle."""
     kept = fares_folder(settings) / "codes.json"
     return msgspec.json.decode(kept.read_bytes(), type=dict[str, str]) if kept.exists() else {}
+
+
+async def _people(pool: asyncpg.Pool, key: SigningKey, now_ms: int) -> DemoFares:
+    """Let an inspector and an accountant in."""
+    pin = f"{secrets.randbelow(10**6):06d}"
+    await set_pin(pool, INSPECTOR, Role.INSPECTOR, pin)
+    password = secrets.token_urlsafe(12)
+    person = Person(name=PersonName(ACCOUNTANT), role=people.Role.ACCOUNTANT)
+    await PostgresPeople(pool).add(person, hash_of_password(password), now_ms)
+    code_key = code_key_of(key)
+    check_codes = {card.name: check_code(card.medium_id, code_key) for card in CARDS if card.readable}
+    return DemoFares(inspector=INSPECTOR, pin=pin, accountant=ACCOUNTANT, password=password, check_codes=check_codes)
+
+
+async def _bus_paths(
+    pool: asyncpg.Pool, city: str, key: SigningKey, vehicle_ids: Iterable[str], now_ms: int
+) -> dict[str, str]:
+    codes = PostgresBusCodes(pool, city=city, keys={})
+    issues = {vehicle_id: (await codes.in_force(vehicle_id, now_ms)).issue for vehicle_id in vehicle_ids}
+    return {
+        vehicle_id: bus_link("", vehicle_id, issue, city=city, key=key.private) for vehicle_id, issue in issues.items()
+    }
 
 
 async def _register(media: PostgresMedia, everybody: Sequence[Holder], now_ms: int) -> None:

@@ -1,5 +1,6 @@
 """A city's fares as the role, the commands and the demo open them: tariff, rules, keys, carriers."""
 
+import asyncio
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
+from commons.logs import get_logger
 from fare.inspection.values import InspectionRules
 from fare.media.tokens import TokenKey
 from fare.model import CarrierId, MediumKind
@@ -24,6 +26,11 @@ NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is
 
 _CODES: Final = b"ayaldama inspection codes 1"
 _PHONES: Final = b"ayaldama phones 1"
+_ONE_TIME_CODES: Final = b"ayaldama one-time codes 1"
+
+_log = get_logger(__name__)
+
+_log = get_logger(__name__)
 
 
 class NoFaresError(Exception):
@@ -58,6 +65,20 @@ def read_city_fares(feed: Path) -> CityFares:
     return CityFares(tariff=build_tariff([tables]), carriers=carriers, carrier=CarrierId(first or NOBODY))
 
 
+async def open_city_fares(settings: Settings) -> CityFares | None:
+    """Return the fares of the settings' feed, None where the city must do without: the rest of the system goes on."""
+    feed = settings.gtfs.feed
+    if feed is None:
+        return None
+    try:
+        return await asyncio.to_thread(read_city_fares, feed)
+    except NoFaresError as none:
+        _log.info("no fares: nobody is served who pays", reason=str(none))
+    except FaresError as error:
+        _log.error("the feed's fares have faults: nobody is served who pays", error=str(error))
+    return None
+
+
 def configuration_of(tariff: Tariff, now_ms: int, chosen: ValidatorsSection) -> Configuration:
     """Return the rules of a city's validators: what the operator chose, and the categories of the tariff in force."""
     version = tariff.at(now_ms)[1] or tariff.versions[-1]
@@ -74,6 +95,7 @@ def inspection_rules_of(chosen: InspectionSection) -> InspectionRules:
     """Return the rules of the city's inspectors."""
     return InspectionRules(
         list_age_max_ms=chosen.list_age_max_s * 1_000,
+        round_ms=chosen.round_min * MINUTE_MS,
         fine_tiyn=chosen.fine * TIYN_PER_TENGE,
         appeal_days=chosen.appeal_days,
         warning_first=chosen.warning_first,
@@ -106,3 +128,8 @@ def code_key_of(city_key: SigningKey) -> bytes:
 def phone_key_of(city_key: SigningKey) -> TokenKey:
     """Return the key under which a phone's number is a medium, for ``fare.media.phone``: derived likewise."""
     return TokenKey(version=1, secret=hmac.digest(city_key.to_bytes(), _PHONES, "sha256"))
+
+
+def one_time_code_key_of(city_key: SigningKey) -> bytes:
+    """Return the key of the digests of one-time codes: derived likewise."""
+    return hmac.digest(city_key.to_bytes(), _ONE_TIME_CODES, "sha256")

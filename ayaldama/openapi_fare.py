@@ -18,7 +18,7 @@ from fare.api.accounting_values import (
 )
 from fare.api.claims import DisputeSent, StepSent, WriteOffSent
 from fare.api.history import CodeSent, HistoryOpened, HistoryShown
-from fare.api.inspection import EntryAnswer, EntrySent, SignIn
+from fare.api.inspection import EntryAnswer, EntrySent, ShownSent, SignIn
 from fare.api.signed_in import Me, SignInSent
 from fare.inspection.session import Session
 from fare.inspection.values import Question, VehicleList, Verdict
@@ -240,6 +240,14 @@ _INSPECTION: Final = (
         body=Question,
         answer=Verdict,
         failures=(_WRONG, (401, "Nobody is signed in"), (404, "No such vehicle"), (429, "Too often")),
+    ),
+    Operation(
+        method="POST",
+        path="/api/inspection/shown",
+        summary="What an inspector was shown without a connection and found paid, so that it counts; answers nothing",
+        body=list[ShownSent],
+        answer=None,
+        failures=(_WRONG, (401, "Nobody is signed in"), (413, "Too many at once"), (429, "Too often")),
     ),
     Operation(
         method="POST",

@@ -19,6 +19,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[float, Meta(gt=0)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
+Secret = Annotated[str, Meta(extra={"secret": True})]  # `ayaldama config` and errors do not show it
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,9 +141,80 @@ class InspectionSection(Section, frozen=True):
     list_age_max_s: Annotated[
         Count, Meta(description="Seconds after which a phone's list of a bus says nothing against a passenger")
     ] = 180
+    round_min: Annotated[
+        Count, Meta(description="Minutes in which a ride shown to inspectors more often than it was paid for is found")
+    ] = 10
     fine: Annotated[Count, Meta(description="Tenge of a protocol")] = 8_650
     appeal_days: Annotated[Count, Meta(description="Days in which a protocol can be appealed")] = 10
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
+
+
+class PhoneSection(Section, frozen=True):
+    """The page on which passengers pay by phone. A process of its own: validators and SMS go on without it."""
+
+    host: Annotated[str, Meta(description="Address that phones connect to; `0.0.0.0`: from everywhere")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of the passengers' page; 0: any free one")] = 8072
+    codes_per_hour: Annotated[
+        Count, Meta(description="One-time codes sent by SMS per hour, in all, to numbers new to a browser")
+    ] = 3_000
+    code_operator: Annotated[
+        str, Meta(description="Mobile operator through which one-time codes are sent; empty: nobody can sign in anew")
+    ] = ""
+    code_from: Annotated[str, Meta(description="Short code that one-time codes come from")] = ""
+
+
+class BanksSection(Section, frozen=True):
+    """Banks by which riders top up. One that is not set is not offered, and cannot reach us."""
+
+    hooks_url: Annotated[str, Meta(description="Address at which banks reach us (`https://…`), without `/banks/…`")] = (
+        ""
+    )
+    return_url: Annotated[str, Meta(description="Page to which a bank's page leads back")] = ""
+    redirect_url: Annotated[str, Meta(description="Gateway with a page of its own; empty: none")] = ""
+    redirect_key: Annotated[Secret, Meta(description="Key by which that gateway knows us")] = ""
+    redirect_secrets: Annotated[
+        Secret, Meta(description="Secrets of its webhooks that are in force (`whsec_…`), with blanks between")
+    ] = ""
+    epay_url: Annotated[str, Meta(description="API of Halyk ePay, `https://epay-api.homebank.kz`; empty: none")] = ""
+    epay_oauth_url: Annotated[str, Meta(description="Where its tokens come from, `https://epay-oauth.homebank.kz`")] = (
+        ""
+    )
+    epay_client: Annotated[str, Meta(description="What ePay calls us (ClientID)")] = ""
+    epay_secret: Annotated[Secret, Meta(description="Our secret at ePay (ClientSecret)")] = ""
+    epay_terminal: Annotated[str, Meta(description="Our terminal at ePay, one that takes payments in one step")] = ""
+    kaspi_secret: Annotated[Secret, Meta(description="Secret of Kaspi's signatures; empty: Kaspi is not served")] = ""
+    kaspi_addresses: Annotated[
+        str, Meta(description="Addresses and networks that Kaspi asks from, with blanks between")
+    ] = ""
+    kaspi_operation_digits: Annotated[
+        int, Meta(ge=6, le=18, description="Digits of Kaspi's operations; others are refused")
+    ] = 10
+    top_up_min: Annotated[Count, Meta(description="Tenge that a rider tops up at least")] = 100
+    top_up_max: Annotated[Count, Meta(description="Tenge that a rider tops up at once")] = 20_000
+    top_up_day_max: Annotated[Count, Meta(description="Tenge that a rider tops up within 24 hours")] = 50_000
+
+
+class SmsSection(Section, frozen=True):
+    """Short messages of riders. A process of its own: validators and phones go on without it."""
+
+    host: Annotated[
+        str, Meta(description="Address that operators' HTTP gateways connect to; `0.0.0.0`: from everywhere")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of operators' HTTP gateways; 0: any free one")] = 8074
+    short_codes: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9]{3,8}( [0-9]{3,8})*$",
+            description="Numbers that riders write to, with blanks between; messages to others are not answered",
+        ),
+    ] = "2505"
+    gateways: Annotated[
+        Path | None,
+        Meta(
+            description="File of what was agreed with mobile operators, passwords included "
+            "(`docs/sms-gateways.md`); empty: no SMS"
+        ),
+    ] = None
 
 
 class MetricsSection(Section, frozen=True):
@@ -194,6 +266,10 @@ class Demo(Section, frozen=True):
             ge=0, le=5, description="Passengers who tap, as a multiple of those that buses wait for; 0: no validators"
         ),
     ] = 1.0
+    sms_port: Annotated[Port, Meta(description="Port of the page with telephones that send SMS; 0: any free one")] = (
+        8076
+    )
+    smpp_port: Annotated[Port, Meta(description="Port of the simulated message centre (SMPP)")] = 2775
 
 
 class Settings(Section, frozen=True):
@@ -233,6 +309,9 @@ class Settings(Section, frozen=True):
     fare: FareSection = FareSection()
     validators: ValidatorsSection = ValidatorsSection()
     inspection: InspectionSection = InspectionSection()
+    phone: PhoneSection = PhoneSection()
+    banks: BanksSection = BanksSection()
+    sms: SmsSection = SmsSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     settlement: SettlementSection = SettlementSection()

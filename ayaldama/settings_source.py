@@ -36,6 +36,7 @@ class Key:
     kind: Any
     description: str
     default: object
+    is_secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -59,6 +60,11 @@ class InForce:
     key: Key
     value: object
     source: str
+
+    @property
+    def shown(self) -> object:
+        """Return the value as it may be shown."""
+        return masked(self.value, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +115,10 @@ def known_keys() -> Iterator[Key]:
     return _keys_of(Settings, "")
 
 
-def masked(value: object) -> object:
-    """Return ``value`` as it may be shown: no password of a URL."""
+def masked(value: object, key: Key | None = None) -> object:
+    """Return ``value`` as it may be shown: no secret, no password of a URL."""
+    if key is not None and key.is_secret and value:
+        return "***"
     if isinstance(value, str):
         return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", value)
     return str(value) if isinstance(value, Path) else value
@@ -150,16 +158,22 @@ def _keys_of(section: type[Section], prefix: str) -> Iterator[Key]:
             yield from _keys_of(field.type, f"{prefix}{field.name}.")
         else:
             yield Key(
-                name=prefix + field.name, kind=field.type, description=_description(field.type), default=field.default
+                name=prefix + field.name,
+                kind=field.type,
+                description=_description(field.type),
+                default=field.default,
+                is_secret=any((note.extra or {}).get("secret") for note in _notes(field.type)),
             )
 
 
 def _description(kind: Any) -> str:
-    if typing.get_origin(kind) is Annotated:
-        for note in kind.__metadata__:
-            if isinstance(note, msgspec.Meta) and note.description:
-                return note.description
-    return ""
+    return next((note.description for note in _notes(kind) if note.description), "")
+
+
+def _notes(kind: Any) -> list[msgspec.Meta]:
+    if typing.get_origin(kind) is not Annotated:
+        return []
+    return [note for note in kind.__metadata__ if isinstance(note, msgspec.Meta)]
 
 
 def _named_file(environment: Mapping[str, str]) -> Path | None:
@@ -219,7 +233,9 @@ def _converted(key: Key, given: Given) -> object:
     try:
         return msgspec.convert(value, key.kind, strict=not given.is_text, dec_hook=read_path)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{given.source}: {key.name}: {masked(value)!r} must be {rule_of(key.kind)}") from error
+        raise SettingsError(
+            f"{given.source}: {key.name}: {masked(value, key)!r} must be {rule_of(key.kind)}"
+        ) from error
 
 
 def _takes_path(kind: Any) -> bool:

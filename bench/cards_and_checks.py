@@ -76,7 +76,7 @@ def inspector() -> Callable[[], None]:
         for number in range(TAPS)
     )
     facts = VehicleFacts(vehicle_id="bus", taps=taps, complete_until_ms=TAPS)
-    held = vehicle_list(facts, KEY, KEY, TAPS, InspectionRules())
+    held = vehicle_list(facts, KEY, KEY, TAPS, InspectionRules(), city="bench")
     question = Question(vehicle_id="bus", code=check_code(MediumId("77"), KEY))
     return lambda: void(inspect(question, held, TAPS))
 

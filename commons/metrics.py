@@ -56,6 +56,15 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_foretold_ratio": Metric("gauge", "Share of passings predicted 4 to 6 minutes before", ("route",)),
     "accuracy_rises_per_countdown": Metric("gauge", "Rises of 60 s or more per countdown", ("route",)),
     "accuracy_phantom_ratio": Metric("gauge", "Share of predictions whose vehicle never came", ("route",)),
+    "sms_bound": Metric("gauge", "Whether the SMPP bind of an operator is up", ("operator",)),
+    "sms_binds_lost_total": Metric("counter", "SMPP binds that ended or were refused", ("operator",)),
+    "sms_arrived_total": Metric("counter", "Short messages by SMPP, by what they were", ("operator", "outcome")),
+    "sms_sent_total": Metric("counter", "Short messages handed to an operator, by outcome", ("operator", "outcome")),
+    "sms_sent_seconds": Metric("histogram", "Time from due to taken by the operator", ("operator",)),
+    "sms_throttled_total": Metric("counter", "Times that an operator asked for a slower pace", ("operator",)),
+    "sms_gateway_refused_total": Metric(
+        "counter", "Requests to our gateways refused, by reason", ("gateway", "reason")
+    ),
     "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
     "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
     "card_charges_total": Metric("counter", "Bank cards charged or verified", ("kind", "answered")),
@@ -63,6 +72,13 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "disputes_total": Metric("counter", "Steps about disputed rides on the accountant's page, by answer", ("outcome",)),
     "refunds_total": Metric("counter", "Refunds asked for on the accountant's page, by answer", ("outcome",)),
+    "top_ups_begun_total": Metric("counter", "Top-ups that riders wished for, by answer", ("bank", "outcome")),
+    "bank_words_total": Metric("counter", "What banks said of payments, by what became of it", ("bank", "outcome")),
+    "bank_hooks_refused_total": Metric(
+        "counter", "Requests that claim to be a bank's and are not believed", ("bank", "reason")
+    ),
+    "top_ups_unsettled": Metric("gauge", "Top-ups and refunds of which no bank says what became of them"),
+    "top_up_refunds_total": Metric("counter", "Unused top-ups asked back, by answer", ("outcome",)),
     "inspection_checks_total": Metric("counter", "Passengers checked by inspectors, by answer", ("standing",)),
     "inspection_entries_total": Metric("counter", "Entries of inspection cases", ("step", "outcome")),
     "ledger_holds_expired_total": Metric(
@@ -71,6 +87,10 @@ METRICS: Mapping[str, Metric] = {
     "validator_batches_total": Metric("counter", "Uploads of validators by what became of them", ("outcome",)),
     "validator_records_total": Metric("counter", "Records of validators that were new, by standing", ("standing",)),
     "validator_enrolments_total": Metric("counter", "Requests of validators to be enrolled", ("outcome",)),
+    "fare_codes_shared_total": Metric("counter", "Codes of phones that two vehicles took", ()),
+    "phone_codes_total": Metric("counter", "One-time codes asked for, by what became of them", ("outcome",)),
+    "phone_sign_ins_total": Metric("counter", "One-time codes typed in, by answer", ("outcome",)),
+    "phone_tickets_total": Metric("counter", "Rides asked for on the passengers' page, by answer", ("outcome",)),
     "fare_taps_total": Metric("counter", "Taps handed to the books, by what became of them", ("receipt",)),
     "fare_taps_located_total": Metric("counter", "Rides by where their stop was found", ("source",)),
     "fare_taps_seconds": Metric("histogram", "Time to locate, store and charge one batch of taps"),

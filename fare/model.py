@@ -58,7 +58,7 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     shown_tiyn: int = 0  # price that the passenger was shown
     tariff_version: str = ""
     deny_list_version: int = 0
-    counter: int = -1  # EMV application transaction counter, DESFire has none
+    counter: int = -1  # EMV application transaction counter, or the second of a phone's code; DESFire has none
 
     @property
     def key(self) -> str:

@@ -1,8 +1,11 @@
 """Real servers for all tests: one Valkey and one PostgreSQL for the session, emptied or made anew for each test."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -10,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ayaldama.embedded import ServerHome, open_home, start_postgres, start_valkey
+from commons.migrate import migrate
 from tests.chromium import find_chromium
 
 
@@ -45,14 +49,48 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def postgres(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    async with new_database(postgres_dsn, template="template1") as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def fare_template(postgres_dsn: str) -> str:
+    """A database with all tables of fares, to be copied: that is quicker than making them for each test."""
+    name = f"fares_{uuid.uuid4().hex[:12]}"
+
+    async def make() -> None:
+        admin = await asyncpg.connect(postgres_dsn)
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.close()
+        async with asyncpg.create_pool(dsn_of(postgres_dsn, name), min_size=1) as pool:
+            for package in ("fare.store", "fare.gateways"):
+                await migrate(pool, package)
+
+    with ThreadPoolExecutor(1) as beside:  # the tests' own event loop is not to be touched
+        beside.submit(asyncio.run, make()).result()
+    return name
+
+
+@pytest.fixture
+async def fare_postgres(postgres_dsn: str, fare_template: str) -> AsyncIterator[asyncpg.Pool]:
+    """A database with all tables of fares, empty."""
+    async with new_database(postgres_dsn, template=fare_template) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def new_database(dsn: str, *, template: str) -> AsyncIterator[asyncpg.Pool]:
     name = f"test_{uuid.uuid4().hex[:12]}_{os.getpid()}"
-    parts = urlsplit(postgres_dsn)
-    admin = await asyncpg.connect(postgres_dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
-    async with asyncpg.create_pool(urlunsplit(parts._replace(path=f"/{name}")), min_size=1, max_size=8) as pool:
+    admin = await asyncpg.connect(dsn)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    async with asyncpg.create_pool(dsn_of(dsn, name), min_size=1, max_size=8) as pool:
         yield pool
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+def dsn_of(dsn: str, database: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ Result = TypeVar("Result")
 @click.option("--port", type=int, default=8090, help="Port of the screen (default 8090; 0: any).")
 @click.option("--emulate", is_flag=True, help="Show a drawer of cards to hold to an emulated reader.")
 @click.option("--reader", "readers", multiple=True, metavar="MEDIUM[=DEVICE]", help="Open a reader; several are fine.")
+@click.option("--scanner", "scanners", multiple=True, metavar="PATH|HOST:PORT", help="A scanner of phones' QR codes.")
 @click.option("--media-keys", type=click.Path(dir_okay=False, path_type=Path), help="TOML file of the media's keys.")
 @click.option("--gps", metavar="HOST:PORT", default="", help="NMEA sentences of the vehicle, for their time.")
 @click.pass_context
@@ -54,6 +55,7 @@ def validator(
     port: int,
     emulate: bool,
     readers: tuple[str, ...],
+    scanners: tuple[str, ...],
     media_keys: Path | None,
     gps: str,
 ) -> None:
@@ -66,8 +68,8 @@ def validator(
     chosen: Chosen = context.obj
     settings = chosen.read().settings
     configure_logs("validator", level=settings.log_level)
-    if not emulate and not readers:
-        fail("name a --reader, or --emulate one", EXIT_USAGE)
+    if not emulate and not readers and not scanners:
+        fail("name a --reader or a --scanner, or --emulate one", EXIT_USAGE)
     start = ValidatorSettings(
         folder=_folder(settings, device),
         server=server,
@@ -76,6 +78,7 @@ def validator(
         port=port,
         emulate=emulate,
         readers=_openers(readers, media_keys),
+        scanners=_scanners(scanners),
         gps=_gps(gps),
     )
     try:
@@ -199,12 +202,21 @@ def _open_reader(
     )
 
 
+def _scanners(devices: tuple[str, ...]) -> tuple[str, ...]:
+    for device in devices:
+        if not device.startswith("/"):
+            _host_and_port("--scanner", device, "an absolute path or HOST:PORT")
+    return devices
+
+
 def _gps(text: str) -> tuple[str, int] | None:
-    if not text:
-        return None
+    return _host_and_port("--gps", text, "HOST:PORT") if text else None
+
+
+def _host_and_port(option: str, text: str, form: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        fail(f"--gps {text}: must be HOST:PORT", EXIT_USAGE)
+        fail(f"{option} {text}: must be {form}", EXIT_USAGE)
     return host, int(port)
 
 

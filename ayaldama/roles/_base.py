@@ -1,7 +1,7 @@
 """What every role is given, and the doors to the servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from transit.keys import Keys
 CONNECT_MAX_S: Final = 10.0
 ANSWER_MAX_S: Final = 15.0  # a blocking read of a stream waits for 1 s of these
 CONNECTIONS_MAX: Final = 16
+CANCEL_AGAIN_S: Final = 1.0
 
 
 class RoleError(Exception):
@@ -92,3 +93,12 @@ async def open_network(settings: Settings) -> Network:
         return await asyncio.to_thread(load_network, feed, cache=settings.network_cache)
     except (FeedError, FeedUnreadableError) as error:
         raise RoleError(f"gtfs.feed: {error}; `ayaldama gtfs check {feed}` says more") from error
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel ``tasks`` until they end: a read of Redis that ends in that moment takes a cancellation for its own."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)

@@ -20,18 +20,17 @@ from ayaldama import bridges
 from ayaldama.fares import (
     KINDS,
     CityFares,
-    NoFaresError,
     city_key_path,
     code_key_of,
     configuration_of,
     inspection_rules_of,
-    read_city_fares,
+    open_city_fares,
 )
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
 from ayaldama.money import city_money, read_tariff
 from ayaldama.openapi_fare import OPERATIONS
-from ayaldama.roles._base import RoleContext, RoleError, open_network, open_postgres, open_redis
+from ayaldama.roles._base import RoleContext, RoleError, end_tasks, open_network, open_postgres, open_redis
 from ayaldama.web.vendor import vendor_routes
 from commons.clock import monotonic_s
 from commons.logs import get_logger
@@ -54,15 +53,16 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import PostgresInspection
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
+from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.store.postgres_taps import media_in_debt
 from fare.store.publishing import Publisher
 from fare.store.redis_boardings import boardings_of, publish_boardings
+from fare.store.shared_codes import shared_codes
 from fare.taking import TapTaking
 from fare.tariff.pricing import service_day_ms
 from fare.validator.price_table import fare_table
 from fare.validator.rules import Configuration
 from fare.validator.signing import SigningKey
-from gtfs_data.fares import FaresError
 from gtfs_data.network import Network
 from transit.store.redis_state import StateReader
 from transit.tracking.occupancy import Capacity, Loads
@@ -71,7 +71,6 @@ from transit.tracking.whereabouts import Whereabouts
 CONNECTIONS_MAX: Final = 12
 FIGURES_S: Final = 5.0
 RATE_S: Final = 60.0
-CANCEL_AGAIN_S: Final = 1.0
 SALT_BYTES: Final = 16
 
 _ACCOUNTS: Final[Mapping[str, Callable[[RiderCategory], AccountCode]]] = MappingProxyType(
@@ -94,7 +93,7 @@ class FareFigures(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(context: RoleContext) -> None:
     """Serve fares until ``context.stop``; without fares in the feed, wait for it."""
     network = await open_network(context.settings)
-    fares = await _fares(context)
+    fares = await open_city_fares(context.settings)
     if fares is None:
         context.ready({})
         await context.stop.wait()
@@ -134,7 +133,7 @@ async def serve(context: RoleContext) -> None:
                     context.ready({"fare": port})
                     await context.stop.wait()
             finally:
-                await _end(working)
+                await end_tasks(working)
 
 
 class _Room:
@@ -175,6 +174,7 @@ class _Room:
         self.keeper = DocumentKeeper(
             publisher=Publisher(self.store, city=settings.city, key=key),
             media=self.media,
+            phones=PostgresPhoneKeys(self.pool, settings.city),
             pool=self.pool,
             tariff=fares.tariff,
             configuration=self.configuration,
@@ -203,6 +203,7 @@ class _Room:
             rules=inspection_rules_of(self.context.settings.inspection),
             code_key=code_key_of(self.key),
             new_salt=functools.partial(secrets.token_bytes, SALT_BYTES),
+            city=self.context.settings.city,
             zone=self.fares.tariff.zone.key,
             clock=self.context.clock,
             metrics=self.context.metrics,
@@ -275,6 +276,18 @@ class _Room:
         except (RedisError, OSError) as error:  # the taps are stored; only occupancy misses them
             self.context.metrics.count("role_errors_total", role="fare", where="boardings")
             _log.warning("boardings are not counted", error=repr(error))
+        await self._look_for_shared_codes(taps)
+
+    async def _look_for_shared_codes(self, taps: Sequence[LocatedTap]) -> None:
+        try:
+            shared = await shared_codes(self.pool, [one.tap for one in taps])
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # they can be looked for again
+            self.context.metrics.count("role_errors_total", role="fare", where="shared_codes")
+            _log.warning("shared codes are not looked for", error=repr(error))
+            return
+        for one in shared:
+            self.context.metrics.count("fare_codes_shared_total")
+            _log.error("one code on two vehicles", taps=one.keys, vehicles=one.vehicles)
 
     async def _tell_figures(self) -> None:
         while True:
@@ -307,15 +320,6 @@ class _Room:
         )
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel ``tasks`` until they end: a read of Redis that ends in that moment takes a cancellation for its own."""
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-
-
 async def _run_money(room: _Room) -> None:
     """Free holds that nobody resolved; charge bank cards where an acquirer is known."""
     context, fare = room.context, room.context.settings.fare
@@ -328,20 +332,6 @@ async def _run_money(room: _Room) -> None:
         attempts = PostgresAttempts(room.pool)
         async with open_acquirer(settings, attempts, context.clock, context.metrics) as acquirer:
             await room.collector(acquirer).run()
-
-
-async def _fares(context: RoleContext) -> CityFares | None:
-    """Return the fares of the feed, None where the city must do without: the rest of the system goes on."""
-    feed = context.settings.gtfs.feed
-    if feed is None:
-        raise RoleError("gtfs.feed is not set")
-    try:
-        return await asyncio.to_thread(read_city_fares, feed)
-    except NoFaresError as none:
-        _log.info("no fares: validators and inspectors are not served", reason=str(none))
-    except FaresError as error:
-        _log.error("the feed's fares have faults: validators and inspectors are not served", error=str(error))
-    return None
 
 
 async def _let_inspectors_scan(request: web.Request, response: web.StreamResponse) -> None:

@@ -42,6 +42,8 @@ async def serve(context: RoleContext) -> None:
                 ),
                 fares=read_demo_fares(settings),
                 fare_port=settings.fare.port,
+                sms_port=settings.demo.sms_port if settings.sms.gateways is not None else 0,
+                phone_port=settings.phone.port,
             ),
             network=network,
             redis=redis,

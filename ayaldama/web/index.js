@@ -149,7 +149,8 @@ class Figures {
   }
 
   /** Taps as the validators answered them, money as the books have it, and doors to both sides of a check. */
-  showFares({ taps, fares: shown, fare_port: port }, money) {
+  showFares(figures, money) {
+    const { taps, fares: shown, fare_port: port, phone_port: phonePort, sms_port: smsPort } = figures;
     const { words } = this;
     element("fares").hidden = !taps;
     if (!taps) return;
@@ -162,8 +163,17 @@ class Figures {
     element("validator-way").hidden = !taps.screen_port;
     element("open-validator").href = `${here}:${taps.screen_port}/?lang=${words.language}`;
     write(element("open-validator"), words.say("fares.validator", { id: taps.screen_vehicle }));
-    for (const way of ["inspector-way", "books-way"]) element(way).hidden = !shown;
+    element("sms-way").hidden = !smsPort;
+    element("open-sms").href = `${here}:${smsPort}/sms/emulator?lang=${words.language}`;
+    write(element("sms-text"), words.say("fares.sms_text", { id: taps.screen_vehicle }));
+    for (const way of ["phone-way", "inspector-way", "books-way"]) element(way).hidden = !shown;
     if (!shown) return;
+    element("open-phone").href = `${here}:${phonePort}/phone/?lang=${words.language}`;
+    write(element("phone-text"), words.say("fares.phone_text", { phone: shown.phone }));
+    const scanned = shown.bus_paths[taps.screen_vehicle];
+    element("open-bus-qr").hidden = !scanned;
+    element("open-bus-qr").href = `${here}:${phonePort}${scanned}`;
+    write(element("open-bus-qr"), words.say("fares.bus_qr", { id: taps.screen_vehicle }));
     element("open-inspector").href = `${here}:${port}/inspector/?lang=${words.language}`;
     const check = { person: shown.inspector, pin: shown.pin, id: taps.screen_vehicle, code: shown.check_codes.adult };
     write(element("inspector-text"), words.say("fares.inspector_text", check));

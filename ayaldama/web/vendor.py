@@ -25,6 +25,8 @@ def vendor_files() -> Mapping[str, str]:
         f"/vendor/maplibre/{name}": f"maplibre-gl/dist/{name}"
         for name in ("maplibre-gl.mjs", "maplibre-gl-worker.mjs", "maplibre-gl.css")
     }
+    files |= {f"/vendor/qr/{name}": f"qr/{name}" for name in ("index.js", "decode.js")}
+    files["/vendor/qr/LICENSE.txt"] = "qr/LICENSE-MIT"
     files["/vendor/maplibre/LICENSE.txt"] = "maplibre-gl/LICENSE.txt"
     files["/vendor/fonts/LICENSE.txt"] = "@fontsource/golos-text/LICENSE"
     for subset in SUBSETS:

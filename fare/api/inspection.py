@@ -7,7 +7,7 @@ by person and by address.
 """
 
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -20,13 +20,16 @@ from fare.inspection import allowance
 from fare.inspection.allowance import Allowance
 from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Step
 from fare.inspection.session import Session, SessionToken
-from fare.inspection.values import InspectionRules, Question, Standing, VehicleFacts, VehicleList, Verdict
-from fare.inspection.verdict import inspect, vehicle_list
+from fare.inspection.values import InspectionRules, Question, Showing, Standing, VehicleFacts, Verdict
+from fare.inspection.verdict import inspect, ticket_hash, vehicle_list
 
 WEB: Final = Path(__file__).parents[1] / "web" / "inspector"
-PAGE_FILES: Final = ("app.js", "kept.js", "page.css", "verdict.js", "words.js")
+PHONE: Final = WEB.with_name("phone")
+PAGE_FILES: Final = ("app.js", "kept.js", "own_code.js", "page.css", "verdict.js", "words.js")
 BODY_MAX_BYTES: Final = 65_536
 ENTRIES_MAX: Final = 50  # of one upload
+SHOWN_MAX: Final = 20  # of one upload
+SHOWN_AGE_MAX_MS: Final = 2 * 3_600_000  # a ride is over by then
 LIST_TOKENS: Final = 5
 PERSONS_MAX: Final = 10_000  # whose allowances are remembered; beyond, those that are full are forgotten
 
@@ -49,6 +52,9 @@ class InspectionDesk(Protocol):
     async def looked(self, person_id: PersonId, vehicle_id: str, standing: Standing, now_ms: int) -> None:
         """Keep that a person asked and what the answer was, without the code."""
 
+    async def shown(self, tap_key: str, person_id: PersonId, showing: Showing) -> None:
+        """Keep that a person was shown what a tap paid for; the same showing twice is one."""
+
     async def append(self, entry: Entry, rules: InspectionRules) -> CaseOutcome:
         """Keep ``entry`` as ``cases.decide`` says, in one transaction with the chain's newest record."""
 
@@ -58,6 +64,15 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     person_id: PersonId
     pin: str
+
+
+class ShownSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A code that a phone judged as paid while it had no connection."""
+
+    showing_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    vehicle_id: str
+    code: str
+    at_ms: int
 
 
 class EntrySent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +106,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection:
     """Routes of the inspector's phone. ``code_key`` makes check codes; ``new_salt`` gives 16 unforeseeable bytes.
 
-    ``zone`` is the city's: the phone tells times in it.
+    ``city``: whose phones' codes are taken. ``zone`` is the city's: the phone tells times in it.
     """
 
     def __init__(
@@ -101,6 +116,7 @@ class Inspection:
         rules: InspectionRules,
         code_key: bytes,
         new_salt: "SaltSource",
+        city: str,
         zone: str = "UTC",
         clock: Clock,
         metrics: Metrics,
@@ -109,6 +125,7 @@ class Inspection:
         self._rules = rules
         self._code_key = code_key
         self._new_salt = new_salt
+        self._city = city
         self._clock = clock
         self._metrics = metrics
         self._allowances: dict[str, Allowance] = {}
@@ -123,10 +140,12 @@ class Inspection:
             asset_route("/inspector/worker.js", WEB / "worker.js"),
             asset_route("/inspector/manifest.webmanifest", WEB / "manifest.webmanifest"),
             *(asset_route(f"/inspector/{name}", WEB / name) for name in PAGE_FILES),
+            asset_route("/inspector/codes.js", PHONE / "codes.js"),
             web.get("/inspector/texts.json", self._answer_texts),
             web.post("/api/inspection/sign-in", self._sign_in),
             web.get("/api/inspection/vehicles/{vehicle_id}", self._answer_list),
             web.post("/api/inspection/checks", self._check),
+            web.post("/api/inspection/shown", self._take_shown),
             web.post("/api/inspection/entries", self._append),
         ]
 
@@ -145,20 +164,46 @@ class Inspection:
     async def _answer_list(self, request: web.Request) -> web.Response:
         session = await self._signed_in(request)
         self._take(session.person_id, LIST_TOKENS)
-        return _answer(await self._list(request.match_info["vehicle_id"]))
+        facts = await self._facts(request.match_info["vehicle_id"])
+        now_ms = self._clock.now_ms()
+        return _answer(vehicle_list(facts, self._code_key, self._new_salt(), now_ms, self._rules, city=self._city))
 
     async def _check(self, request: web.Request) -> web.Response:
         session = await self._signed_in(request)
         question = await _body(request, Question)
         self._take(session.person_id, allowance.CHECK)
-        held = await self._list(question.vehicle_id)
         now_ms = self._clock.now_ms()
-        verdict = inspect(question, held, now_ms)
+        verdict = await self._judge(question, session.person_id, now_ms)
         if verdict.standing.founds_warning or verdict.otherwise is not None:
             self._take(session.person_id, allowance.FOUND_NOTHING - allowance.CHECK)
         await self._desk.looked(session.person_id, question.vehicle_id, verdict.standing, now_ms)
         self._metrics.count("inspection_checks_total", standing=verdict.standing.value)
         return _answer(verdict)
+
+    async def _take_shown(self, request: web.Request) -> web.Response:
+        """Take in what a phone judged alone. It is told nothing of it, so nothing can be found out so."""
+        session = await self._signed_in(request)
+        sent = await _body(request, tuple[ShownSent, ...])
+        if len(sent) > SHOWN_MAX:
+            raise _refused(web.HTTPRequestEntityTooLarge, "too_many_entries")
+        self._take(session.person_id, allowance.CHECK * len(sent))
+        now_ms = self._clock.now_ms()
+        for one in sent:
+            at_ms = min(one.at_ms, now_ms)  # the phone's clock may be a little ahead
+            if at_ms >= now_ms - SHOWN_AGE_MAX_MS:
+                question = Question(vehicle_id=one.vehicle_id, code=one.code, showing_id=one.showing_id)
+                await self._judge(question, session.person_id, at_ms)
+        return _answer(None)
+
+    async def _judge(self, question: Question, person_id: PersonId, at_ms: int) -> Verdict:
+        """Judge by what is known now; what is paid counts as shown to ``person_id`` at ``at_ms``."""
+        facts, salt = await self._facts(question.vehicle_id), self._new_salt()
+        held = vehicle_list(facts, self._code_key, salt, at_ms, self._rules, city=self._city)
+        judged = inspect(question, held, at_ms)
+        if question.showing_id and judged.tap is not None:
+            key = self._key_of(judged.tap.ticket_hash, facts, salt)
+            await self._desk.shown(key, person_id, Showing(showing_id=question.showing_id, at_ms=at_ms))
+        return judged.verdict
 
     async def _append(self, request: web.Request) -> web.Response:
         session = await self._signed_in(request)
@@ -174,12 +219,14 @@ class Inspection:
             answers.append(EntryAnswer(entry_id=entry.entry_id, outcome=outcome))
         return _answer(answers)
 
-    async def _list(self, vehicle_id: str) -> VehicleList:
-        now_ms = self._clock.now_ms()
-        facts = await self._desk.facts(vehicle_id, now_ms)
+    async def _facts(self, vehicle_id: str) -> VehicleFacts:
+        facts = await self._desk.facts(vehicle_id, self._clock.now_ms())
         if facts is None:
             raise _refused(web.HTTPNotFound, "no_such_vehicle")
-        return vehicle_list(facts, self._code_key, self._new_salt(), now_ms, self._rules)
+        return facts
+
+    def _key_of(self, listed: str, facts: VehicleFacts, salt: bytes) -> str:
+        return next(tap.key for tap in facts.taps if ticket_hash(tap, self._code_key, salt) == listed)
 
     async def _signed_in(self, request: web.Request) -> Session:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -23,6 +23,7 @@ class Proof(enum.StrEnum):
     CLASH = enum.auto()  # two media in the field: which one would pay is unknown, so none does
     TORN = enum.auto()  # it left the field before the end: hold it again
     FAILED = enum.auto()  # no medium of ours, or it does not know our key
+    STALE = enum.auto()  # a phone's code of ours that is not of now
     UNVERIFIED = enum.auto()  # it gave a name that it could not prove, as a typed or printed one
     VERIFIED = enum.auto()  # it proved to know its key, or a certified reader says that it did
 
@@ -35,8 +36,8 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: MediumKind
-    medium_id: MediumId = MediumId("")  # "" when the proof is CLASH, TORN or FAILED
-    counter: int = -1  # EMV application transaction counter; -1: the medium has none
+    medium_id: MediumId = MediumId("")  # "" when the proof is CLASH, TORN, FAILED or STALE
+    counter: int = -1  # EMV application transaction counter, or the second of a phone's code; -1: it has none
     read_ms: int
     proof: Proof
     expires_ms: int = 0  # when the medium's own life ends, by what it says; 0: never

@@ -15,12 +15,14 @@ import asyncpg
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from fare.phone.own_qr import listed
 from fare.store.postgres_bank_cards import denied_cards
 from fare.store.postgres_media import CHANGED, PostgresMedia
+from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.store.postgres_taps import media_in_debt
 from fare.store.publishing import Publisher
 from fare.tariff.model import Tariff
-from fare.validator.deny_list import DENY, SEEN
+from fare.validator.deny_list import DENY, PHONES, SEEN, build_list_of_values
 from fare.validator.documents import Published
 from fare.validator.rules import Configuration, FareTable
 
@@ -36,6 +38,7 @@ class DocumentKeeper:
 
     publisher: Publisher
     media: PostgresMedia
+    phones: PostgresPhoneKeys
     pool: asyncpg.Pool
     tariff: Tariff
     configuration: Configuration
@@ -64,6 +67,8 @@ class DocumentKeeper:
         self.metrics.set("fare_media_denied", len(denied))
         self._count(await publisher.media(DENY, denied, now_ms))
         self._count(await publisher.media(SEEN, await self.media.known(), now_ms))
+        phones = build_list_of_values(dict(map(listed, await self.phones.in_force(now_ms))))
+        self._count(await publisher.tokens(PHONES, phones, now_ms))
         holders = await self.media.holders(self.tariff.at(now_ms)[0].date)
         for category in self.configuration.concessions:
             self._count(await publisher.media(category, holders.get(category, ()), now_ms))

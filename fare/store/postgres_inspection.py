@@ -15,23 +15,28 @@ import msgspec
 
 from fare.inspection.cases import CaseOutcome, Entry, PersonId, Record, Role, broken_at, decide, recorded
 from fare.inspection.session import Session, SessionToken
-from fare.inspection.values import InspectionRules, KnownTap, Standing, VehicleFacts, VehicleNow
+from fare.inspection.values import InspectionRules, KnownTap, Showing, Standing, VehicleFacts, VehicleNow
 from fare.model import MediumId, Riders
 from fare.outcomes import TapOutcome
+from fare.store.postgres_phone_keys import keys_of_media
 from fare.validator.rules import Configuration, Reason
 
 SESSION_MS: Final = 12 * 3_600_000
 TOKEN_BYTES: Final = 32
 PIN_MIN: Final = 4
+SHOWN_FOR_MS: Final = 86_400_000  # rides are long over; nobody needs to know any more to whom they were shown
 
 _LOCK: Final = 0x696E7370  # "insp": one appends to the chain at a time
 
 _TAPS: Final = """
-SELECT medium_id, vehicle_id, tapped_ms, outcome, riders::text FROM tap
-WHERE tapped_ms >= $2 AND vehicle_id = $1 AND medium_id <> ''
+SELECT device_id || ':' || sequence AS key, medium_id, vehicle_id, tapped_ms, outcome, riders::text,
+    (SELECT coalesce(json_agg(json_build_object('showing_id', showing_id, 'at_ms', at_ms)), '[]')::text
+     FROM inspection_shown s WHERE (s.device_id, s.sequence) = (tap.device_id, tap.sequence)) AS shown
+FROM tap WHERE tapped_ms >= $2 AND vehicle_id = $1 AND medium_id <> ''
 """
 _ELSEWHERE: Final = """
-SELECT medium_id, vehicle_id, tapped_ms, outcome, riders::text FROM tap
+SELECT device_id || ':' || sequence AS key, medium_id, vehicle_id, tapped_ms, outcome, riders::text, '[]' AS shown
+FROM tap
 WHERE medium_id = ANY ($1::text[]) AND tapped_ms >= $2 AND rides AND vehicle_id <> $3
 """
 # A validator with nothing left has sent all it had when it was heard; of another one only what is here is known.
@@ -42,6 +47,7 @@ FROM validator v WHERE v.vehicle_id = $1
 """
 
 _json: Final = msgspec.json.Decoder(tuple[Riders, ...])
+_showings: Final = msgspec.json.Decoder(tuple[Showing, ...])
 
 
 WhereIs = Callable[[str], Awaitable[VehicleNow | None]]
@@ -103,6 +109,7 @@ class PostgresInspection:
             vehicle_id=vehicle_id,
             route_id=place.route_id,
             taps=tuple(self._known(row) for row in (*here, *elsewhere)),
+            phones=tuple(await keys_of_media(self._pool, media, now_ms)),
             complete_until_ms=min((at_ms or 0 for at_ms in heard), default=0),
             left_stop_ms=place.left_stop_ms,
             next_stop=place.next_stop,
@@ -115,6 +122,16 @@ class PostgresInspection:
             "INSERT INTO inspection_look (person_id, vehicle_id, standing, at_ms) VALUES ($1, $2, $3, $4)",
             *(person_id, vehicle_id, standing.value, now_ms),
         )
+
+    async def shown(self, tap_key: str, person_id: PersonId, showing: Showing) -> None:
+        """Keep that a person was shown what a tap paid for; the same showing twice is one."""
+        device_id, _, sequence = tap_key.rpartition(":")
+        await self._pool.execute(
+            "INSERT INTO inspection_shown (showing_id, device_id, sequence, person_id, at_ms) "
+            "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            *(showing.showing_id, device_id, int(sequence), person_id, showing.at_ms),
+        )
+        await self._pool.execute("DELETE FROM inspection_shown WHERE at_ms < $1", showing.at_ms - SHOWN_FOR_MS)
 
     async def append(self, entry: Entry, rules: InspectionRules) -> CaseOutcome:
         """Keep ``entry`` as ``cases.decide`` says, behind the newest record of the chain."""
@@ -146,12 +163,14 @@ class PostgresInspection:
         outcome = TapOutcome(row["outcome"])
         begins = outcome in {TapOutcome.ACCEPTED, TapOutcome.FREE_BY_RULE}
         return KnownTap(
+            key=row["key"],
             medium_id=MediumId(row["medium_id"]),
             vehicle_id=row["vehicle_id"],
             tapped_ms=row["tapped_ms"],
             outcome=outcome,
             riders=_json.decode(row["riders"]) if row["riders"] is not None else (),
             until_ms=row["tapped_ms"] + self._configuration.ride_max_ms if begins else 0,
+            shown=_showings.decode(row["shown"]),
         )
 
 

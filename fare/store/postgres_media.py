@@ -31,8 +31,8 @@ from fare.store.postgres_ledger import Touched, read_book, write_pages
 
 CHANGED: Final = "fare_media"
 
-_KNOW: Final = "INSERT INTO medium (medium_id, known_ms) SELECT unnest($1::text[]), $2 ON CONFLICT DO NOTHING"
-_NOTIFY: Final = f"NOTIFY {CHANGED}"
+KNOW: Final = "INSERT INTO medium (medium_id, known_ms) SELECT unnest($1::text[]), $2 ON CONFLICT DO NOTHING"
+NOTIFY: Final = f"NOTIFY {CHANGED}"
 
 
 class PostgresMedia:
@@ -72,18 +72,18 @@ class PostgresMedia:
     async def grant(self, media: Sequence[MediumId], right: Concession, known_ms: int) -> None:
         """Give a right to each of ``media``; one that has it from the same day keeps it as it is."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_KNOW, list(media), known_ms)
+            await connection.execute(KNOW, list(media), known_ms)
             await connection.execute(
                 "INSERT INTO medium_concession (medium_id, category, from_date, until_date, evidence) "
                 "SELECT unnest($1::text[]), $2, $3, $4, $5 ON CONFLICT DO NOTHING",
                 *(list(media), right.category, right.from_date, right.until_date, right.evidence),
             )
-            await connection.execute(_NOTIFY)
+            await connection.execute(NOTIFY)
 
     async def give_pass(self, medium_id: MediumId, held: PassHeld, known_ms: int) -> None:
         """Give a pass; the same one twice is one."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_KNOW, [medium_id], known_ms)
+            await connection.execute(KNOW, [medium_id], known_ms)
             await connection.execute(
                 "INSERT INTO medium_pass (medium_id, product_id, from_ms, until_ms) VALUES ($1, $2, $3, $4) "
                 "ON CONFLICT DO NOTHING",
@@ -93,11 +93,11 @@ class PostgresMedia:
     async def block(self, media: Sequence[MediumId], known_ms: int, *, blocked: bool = True) -> None:
         """Put ``media`` on the deny list, or take them off; one in debt stays on it until that is paid."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_KNOW, list(media), known_ms)
+            await connection.execute(KNOW, list(media), known_ms)
             await connection.execute(
                 "UPDATE medium SET blocked = $2 WHERE medium_id = ANY ($1::text[])", list(media), blocked
             )
-            await connection.execute(_NOTIFY)
+            await connection.execute(NOTIFY)
 
     async def blocked(self) -> set[MediumId]:
         """Return the media that are blocked."""
@@ -157,7 +157,7 @@ async def pay_in(connection: asyncpg.Connection, medium_id: MediumId, journal: J
         accounts={entry.account for entry in journal.entries} | {debt(medium_id)},
         references=set(),
     )
-    await connection.execute(_KNOW, [medium_id], journal.occurred_ms)
+    await connection.execute(KNOW, [medium_id], journal.occurred_ms)
     opened = await read_book(connection, touched)
     again = journal.key in opened.book.recorded
     posting = opened.book.take(journal)
@@ -166,8 +166,14 @@ async def pay_in(connection: asyncpg.Connection, medium_id: MediumId, journal: J
         if level is not None:
             opened.book.take(level)
     await write_pages(connection, opened)
-    await connection.execute(_NOTIFY)
+    await connection.execute(NOTIFY)
     return posting
+
+
+async def know_medium(connection: asyncpg.Connection, medium_id: MediumId, known_ms: int) -> None:
+    """Note within the caller's transaction that money came for a medium: no stranger now, and its debt has changed."""
+    await connection.execute(KNOW, [medium_id], known_ms)
+    await connection.execute(NOTIFY)
 
 
 def top_up_journal(medium_id: MediumId, amount_tiyn: int, *, desk: str, key: str, occurred_ms: int) -> Journal:

@@ -46,6 +46,10 @@ class PostgresVehicles:
         )
         return _vehicle(row)
 
+    async def all(self) -> list[Vehicle]:
+        """Return all vehicles that are registered."""
+        return [Vehicle(**dict(row)) for row in await self._pool.fetch("SELECT * FROM vehicle ORDER BY vehicle_id")]
+
     async def by_id(self, vehicle_id: str) -> Vehicle | None:
         """Return the vehicle, None if it is not registered."""
         return _vehicle(await self._pool.fetchrow("SELECT * FROM vehicle WHERE vehicle_id = $1", vehicle_id))

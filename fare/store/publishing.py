@@ -12,7 +12,7 @@ import msgspec
 
 from fare.model import MediumId
 from fare.store.postgres_devices import PostgresDevices
-from fare.validator.deny_list import Delta, Snapshot, TokenList, apply, build_list, diff, read_snapshot
+from fare.validator.deny_list import Delta, Snapshot, TokenList, apply, build_list, diff, read_snapshot, snapshot_of
 from fare.validator.documents import CityKey, Document, DocumentKind, KeySet, Published, publish
 from fare.validator.rules import Configuration, FareTable
 from fare.validator.signing import SigningKey
@@ -21,6 +21,7 @@ LIFE_MS: Final = 90 * 86_400_000  # a document that nobody renews for so long is
 KEY_LIFE_MS: Final = 2 * 365 * 86_400_000
 REFRESH_MS: Final = 3_600_000
 DELTAS_MAX: Final = 48  # behind one snapshot: two days of refreshing
+VALUED_DELTAS_MAX: Final = 180  # of a list with values: sent whole it is eight times as long
 
 _document: Final = msgspec.msgpack.Decoder(Document)
 
@@ -59,17 +60,20 @@ class Publisher:
         return await self._next(fares, DocumentKind.FARES, newest, now_ms, from_ms=0)
 
     async def media(self, name: str, media: Iterable[MediumId], now_ms: int) -> Published | None:
-        """Publish who is on the list ``name``: as a delta, or whole when it is the first or many deltas lie behind."""
+        """Publish who is on the list ``name``."""
+        return await self.tokens(name, build_list(media), now_ms)
+
+    async def tokens(self, name: str, after: TokenList, now_ms: int) -> Published | None:
+        """Publish the list ``name``: as a delta, or whole when it is the first or many deltas lie behind."""
         chain = await self._chain(name, now_ms)
-        before, after = _list_of(chain), build_list(media)
+        before = _list_of(chain)
         if before is not None:
             age_ms = now_ms - _document.decode(chain[-1].signed.body).made_ms
-            if before.packed() == after.packed() and age_ms < REFRESH_MS:
+            if before == after and age_ms < REFRESH_MS:
                 return None
         version = chain[-1].version + 1 if chain else 1
-        if before is None or len(chain) > DELTAS_MAX:
-            whole = Snapshot(tokens=after.packed())
-            return await self._publish(whole, DocumentKind.LIST, version, now_ms, name=name)
+        if before is None or len(chain) > (VALUED_DELTAS_MAX if after.values else DELTAS_MAX):
+            return await self._publish(snapshot_of(after), DocumentKind.LIST, version, now_ms, name=name)
         delta = diff(before, chain[-1].version, after)
         return await self._publish(delta, DocumentKind.LIST_DELTA, version, now_ms, name=name)
 

@@ -27,6 +27,8 @@ OUTCOMES: Final[Mapping[Reason, TapOutcome]] = {
     Reason.LEFT_EARLY: TapOutcome.TORN,
     Reason.NOT_OURS: TapOutcome.REFUSED_UNKNOWN,
     Reason.NOT_PROVEN: TapOutcome.REFUSED_UNKNOWN,
+    Reason.CODE_UNKNOWN: TapOutcome.REFUSED_UNKNOWN,
+    Reason.NOT_LIVE: TapOutcome.REFUSED_UNKNOWN,
     Reason.NOT_TAKEN_HERE: TapOutcome.REFUSED_UNKNOWN,
     Reason.COUNTER_BACK: TapOutcome.REFUSED_UNKNOWN,
     Reason.EXPIRED: TapOutcome.REFUSED_EXPIRED,
@@ -42,6 +44,7 @@ _MISREAD: Final[Mapping[Proof, Reason]] = {
     Proof.CLASH: Reason.TWO_MEDIA,
     Proof.TORN: Reason.LEFT_EARLY,
     Proof.FAILED: Reason.NOT_OURS,
+    Proof.STALE: Reason.NOT_LIVE,
 }
 
 
@@ -66,6 +69,7 @@ class Holdings:
     denied_ms: int
     seen: TokenList | None = None
     concessions: Mapping[RiderCategory, TokenList]
+    phones: TokenList | None = None  # keys of phones by their ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,8 @@ def decide(
     if presented.counter >= 0:
         last = recent.counter(medium_id)
         if presented.counter < last or (presented.counter == last and not paid_before):
-            return _refusal(Reason.COUNTER_BACK, configuration)
+            copied = Reason.NOT_LIVE if kind is MediumKind.PHONE else Reason.COUNTER_BACK
+            return _refusal(copied, configuration)
     category = _category(medium_id, holdings)
     if paid_before and not companions:
         return Decision(
@@ -158,6 +163,8 @@ def _misread(
     presented: Presented, configuration: Configuration, recent: RecentTaps, reader: str, now_ms: int
 ) -> Reason | None:
     reason = _MISREAD.get(presented.proof)
+    if reason is Reason.NOT_OURS and presented.kind is MediumKind.PHONE:
+        return Reason.CODE_UNKNOWN
     if reason is not None:
         return reason
     rules = configuration.rules_of(presented.kind)
@@ -165,7 +172,7 @@ def _misread(
         return Reason.NOT_TAKEN_HERE
     if rules.proof_needed and presented.proof is not Proof.VERIFIED:
         return Reason.NOT_PROVEN
-    other = recent.at_reader(reader)
+    other = recent.at_reader(reader) if presented.kind is not MediumKind.PHONE else None  # no wallet shows two codes
     if other is not None and other[0] != presented.medium_id and abs(now_ms - other[1]) < configuration.clash_ms:
         return Reason.OTHER_MEDIUM
     return None

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from fare.validator.decide import Holdings
-from fare.validator.deny_list import DENY, SEEN, Applying, Delta, Snapshot, TokenList, apply, read_snapshot
+from fare.validator.deny_list import DENY, PHONES, SEEN, Applying, Delta, Snapshot, TokenList, apply, read_snapshot
 from fare.validator.rules import Configuration, FareTable
 from fare.validator.signing import Purpose, Signed, SigningKey, is_signed_by, key_id_of
 
@@ -258,6 +258,7 @@ def holdings(shelf: Shelf, now_ms: int) -> Holdings | None:
         denied_ms=denied.made_ms,
         seen=_content(_newest(shelf, SEEN), TokenList),
         concessions=MappingProxyType({category: held for category, held in named.items() if held is not None}),
+        phones=_content(_newest(shelf, PHONES), TokenList),
     )
 
 

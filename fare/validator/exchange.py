@@ -1,6 +1,7 @@
 """What a validator exchanges with the server in the background: records up, documents down. Never in a tap's way."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from fastcrc import crc32
@@ -16,6 +17,7 @@ PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 60.0
 BARRED_S: Final = 600.0  # a stopped device asks so often whether a person has looked
 UNCONFIGURED_S: Final = 5.0
+ASK_AGAIN_S: Final = 5.0  # for a phone that the list does not know, whoever shows how many
 
 _GOING_ON: Final = frozenset({Receiving.TAKEN, Receiving.REPEATED, Receiving.GAP})
 _log = get_logger(__name__)
@@ -147,4 +149,13 @@ class Exchange:
             validator.online = True
             pauses.reset()
             decides = validator.holdings() is not None
-            await asyncio.sleep(validator.configuration.ask_every_s if decides else UNCONFIGURED_S)
+            await self._until_asking(validator.configuration.ask_every_s if decides else UNCONFIGURED_S)
+
+    async def _until_asking(self, pause_s: float) -> None:
+        """Wait ``pause_s``, or until a phone is shown that may be newer than the list."""
+        wanted = self._validator.list_wanted
+        await asyncio.sleep(min(pause_s, ASK_AGAIN_S))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(pause_s - ASK_AGAIN_S, 0)):
+                await wanted.wait()
+        wanted.clear()

@@ -5,7 +5,7 @@ It listens on the device alone. What changes anything needs a header that no pag
 
 import asyncio
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from aiohttp import WSCloseCode, web
@@ -15,6 +15,7 @@ from commons.texts import load_catalogue
 from fare.model import RiderCategory, Riders
 from fare.validator.drawer import CARDS, EmulatedReader
 from fare.validator.program import Validator
+from fare.validator.qr_reader import LINE_MAX
 from fare.validator.screen import Shown
 
 Kind = TypeVar("Kind")
@@ -34,6 +35,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     cards: tuple[str, ...]
     torn: bool = False
+
+
+class Scanned(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``POST /code``: what a scanner typed, or somebody did in its place."""
+
+    text: Annotated[str, msgspec.Meta(max_length=LINE_MAX)]
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +136,16 @@ def _buttons(validator: Validator) -> list[web.RouteDef]:
         await validator.let_ride()
         return web.Response(status=202)
 
-    return [web.post("/companions", take_companions), web.post("/free", take_free)]
+    async def take_code(request: web.Request) -> web.Response:
+        scanned = await _own(request, Scanned)
+        await validator.present_code(scanned.text, "page")
+        return web.Response(status=202)
+
+    return [
+        web.post("/companions", take_companions),
+        web.post("/free", take_free),
+        web.post("/code", take_code),
+    ]
 
 
 def _drawer(emulated: EmulatedReader) -> web.RouteDef:

@@ -16,18 +16,21 @@ from fare.media._base import MediumReader, Presented
 from fare.model import MediumId, MediumKind, Riders, Tap
 from fare.validator.batches import Receipt
 from fare.validator.clock_check import ClockCheck, Offset
+from fare.validator.codes import presented_of
 from fare.validator.decide import Decision, Holdings, Place, decide, out_of_service
 from fare.validator.documents import DocumentKind, Shelf, Shelving, holdings, shelve
 from fare.validator.home import Home, Identity
 from fare.validator.journal import Note, Noted, Stretch
 from fare.validator.journal_file import JournalError, JournalFile, Unfinished
+from fare.validator.qr_reader import Scanner
 from fare.validator.recent import RecentTaps
-from fare.validator.rules import Configuration
+from fare.validator.rules import Configuration, Reason
 from fare.validator.screen import Shown, State, Status, prices, shown
 from fare.validator.signing import Signed
 
 COMPANIONS_MAX: Final = 20
 COMPANIONS_FOR_S: Final = 20.0
+SAME_CODE_S: Final = 2.0  # a scanner reads what stays before it again and again
 
 _UNTIL_CONFIGURED: Final = Configuration(kinds=())
 _log = get_logger(__name__)
@@ -47,12 +50,14 @@ class Validator:
         self._number = 0
         self._companions: tuple[Riders, ...] = ()
         self._companions_until_s = 0.0
+        self._last_code = ("", 0.0)
         self._clock_check = ClockCheck()
         self._place = Place(vehicle_id=identity.vehicle_id)
         self.identity = identity
         self.shelf: Shelf = home.shelf(identity)
         self.recent = RecentTaps()
         self.recorded = asyncio.Event()  # something waits for upload
+        self.list_wanted = asyncio.Event()  # a phone was shown that may be newer than the list of phones
         self.online = False
         self.stopped = False
 
@@ -112,6 +117,25 @@ class Validator:
         """Answer what ``reader`` reads until it is closed."""
         async for presented in reader:
             await self.present(presented, name)
+
+    async def follow_scanner(self, name: str, scanner: Scanner) -> None:
+        """Answer what ``scanner`` reads until it is gone."""
+        async for text in scanner:
+            await self.present_code(text, name)
+
+    async def present_code(self, text: str, reader: str) -> Decision | None:
+        """Decide about a scanned code as about a medium; None if it is the one that was scanned a moment ago."""
+        before, at_s = self._last_code
+        self._last_code = (text, monotonic_s())
+        if text == before and self._last_code[1] - at_s < SAME_CODE_S:
+            return None
+        held = self.holdings()
+        phones = held.phones if held is not None else None
+        shown_now = presented_of(text, phones, city=self.identity.city, now_ms=self.now_ms(), read_ms=self.device_ms())
+        decision = await self.present(shown_now, reader)
+        if decision.reason is Reason.CODE_UNKNOWN:
+            self.list_wanted.set()
+        return decision
 
     async def present(self, presented: Presented, reader: str) -> Decision:
         """Decide about one showing, record it, show the answer."""

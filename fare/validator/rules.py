@@ -25,6 +25,8 @@ class Reason(enum.StrEnum):
     LEFT_EARLY = enum.auto()
     NOT_OURS = enum.auto()
     NOT_PROVEN = enum.auto()
+    CODE_UNKNOWN = enum.auto()  # a phone's code by a key that is on no list here
+    NOT_LIVE = enum.auto()  # a phone's code that is not of now: a picture of it, or a clock is wrong
     NOT_TAKEN_HERE = enum.auto()  # this kind of medium
     COUNTER_BACK = enum.auto()  # its own counter went backwards: a copy, or a recording
     EXPIRED = enum.auto()  # the medium's own life is over

@@ -21,6 +21,7 @@ from fare.validator.home import Home, HomeError, Identity
 from fare.validator.link import Link
 from fare.validator.page import Screens, routes
 from fare.validator.program import Validator
+from fare.validator.qr_reader import open_scanner
 from fare.validator.screen import Shown
 
 READER_PAUSE_S: Final = 5.0
@@ -37,7 +38,10 @@ class EnrolmentError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidatorSettings:
-    """What a validator is started with. ``server`` "": the one it was enrolled at. ``readers``: by name."""
+    """What a validator is started with. ``server`` "": the one it was enrolled at. ``readers``: by name.
+
+    ``scanners``: of QR codes, as ``open_scanner`` takes them.
+    """
 
     folder: Path
     server: str = ""
@@ -46,6 +50,7 @@ class ValidatorSettings:
     port: int = 8090
     emulate: bool = False
     readers: tuple[tuple[str, OpenReader], ...] = ()
+    scanners: tuple[str, ...] = ()
     gps: tuple[str, int] | None = None
 
 
@@ -137,6 +142,7 @@ async def open_validator(
             running.append(tasks.create_task(validator.follow("emulated", emulated), name="emulated"))
         for name, opener in settings.readers:
             running.append(tasks.create_task(_follow(validator, name, opener), name=name))
+        running += [tasks.create_task(_follow_scanner(validator, one), name=one) for one in settings.scanners]
         if settings.gps is not None:
             running.append(tasks.create_task(follow_gps(*settings.gps, validator.take_gps), name="gps"))
         try:
@@ -154,6 +160,17 @@ async def _follow(validator: Validator, name: str, opener: OpenReader) -> None:
                 await validator.follow(name, reader)
         except Exception as error:  # noqa: BLE001 - drivers raise whatever they like; the other readers go on
             _log.error("reader failed", reader=name, error=repr(error))
+        await asyncio.sleep(READER_PAUSE_S)
+
+
+async def _follow_scanner(validator: Validator, device: str) -> None:
+    """Answer what a scanner reads; one that is gone is opened again."""
+    while True:
+        try:
+            async with open_scanner(device) as scanner:
+                await validator.follow_scanner(device, scanner)
+        except OSError as error:
+            _log.error("scanner failed", scanner=device, error=repr(error))
         await asyncio.sleep(READER_PAUSE_S)
 
 

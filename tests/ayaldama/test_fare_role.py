@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from redis.asyncio import Redis
 
 from ayaldama import demo
@@ -23,19 +24,22 @@ from ayaldama.settings import FareSection, Gtfs, Settings
 from commons.clock import SystemClock, wall_ms
 from commons.metrics import Metrics
 from fare.inspection.cases import PersonId, Role
-from fare.inspection.check_code import check_code
+from fare.inspection.check_code import check_code, ticket_code
 from fare.ledger.accounts import debt, wallet
-from fare.model import DeviceId
+from fare.model import DeviceId, MediumId
+from fare.phone.own_qr import own_code
 from fare.store.city_key import open_city_key
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_media import PostgresMedia
+from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.validator.drawer import CARDS, EmulatedReader
 from fare.validator.enrolment import CODE_LIFE_MS, Code, IssuedCode
 from fare.validator.home import Home
 from fare.validator.program import Validator
 from fare.validator.run import enrol_device, open_program
+from fare.validator.signing import SigningKey
 from gtfs_data.network import Network
 from transit.keys import Keys
 from transit.model import Update, VehiclePosition
@@ -212,6 +216,45 @@ async def test_an_inspector_checks_the_card_on_the_bus(
             ready = await session.get("/readyz")
             assert (ready.status, (await ready.json())["ok"]) == (200, True)
     assert await postgres.fetchval("SELECT standing FROM inspection_look") == "paid"
+
+
+async def test_i8_without_the_phones_server_phones_ride_and_inspectors_say_yes_and_no(
+    settings: Settings, postgres: asyncpg.Pool, redis: Redis
+) -> None:
+    """The fare role alone: a live code rides and is paid, a screenshot of it and a made-up code are not."""
+    phone, medium_id = Ed25519PrivateKey.generate(), MediumId("5b" * 16)
+
+    def code(ago_ms: int = 0) -> str:
+        return own_code(phone, city=settings.city, now_ms=wall_ms() - ago_ms)
+
+    keys = PostgresPhoneKeys(postgres, settings.city)
+    await keys.register(medium_id, phone.public_key().public_bytes_raw(), code(), wall_ms())
+    await PostgresMedia(postgres).top_up(medium_id, 50_000, desk="d", key="r", occurred_ms=1)
+    await set_pin(postgres, PersonId("7"), Role.INSPECTOR, "4711")
+    network = await open_network(settings)
+    async with role(settings) as url, validator(settings, postgres, url) as program:
+        await drive(redis, network, stop_number=1)
+        for text, outcome in ((code(31_000), "refused_unknown"), (code(), "accepted")):
+            decision = await program.present_code(text, "scanner")
+            assert decision is not None
+            assert decision.outcome.value == outcome
+        row = await eventually(lambda: postgres.fetchrow("SELECT * FROM tap WHERE rides"))
+        assert (row["medium_id"], row["medium_kind"]) == (medium_id, "phone")
+        async with aiohttp.ClientSession(url) as session:
+            signed_in = await session.post("/api/inspection/sign-in", json={"person_id": "7", "pin": "4711"})
+            headers = {"Authorization": f"Bearer {(await signed_in.json())['token']}"}
+            ticket = ticket_code(f"{row['device_id']}:{row['sequence']}", medium_id, code_key_of(city_key(settings)))
+            said: list[str] = []
+            for shown in (code(), code(31_000), "1234567897", ticket, ticket):
+                question = {"vehicle_id": BUS, "code": shown, "boarded_before": True, "showing_id": str(len(said))}
+                checked = await session.post("/api/inspection/checks", json=question, headers=headers)
+                said.append((await checked.json())["standing"])
+    assert said == ["paid", "not_live", "not_paid", "shown", "shown"]
+    assert (await balances_tiyn(postgres))[wallet(medium_id)] == row["shown_tiyn"] - 50_000
+
+
+def city_key(settings: Settings) -> SigningKey:
+    return open_city_key(city_key_path(settings))
 
 
 async def test_what_a_validator_kept_while_the_role_was_away_is_stored_once(

@@ -103,6 +103,15 @@ def test_passwords_are_not_shown(tmp_path: Path) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+def test_secrets_are_not_shown_where_they_are_right_nor_where_they_are_wrong(tmp_path: Path) -> None:
+    reading = read(tmp_path, "[banks]\nkaspi_secret = 'Qwerty123'", BANKS__REDIRECT_KEY="open sesame")
+    shown = {one.key.name: one.shown for one in reading.in_force}
+    assert (shown["banks.kaspi_secret"], shown["banks.redirect_key"], shown["banks.epay_secret"]) == ("***", "***", "")
+    with pytest.raises(SettingsError) as wrong:
+        read(tmp_path, "[banks]\nkaspi_secret = 12345678")
+    assert "12345678" not in str(wrong.value)
+
+
 def test_settings_travel_to_another_process_unchanged(tmp_path: Path) -> None:
     settings = read(tmp_path, "[gtfs]\nfeed = 'a.zip'\n[intake.ports]\nosmand = 'off'\nwialon_ips = 0").settings
     assert from_json(to_json(settings)) == settings

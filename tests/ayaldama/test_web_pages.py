@@ -41,8 +41,15 @@ FIGURES = {
 MONEY = {"as_of_ms": NOON_MS, "taps_per_minute": 140, "revenue_tiyn": 90_000, "subsidy_tiyn": 900, "denied": 3}
 TAPS = {
     "taps": {"taps_per_minute": 140, "green_pct": 97.1, "screen_port": 8090, "screen_vehicle": "101"},
-    "fares": {"inspector": "7001", "pin": "471100", "check_codes": {"adult": "1078510595"}},
+    "fares": {
+        "inspector": "7001",
+        "pin": "471100",
+        "check_codes": {"adult": "1078510595"},
+        "phone": "+77011112210",
+        "bus_paths": {"101": "/b/signed"},
+    },
     "fare_port": 8070,
+    "phone_port": 8072,
 }
 
 needs_browser_files = pytest.mark.skipif(
@@ -194,6 +201,8 @@ async def test_the_index_page_speaks_three_languages_and_shows_what_is_known(red
             "href", re.compile(r":8070/inspector/\?lang=kk")
         )
         await expect(page.locator("#inspector-text")).to_contain_text("7001")
+        await expect(page.locator("#phone-text")).to_contain_text("+77011112210")
+        await expect(page.locator("#open-bus-qr")).to_have_attribute("href", re.compile(":8072/b/signed"))
         await page.locator("#languages button", has_text="en").click()
         await expect(page.locator("h1")).to_have_text("The stop knows where the bus is")
         await expect(page.locator("#errors li").first).to_contain_text("0–3 min ahead")

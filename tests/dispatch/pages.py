@@ -62,10 +62,11 @@ async def opened(
     width: int = 1000,
     height: int = 640,
     theme: Literal["light", "dark"] = "light",
+    flags: Sequence[str] = (),
 ) -> AsyncIterator[tuple[Page, Seen]]:
-    """Give an empty page; its browser is closed on leaving."""
+    """Give an empty page; its browser, started with ``flags`` too, is closed on leaving."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags])
         context = await browser.new_context(
             viewport={"width": width, "height": height}, locale=language, color_scheme=theme
         )

@@ -76,6 +76,11 @@ class Whereabouts:
         seen = self._seen.get(vehicle_id)
         return self._tell(seen, len(seen) - 1, seen[-1].fix_ms) if seen else None
 
+    def heard_since(self, since_ms: int) -> list[VehiclePosition]:
+        """Return the newest position of each vehicle that was heard since a moment."""
+        newest = (seen[-1].position for seen in self._seen.values())
+        return [position for position in newest if position.fix_ms >= since_ms]
+
     def at(self, vehicle_id: str, at_ms: int) -> Whereabout | None:
         """Return where a vehicle was at a moment, None if no fix is near enough in time."""
         seen = self._seen.get(vehicle_id)

@@ -6,6 +6,10 @@
   const SHOWN_FOR_MS = 4000;
   const CODE_FOR_MS = 15000; // to ask for it after a touch, and again to write it down
   const SILENCE_MAX_MS = 5000; // a status comes every second
+  const CODE_PREFIX = "AY1:";
+  const DETECTOR = "/vendor/qr/decode.js"; // for browsers without one
+  const SCAN_MS = 200;
+  const TYPED_WITHIN_MS = 200; // between two keys; a person is slower
   const SIGNS = {
     idle: '<rect x="14" y="26" width="72" height="48" rx="8"/><path d="M14 42h72"/>',
     green: '<path d="M18 54l22 22 42-50"/>',
@@ -22,6 +26,7 @@
   let heardMs = 0;
   let code = "";
   let codeTimer = 0;
+  let camera = null;
 
   function remembered() {
     let kept = null;
@@ -166,6 +171,66 @@
     post("/hold", { cards, torn });
   }
 
+  /** Show what somebody pasted in place of a scanner. */
+  function showPasted(event) {
+    event.preventDefault();
+    post("/code", { text: at("code").value });
+    at("code").value = "";
+  }
+
+  /** Let the camera be the scanner until the button is pressed again; a code that stays before it is shown once. */
+  async function scan() {
+    if (camera) {
+      stopScanning();
+      return;
+    }
+    const Detector = window.BarcodeDetector ?? (await import(DETECTOR)).BarcodeDetector;
+    const detector = new Detector({ formats: ["qr_code"] });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+    const video = at("camera");
+    video.srcObject = stream;
+    await video.play();
+    let last = "";
+    const looking = setInterval(async () => {
+      const [found] = await detector.detect(video);
+      const text = found ? found.rawValue : "";
+      if (text.startsWith(CODE_PREFIX) && text !== last) post("/code", { text });
+      last = text || last;
+    }, SCAN_MS);
+    camera = { stream, looking };
+    video.hidden = false;
+  }
+
+  function stopScanning() {
+    clearInterval(camera.looking);
+    for (const track of camera.stream.getTracks()) track.stop();
+    camera = null;
+    at("camera").hidden = true;
+  }
+
+  /** A scanner may be a keyboard: it types a code at once and ends it with Enter. No button must take its keys. */
+  function listenToScanner() {
+    let typed = "";
+    let lastMs = 0;
+    document.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.target === at("code") || event.ctrlKey || event.altKey || event.metaKey) return;
+        if (event.timeStamp - lastMs > TYPED_WITHIN_MS) typed = "";
+        lastMs = event.timeStamp;
+        const scanned = typed.startsWith(CODE_PREFIX);
+        if (scanned) event.preventDefault();
+        if (event.key === "Enter") {
+          if (scanned) post("/code", { text: typed });
+          typed = "";
+        } else if (event.key.length === 1) {
+          typed += event.key;
+        }
+      },
+      true,
+    );
+  }
+
   function word() {
     document.documentElement.lang = language;
     document.title = say("title");
@@ -206,6 +271,10 @@
       button(at("companions"), `category.${category}`, () => post("/companions", { riders: chosen }));
     }
     at("trips").addEventListener("click", showCode);
+    at("code-form").addEventListener("submit", showPasted);
+    at("scan").hidden = !navigator.mediaDevices; // only where the page is trusted: this machine, or HTTPS
+    at("scan").addEventListener("click", () => scan().catch(() => (at("scan").disabled = true))); // no camera
+    listenToScanner();
     at("free").addEventListener("click", () => post("/free", {}));
     at("sign").innerHTML = SIGNS.off;
     word();

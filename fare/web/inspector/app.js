@@ -2,12 +2,14 @@
 // kept.js holds, and sends what was recorded once there is one again. It has no way to charge anybody.
 
 import { kept } from "./kept.js";
-import { FOUNDS_WARNING, inspect, normalCode } from "./verdict.js";
+import { FOUNDS_WARNING, inspect, isCode } from "./verdict.js";
 import { LANGUAGES, Words, firstLanguage } from "./words.js";
 
 const LIST_AGAIN_MS = 20_000;
 const ANSWER_MS = 8_000;
 const SCAN_MS = 200;
+const SHOWN_AT_ONCE = 20;
+const DETECTOR = "/vendor/qr/decode.js";
 const MARKS = { paid: "✓", free: "✓", unknown: "?", grace: "…" };
 
 const element = (id) => document.getElementById(id);
@@ -25,6 +27,7 @@ class Page {
     this.verdict = null;
     this.offline = false;
     this.camera = null;
+    this.showingId = null; // of the passenger who is being checked
     element("sign-in").addEventListener("submit", (event) => this.does(event, () => this.signIn()));
     element("bus").addEventListener("submit", (event) => {
       this.does(event, () => this.openBus(element("vehicle").value));
@@ -91,6 +94,7 @@ class Page {
   signOut() {
     kept.keepSession(null);
     kept.keepList(null);
+    kept.forgetShown();
     this.verdict = null;
     this.show();
   }
@@ -114,6 +118,7 @@ class Page {
     if (!kept.session()) return;
     try {
       await this.sendEntries();
+      await this.sendShown();
       const list = kept.list();
       if (list) {
         const verdict = this.verdict;
@@ -130,6 +135,7 @@ class Page {
   /** Another code is typed: what was said of the one before must not stand beside it. */
   nextPassenger() {
     this.verdict = null;
+    this.showingId = null;
     element("boarded-before").checked = false;
     this.complain("");
     this.show();
@@ -137,24 +143,45 @@ class Page {
 
   async check() {
     const typed = element("code").value;
-    if (normalCode(typed) === null) {
+    if (!isCode(typed)) {
       this.verdict = null;
       this.complain("error.no_code");
       return;
     }
+    this.showingId ??= crypto.randomUUID();
     const boardedBefore = element("boarded-before").checked;
     const list = kept.list();
+    const asked = { vehicle_id: list.vehicle_id, code: typed, showing_id: this.showingId };
     try {
-      const question = { vehicle_id: list.vehicle_id, code: typed, boarded_before: boardedBefore };
-      this.verdict = await this.ask("POST", "checks", question);
+      this.verdict = await this.ask("POST", "checks", { ...asked, boarded_before: boardedBefore });
     } catch (error) {
       if (error instanceof Refused) throw error;
       this.offline = true;
-      this.verdict = await inspect({ code: typed, boardedBefore }, list, this.now());
+      this.verdict = await this.judge(asked, boardedBefore, list);
     }
     this.verdictCase = crypto.randomUUID();
     this.recordedSteps = [];
     element("code").select();
+  }
+
+  /** Judge by the list; what is paid has been shown once more, which the server hears as soon as it can. */
+  async judge(asked, boardedBefore, list) {
+    const { showing_id: showingId, code } = asked;
+    const atMs = this.now();
+    const { verdict, tap } = await inspect({ code, boardedBefore, showingId }, list, atMs);
+    if (tap && !tap.shown.some((one) => one.showing_id === showingId)) {
+      tap.shown.push({ showing_id: showingId, at_ms: atMs });
+      kept.keepList(list);
+      kept.addShown({ ...asked, at_ms: atMs });
+    }
+    return verdict;
+  }
+
+  async sendShown() {
+    const shown = kept.shown().slice(0, SHOWN_AT_ONCE);
+    if (!shown.length || !kept.session()) return;
+    await this.ask("POST", "shown", shown);
+    kept.dropShown(new Set(shown.map((one) => one.showing_id)));
   }
 
   /** Keep an entry; it is sent at once if it can be. The server says who made it. */
@@ -189,16 +216,18 @@ class Page {
 
   async scan() {
     try {
-      const detector = new BarcodeDetector({ formats: ["qr_code"] });
+      const Detector = window.BarcodeDetector ?? (await import(DETECTOR)).BarcodeDetector; // an iPhone has none
+      const detector = new Detector({ formats: ["qr_code"] });
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       const video = element("camera");
       video.srcObject = stream;
       await video.play();
       const looking = setInterval(async () => {
         const [found] = await detector.detect(video);
-        const code = found && normalCode(found.rawValue);
-        if (!code || !this.camera) return;
+        const code = found?.rawValue;
+        if (!code || !isCode(code) || !this.camera) return;
         this.stopScanning();
+        this.showingId = null;
         element("code").value = code;
         element("check").requestSubmit();
       }, SCAN_MS);
@@ -230,7 +259,6 @@ class Page {
     if (list) this.showBus(list);
     this.showVerdict(list);
     element("camera-frame").hidden = !this.camera;
-    element("scan").hidden = !("BarcodeDetector" in window); // an iPhone has none: its code is typed
     element("scan").textContent = this.words.say(this.camera ? "stop_scanning" : "scan");
   }
 
@@ -261,6 +289,7 @@ class Page {
       ago: this.words.ago(this.now() - verdict.tapped_ms),
       until: this.words.time(verdict.until_ms),
       riders: this.riders(verdict.riders),
+      shown: this.words.time(verdict.shown_ms),
       stop: verdict.next_stop ? `: ${verdict.next_stop}` : "",
     });
   }

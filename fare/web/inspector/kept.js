@@ -1,6 +1,7 @@
-// What the phone keeps while there is no connection: the session, the list of the bus, the entries to be sent.
+// What the phone keeps while there is no connection: the session, the list of the bus, entries and showings to be sent.
 
 const PREFIX = "ayaldama.inspector.";
+const SHOWN_MAX = 500; // a day without a connection
 
 function read(name) {
   try {
@@ -25,6 +26,10 @@ export const kept = {
   keepSession: (session) => write("session", session),
   list: () => read("list"),
   keepList: (list) => write("list", list),
+  shown: () => read("shown") ?? [],
+  addShown: (showing) => write("shown", [...kept.shown(), showing].slice(-SHOWN_MAX)),
+  forgetShown: () => write("shown", null),
+  dropShown: (ids) => write("shown", kept.shown().filter((one) => !ids.has(one.showing_id))),
   entries: () => read("entries") ?? [],
   addEntry: (entry) => write("entries", [...kept.entries(), entry]),
   dropEntries: (ids) => write("entries", kept.entries().filter((entry) => !ids.has(entry.entry_id))),

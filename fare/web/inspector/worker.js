@@ -1,10 +1,28 @@
 // Keeps the page's own files, so that it opens without a connection. What is said of passengers is never kept here.
 
-const CACHE = "inspector-1";
-const FILES = ["./", "app.js", "kept.js", "page.css", "verdict.js", "words.js", "texts.json", "manifest.webmanifest"];
+const CACHE = "inspector-2";
+const LIBRARY = ["/vendor/qr/decode.js", "/vendor/qr/index.js"];
+const FILES = [
+  "./",
+  "app.js",
+  "codes.js",
+  "kept.js",
+  "own_code.js",
+  "page.css",
+  "verdict.js",
+  "words.js",
+  "texts.json",
+  "manifest.webmanifest",
+];
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+  const keep = async () => {
+    const cache = await caches.open(CACHE);
+    await cache.addAll(FILES);
+    await cache.addAll(LIBRARY).catch(() => {}); // where it is not installed, codes are typed
+    await self.skipWaiting();
+  };
+  event.waitUntil(keep());
 });
 
 self.addEventListener("activate", (event) => {
@@ -19,7 +37,8 @@ self.addEventListener("activate", (event) => {
 // The server first, so that a new version is used at once; without it, what is kept.
 self.addEventListener("fetch", (event) => {
   const { pathname } = new URL(event.request.url);
-  if (event.request.method !== "GET" || !pathname.startsWith("/inspector/")) return;
+  if (event.request.method !== "GET") return;
+  if (!pathname.startsWith("/inspector/") && !LIBRARY.includes(pathname)) return;
   const answer = async () => {
     const cache = await caches.open(CACHE);
     try {

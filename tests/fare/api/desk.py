@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from fare.inspection.cases import CaseOutcome, Entry, PersonId, Record, Role, broken_at, decide, recorded
 from fare.inspection.session import Session, SessionToken
-from fare.inspection.values import InspectionRules, Standing, VehicleFacts
+from fare.inspection.values import InspectionRules, Showing, Standing, VehicleFacts
 
 HOUR_MS = 3_600_000
 PIN = "4711"
@@ -36,6 +38,9 @@ class DeskInMemory:
     async def looked(self, person_id: PersonId, vehicle_id: str, standing: Standing, now_ms: int) -> None:
         self.looks.append((person_id, vehicle_id, standing))
 
+    async def shown(self, tap_key: str, person_id: PersonId, showing: Showing) -> None:
+        self.vehicles = {name: shown_once_more(facts, tap_key, showing) for name, facts in self.vehicles.items()}
+
     async def append(self, entry: Entry, rules: InspectionRules) -> CaseOutcome:
         history = [record.entry for record in self.records if record.entry.case_id == entry.case_id]
         outcome = decide(history, entry, rules)
@@ -43,3 +48,12 @@ class DeskInMemory:
             self.records.append(recorded(entry, self.records[-1] if self.records else None))
         assert broken_at(self.records) is None
         return outcome
+
+
+def shown_once_more(facts: VehicleFacts, tap_key: str, showing: Showing) -> VehicleFacts:
+    known = {one.showing_id for tap in facts.taps for one in tap.shown}
+    taps = tuple(
+        replace(tap, shown=(*tap.shown, showing)) if tap.key == tap_key and showing.showing_id not in known else tap
+        for tap in facts.taps
+    )
+    return replace(facts, taps=taps)

@@ -10,7 +10,8 @@ from fare.api.inspection import InspectionDesk
 from fare.inspection.cases import PersonId, Role
 from fare.inspection.values import Standing
 from tests.fare.api.town import open_town, phone_at
-from tests.fare.inspection.bus import code_of
+from tests.fare.inspection.bus import TEN_MS, Bus, code_of
+from tests.fare.inspection.verdict_cases import TAPS
 
 
 def question(who: str = "paid", **changed: object) -> dict[str, object]:
@@ -33,7 +34,7 @@ async def test_an_inspector_signs_in_opens_a_bus_and_checks_a_passenger() -> Non
     async with open_town() as (town, phone):
         assert await phone.sign_in() == 200
         status, held = await phone.ask("GET", "vehicles/bus-7")
-        assert (status, held["vehicle_id"], len(held["taps"])) == (200, "bus-7", 12)
+        assert (status, held["vehicle_id"], len(held["taps"])) == (200, "bus-7", 19)
         status, verdict = await phone.ask("POST", "checks", question())
     assert (status, verdict["standing"], verdict["riders"]) == (200, "paid", [{"category": "adult", "count": 1}])
     assert town.desk.looks == [("7", "bus-7", Standing.PAID)]
@@ -41,7 +42,12 @@ async def test_an_inspector_signs_in_opens_a_bus_and_checks_a_passenger() -> Non
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [("GET", "vehicles/bus-7", None), ("POST", "checks", question()), ("POST", "entries", [warning()])],
+    [
+        ("GET", "vehicles/bus-7", None),
+        ("POST", "checks", question()),
+        ("POST", "shown", []),
+        ("POST", "entries", [warning()]),
+    ],
 )
 async def test_who_has_not_signed_in_learns_nothing(method: str, path: str, body: object) -> None:
     async with open_town() as (town, phone):
@@ -102,11 +108,71 @@ async def test_i3_checking_a_passenger_again_and_again_records_looks_and_nothing
 
 
 def test_i3_nothing_that_an_inspectors_device_reaches_can_charge() -> None:
-    """The port has five methods, none of which takes or gives money, a tap or a journal; imports are a contract."""
+    """The port has six methods, none of which takes or gives money, a tap or a journal; imports are a contract."""
     methods = {name for name, _ in reflection.getmembers(InspectionDesk, reflection.isfunction) if name[0] != "_"}
-    assert methods == {"sign_in", "session", "facts", "looked", "append"}
+    assert methods == {"sign_in", "session", "facts", "looked", "shown", "append"}
     text = reflection.getsource(inspection)
     assert not any(word in text for word in ("Journal", "Posting", "CardRequest", "Due", "import Tap"))
+
+
+BUS = Bus(taps=TAPS)
+
+
+def showing(number: int, what: str = "ticket paid", *, ago_ms: int = 0) -> dict[str, object]:
+    at_ms = TEN_MS + 600_000 - ago_ms
+    return {"showing_id": f"s-{number}", "vehicle_id": "bus-7", "code": BUS.code(what), "at_ms": at_ms}
+
+
+async def test_a_forwarded_message_is_found_out_by_whichever_inspector_sees_it_second() -> None:
+    async with open_town() as (town, phone):
+        await phone.sign_in()
+        code = BUS.code("ticket paid")
+        said = [
+            await phone.ask("POST", "checks", question(code=code, showing_id=showing_id))
+            for showing_id in ("first", "first", "second")
+        ]
+        assert [verdict["standing"] for _, verdict in said] == ["paid", "paid", "shown"]
+        assert said[2][1]["shown_ms"] == town.clock.now_ms()
+        _, held = await phone.ask("GET", "vehicles/bus-7")
+    assert [one["showing_id"] for tap in held["taps"] for one in tap["shown"] if one["showing_id"] == "first"] == [
+        "first"
+    ]
+
+
+async def test_what_was_shown_without_a_connection_counts_from_when_it_is_sent_and_once() -> None:
+    async with open_town() as (town, phone):
+        await phone.sign_in()
+        sent = [showing(1, ago_ms=60_000), showing(2, "phone paid"), showing(3, "picture paid"), showing(4, "nobody")]
+        assert [await phone.ask("POST", "shown", sent) for _ in range(2)] == [(200, None)] * 2
+        counted = [
+            one.showing_id for tap in town.desk.vehicles["bus-7"].taps for one in tap.shown if one.showing_id[0] == "s"
+        ]
+    assert counted == ["s-1"], "the second passenger with it was one too many, the others had nothing"
+
+
+async def test_what_was_shown_on_a_ride_that_is_long_over_does_not_count() -> None:
+    async with open_town() as (town, phone):
+        await phone.sign_in()
+        before = dict(town.desk.vehicles)
+        assert await phone.ask("POST", "shown", [showing(1, ago_ms=3 * 3_600_000)]) == (200, None)
+        assert town.desk.vehicles == before
+
+
+async def test_attack_11_telling_what_was_shown_answers_nothing_and_costs_as_much_as_asking() -> None:
+    async with open_town() as (_, phone):
+        await phone.sign_in()
+        sweep = [showing(number, "nobody") for number in range(20)]
+        said = [await phone.ask("POST", "shown", sweep) for _ in range(4)]
+        assert [status for status, _ in said] == [200, 200, 200, 429]
+        assert (await phone.ask("POST", "shown", [*sweep, *sweep]))[0] == 413
+
+
+async def test_attack_11_phones_are_answered_as_codes_are_and_no_key_can_be_asked_for() -> None:
+    async with open_town() as (_, phone):
+        await phone.sign_in()
+        asked = ("nobody", "stranger paid", "foreign paid", "phone nobody", "ticket nobody")
+        said = [await phone.ask("POST", "checks", question(code=BUS.code(what))) for what in asked]
+    assert said == [said[0]] * 5
 
 
 async def test_an_entry_is_recorded_once_however_often_it_is_sent() -> None:

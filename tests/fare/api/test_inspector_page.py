@@ -17,6 +17,8 @@ from tests.fare.inspection.verdict_cases import TAPS
 
 FAINT_TEXTS = (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8")
 
+BUS = Bus(taps=TAPS)
+
 pytestmark = pytest.mark.browser
 
 
@@ -145,7 +147,7 @@ async def test_without_a_connection_it_goes_on_and_sends_what_was_recorded_later
         await page.reload()
         await until(page, "document.body.dataset.ready")
         await expect(page.locator("#waiting")).to_have_text("To be sent: 2")
-        await check(page, code_of("paid"))
+        await check(page, code_of("family"))
         await expect(page.locator("#standing")).to_have_text("Paid")
         assert server.town.desk.records == []
         await server.start()
@@ -157,6 +159,43 @@ async def test_without_a_connection_it_goes_on_and_sends_what_was_recorded_later
         ("protocol", "7", 865_000),
     ]
     assert entries[0].case_id == entries[1].case_id
+
+
+async def test_a_live_phone_is_paid_and_a_screenshot_of_it_is_not_the_live_code(chromium: str, tmp_path: Path) -> None:
+    async with inspecting(chromium) as (page, _, server):
+        await until(page, "navigator.serviceWorker.controller")
+        for _ in range(2):  # with the server, and then without
+            await check(page, BUS.code("phone family"))
+            await expect(page.locator("#standing")).to_have_text("Paid")
+            await check(page, BUS.code("picture family"))
+            await expect(page.locator("#standing")).to_have_text("Not the live code")
+            await expect(page.locator("#warn")).to_be_visible()
+            await check(page, BUS.code("stranger family"))
+            await expect(page.locator("#standing")).to_have_text("Not paid")
+            await server.stop()
+        await picture(page, "screenshot-refused", tmp_path)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_forwarded_message_is_shown_already_and_the_page_says_when(chromium: str, *, connected: bool) -> None:
+    async with inspecting(chromium) as (page, _, server):
+        await until(page, "navigator.serviceWorker.controller")
+        if not connected:
+            await server.stop()
+        ticket = BUS.code("ticket paid")
+        await check(page, ticket)
+        await expect(page.locator("#standing")).to_have_text("Paid")
+        await page.click("#check .main")
+        await expect(page.locator("#standing")).to_have_text("Paid")  # the same passenger, asked again
+        await check(page, ticket)
+        await expect(page.locator("#standing")).to_have_text("Shown already")
+        await expect(page.locator("#detail")).to_contain_text(re.compile(r"for adult, and that was shown at \d\d:\d\d"))
+        if not connected:
+            await server.start()
+            await page.evaluate("() => dispatchEvent(new Event('online'))")
+            await expect(page.locator("#offline")).to_be_hidden()
+        taps = server.town.desk.vehicles["bus-7"].taps
+        assert [len(tap.shown) for tap in taps if tap.medium_id == "paid"] == [1], "the server knows it too"
 
 
 async def test_the_answer_to_one_passenger_does_not_stand_beside_the_code_of_the_next(chromium: str) -> None:

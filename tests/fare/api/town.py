@@ -12,6 +12,7 @@ from tests.dispatch.pages import served
 from tests.fare.api.desk import PIN, DeskInMemory
 from tests.fare.inspection.bus import KEY, RULES, SALT, TEN_MS, Bus
 from tests.fare.inspection.verdict_cases import TAPS
+from tests.fare.phone.phones import CITY
 
 
 class Clock:
@@ -36,7 +37,13 @@ class Town:
 
     def inspection(self) -> Inspection:
         return Inspection(
-            self.desk, rules=RULES, code_key=KEY, new_salt=lambda: SALT, clock=self.clock, metrics=self.metrics
+            self.desk,
+            rules=RULES,
+            code_key=KEY,
+            new_salt=lambda: SALT,
+            city=CITY,
+            clock=self.clock,
+            metrics=self.metrics,
         )
 
 

@@ -9,12 +9,15 @@ import pytest
 from commons.migrate import migrate
 from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Role, Step
 from fare.inspection.session import SessionToken
-from fare.inspection.values import InspectionRules, Standing, VehicleNow, Verdict
+from fare.inspection.values import InspectionRules, Showing, Standing, VehicleNow, Verdict
 from fare.model import MediumKind
 from fare.outcomes import TapOutcome
+from fare.phone.own_qr import own_code
 from fare.service import open_taps
-from fare.store.postgres_inspection import SESSION_MS, PostgresInspection, set_pin
+from fare.store.postgres_inspection import SESSION_MS, SHOWN_FOR_MS, PostgresInspection, set_pin
+from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.validator.rules import Configuration, KindRules
+from tests.fare.phone.phones import CITY, private, public
 from tests.notation.rides import MIDNIGHT_MS, SmallTariff, medium, tap
 
 CONFIGURATION = Configuration(kinds=(KindRules(kind=MediumKind.TRANSPORT_CARD),))
@@ -157,3 +160,38 @@ async def test_attack_55_records_and_looks_cannot_be_changed_and_a_forged_one_sh
     forged = msgspec.json.encode(entry(1, case="c1", reason="never happened")).decode()
     await pool.execute("UPDATE inspection_record SET entry = $1 WHERE sequence = 1", forged)
     assert await desk.broken_at() == 1
+
+
+async def test_what_inspectors_were_shown_is_told_with_the_tap_once_and_forgotten_after_a_day(
+    desk: PostgresInspection, pool: asyncpg.Pool
+) -> None:
+    async def nobody(_: object) -> dict[object, object]:
+        return {}
+
+    async with open_taps(pool, pricing=SmallTariff(), profiles=nobody) as taps:  # type: ignore[arg-type]
+        await taps.take([tap("v:1", "08:30")])
+    showing = Showing(showing_id="s-1", at_ms=NINE_MS)
+    for _ in range(2):
+        await desk.shown("v:1", SEVEN, showing)
+    facts = await desk.facts("bus-1", NINE_MS)
+    assert facts is not None
+    assert [(one.key, one.shown) for one in facts.taps] == [("v:1", (showing,))]
+    await desk.shown("v:1", SEVEN, Showing(showing_id="s-2", at_ms=NINE_MS + SHOWN_FOR_MS + 1))
+    assert await pool.fetchval("SELECT array_agg(showing_id) FROM inspection_shown") == ["s-2"]
+
+
+async def test_the_keys_of_phones_that_rode_here_are_among_the_facts(
+    desk: PostgresInspection, pool: asyncpg.Pool
+) -> None:
+    async def nobody(_: object) -> dict[object, object]:
+        return {}
+
+    async with open_taps(pool, pricing=SmallTariff(), profiles=nobody) as taps:  # type: ignore[arg-type]
+        await taps.take([tap("v:1", "08:30")])
+    keys = PostgresPhoneKeys(pool, CITY)
+    for name, holder in (("ann", medium(7)), ("bob", medium(8))):
+        code = own_code(private(name), city=CITY, now_ms=NINE_MS)
+        await keys.register(holder, public(name), code, NINE_MS)
+    facts = await desk.facts("bus-1", NINE_MS)
+    assert facts is not None
+    assert [one.public for one in facts.phones] == [public("ann")]

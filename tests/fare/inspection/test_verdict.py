@@ -16,6 +16,7 @@ from fare.inspection.verdict import inspect
 from fare.model import MediumId
 from tests.fare.inspection.bus import KEY, SALT, Bus, ask, at_ms, code_of, riders
 from tests.fare.inspection.verdict_cases import BUSES, CASES, TAPS
+from tests.fare.phone.phones import key, public
 
 PAGE = Path(__file__).parents[3] / "fare" / "web" / "inspector"
 RIDING = Bus(taps=TAPS)
@@ -45,6 +46,56 @@ def test_paid_four_minutes_ago_on_this_bus_adult_valid_until() -> None:
 )
 def test_each_passenger_has_one_standing(who: str, standing: Standing) -> None:
     assert ask(RIDING, who).standing is standing
+
+
+@pytest.mark.parametrize(
+    ("what", "standing"),
+    [
+        ("ticket paid", Standing.PAID),
+        ("ticket over", Standing.EXPIRED),
+        ("phone paid", Standing.PAID),
+        ("phone over", Standing.EXPIRED),
+        ("picture paid", Standing.NOT_LIVE),
+        ("ahead paid", Standing.NOT_LIVE),
+    ],
+)
+def test_a_ticket_and_a_live_phone_are_as_good_as_a_card(what: str, standing: Standing) -> None:
+    assert ask(RIDING, what).standing is standing
+
+
+def test_attack_6_a_screenshot_is_refused_also_while_the_validator_is_silent() -> None:
+    silent = Bus(taps=TAPS, reported="6:59")
+    assert ask(silent, "picture nobody").standing is Standing.NOT_LIVE, "the live code can be asked for at any time"
+    assert ask(silent, "phone nobody").standing is Standing.UNKNOWN
+
+
+def test_a_forwarded_message_is_shown_already_and_says_when() -> None:
+    verdict = ask(RIDING, "ticket seen")
+    assert (verdict.standing, verdict.shown_ms) == (Standing.SHOWN, at_ms("7:00"))
+    assert verdict.standing.founds_warning
+
+
+def test_a_code_is_good_for_as_many_as_it_was_paid_for() -> None:
+    assert ask(RIDING, "pair").standing is Standing.PAID, "the second of two"
+    assert ask(RIDING, "crowd").standing is Standing.SHOWN, "the third"
+    assert ask(RIDING, "phone crowd").standing is Standing.SHOWN, "however it is shown"
+    assert ask(RIDING, "mother").riders == riders("child2"), "who was paid for by a second touch"
+    assert ask(RIDING, "ticket mother").standing is Standing.SHOWN, "the ticket of the first touch alone"
+
+
+def test_the_same_passenger_asked_again_is_one_showing() -> None:
+    assert ask(RIDING, "crowd", showing_id="earlier-8:00").standing is Standing.PAID
+    assert ask(RIDING, "seen", showing_id="earlier-9:00").standing is Standing.PAID
+
+
+def test_an_honest_passenger_is_asked_again_in_a_later_round() -> None:
+    later = Bus(taps=TAPS, reported="17:00")
+    assert ask(later, "crowd", "16:59").standing is Standing.SHOWN
+    assert ask(later, "crowd", "17:00").standing is Standing.PAID, "ten minutes after the first of two"
+
+
+def test_what_is_free_is_free_for_everybody_who_shows_it() -> None:
+    assert ask(RIDING, "let_ride").standing is Standing.FREE
 
 
 def test_i7_one_tap_pays_for_several_riders_of_mixed_categories() -> None:
@@ -81,14 +132,25 @@ def test_i3_asking_a_hundred_times_changes_nothing() -> None:
     held = RIDING.held()
     before = msgspec.json.encode(held)
     question = Question(vehicle_id="bus-7", code=code_of("paid"))
-    assert len({inspect(question, held, at_ms("10:00")).standing for _ in range(100)}) == 1
+    assert len({inspect(question, held, at_ms("10:00")).verdict.standing for _ in range(100)}) == 1
     assert msgspec.json.encode(held) == before
 
 
 @given(st.text(max_size=14))
 def test_attack_11_what_is_no_code_is_answered_as_a_code_that_nobody_has(typed: str) -> None:
     asked = inspect(Question(vehicle_id="bus-7", code=typed, boarded_before=True), RIDING.held(), at_ms("10:00"))
-    assert asked == ask(RIDING, "nobody")
+    assert asked.verdict == ask(RIDING, "nobody")
+
+
+def test_attack_11_a_strangers_phone_and_a_forged_code_are_answered_as_a_code_that_nobody_has() -> None:
+    nobody = ask(RIDING, "nobody")
+    assert [ask(RIDING, what) for what in ("stranger paid", "foreign paid", "phone nobody", "ticket nobody")] == [
+        nobody
+    ] * 4
+
+
+def test_a_picture_is_answered_alike_whoever_it_is_of() -> None:
+    assert ask(RIDING, "picture paid") == ask(RIDING, "picture nobody")
 
 
 def test_the_list_of_another_bus_is_the_callers_error() -> None:
@@ -102,28 +164,23 @@ def test_a_list_holds_neither_media_nor_codes_and_no_two_lists_can_be_joined() -
     assert code_of("family") not in text
     assert code_hash(code_of("family"), SALT) in text
     assert code_hash(code_of("family"), bytes([1]) * 16) not in text
+    assert public("family").hex() not in text
+    assert key("family").key_id not in text
 
 
-def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
-    """verdict.js in Node against verdict.py, over every case: it is the same judge on both sides."""
+def judged_by_the_page(folder: Path, asked: list[dict[str, object]], *, before: str = "") -> list[dict[str, object]]:
+    """Return what verdict.js says in Node, after the script ``before`` has run."""
     if shutil.which("node") is None:
         pytest.skip("no Node on this machine")
-    module = tmp_path / "verdict.mjs"
-    shutil.copy(PAGE / "verdict.js", module)
-    asked = [
-        {
-            "held": msgspec.to_builtins(BUSES[bus].held()),
-            "code": code_of(who),
-            "boardedBefore": before,
-            "now": at_ms(at),
-        }
-        for bus, who, at, before in CASES
-    ]
+    for file in (PAGE / "verdict.js", PAGE / "own_code.js", PAGE.with_name("phone") / "codes.js"):
+        shutil.copy(file, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
     script = f"""
-        import {{ inspect }} from {json.dumps(module.as_uri())};
+        import {{ inspect }} from {json.dumps((folder / "verdict.js").as_uri())};
+        {before}
         const said = [];
         for (const {{ held, now, ...question }} of JSON.parse(await new Response(process.stdin).text()))
-          said.push(await inspect(question, held, now));
+          said.push((await inspect(question, held, now)).verdict);
         process.stdout.write(JSON.stringify(said));
     """
     run = subprocess.run(
@@ -134,9 +191,40 @@ def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
+    said: list[dict[str, object]] = json.loads(run.stdout)
+    return said
+
+
+def question(bus: str, who: str, at: str, *, before: bool = True) -> dict[str, object]:
+    return {
+        "held": msgspec.to_builtins(BUSES[bus].held()),
+        "code": BUSES[bus].code(who, at),
+        "boardedBefore": before,
+        "showingId": "this one",
+        "now": at_ms(at),
+    }
+
+
+def test_the_phone_says_what_the_server_says(tmp_path: Path) -> None:
+    """verdict.js in Node against verdict.py, over every case: it is the same judge on both sides."""
+    said = judged_by_the_page(tmp_path, [question(bus, who, at, before=before) for bus, who, at, before in CASES])
     by_server = [ask(BUSES[bus], who, at, boarded_before=before) for bus, who, at, before in CASES]
-    assert json.loads(run.stdout) == json.loads(msgspec.json.encode(by_server))
+    assert said == json.loads(msgspec.json.encode(by_server))
     assert {verdict.standing for verdict in by_server} == {*Standing}, "the cases reach every answer"
+
+
+def test_a_browser_that_cannot_verify_a_phone_does_not_say_that_it_has_not_paid(tmp_path: Path) -> None:
+    without_ed25519 = """
+        const { importKey } = crypto.subtle;
+        crypto.subtle.importKey = function (format, key, algorithm, ...rest) {
+          if (algorithm.name === "Ed25519") throw new DOMException("no such algorithm", "NotSupportedError");
+          return importKey.call(this, format, key, algorithm, ...rest);
+        };
+    """
+    bus = "at a stop or place unknown"
+    asked = [question(bus, who, "10:00") for who in ("phone paid", "paid", "picture paid")]
+    said = judged_by_the_page(tmp_path, asked, before=without_ed25519)
+    assert [verdict["standing"] for verdict in said] == ["unknown", "paid", "not_live"]
 
 
 # Check codes
@@ -172,7 +260,7 @@ def test_what_is_no_code_is_none(typed: str) -> None:
     assert normal_code(typed) is None
 
 
-@pytest.mark.parametrize("rule", ["list_age_max_ms", "fine_tiyn", "appeal_days"])
+@pytest.mark.parametrize("rule", ["list_age_max_ms", "round_ms", "fine_tiyn", "appeal_days"])
 def test_rules_that_cannot_be_meant_are_refused(rule: str) -> None:
     with pytest.raises(ValueError, match=f"inspection.{rule}"):
         InspectionRules(**{rule: 0})

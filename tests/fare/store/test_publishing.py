@@ -6,7 +6,7 @@ import pytest
 from commons.migrate import migrate
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.publishing import DELTAS_MAX, REFRESH_MS, Publisher
-from fare.validator.deny_list import DENY
+from fare.validator.deny_list import DENY, PHONES, build_list_of_values
 from fare.validator.documents import CityKey, DocumentKind, Shelf, Shelving, holdings, shelve, to_send
 from fare.validator.signing import SigningKey
 from tests.fare.validator.cards import CONFIGURATION, FARES, medium
@@ -132,3 +132,15 @@ async def test_of_two_publishers_one_is_refused(store: PostgresDevices, publishe
     assert published is not None
     with pytest.raises(asyncpg.UniqueViolationError):
         await store.publish(published)
+
+
+async def test_a_long_list_with_values_is_sent_whole_less_often(store: PostgresDevices, publisher: Publisher) -> None:
+    for number in range(DELTAS_MAX + 3):
+        values = {token: bytes([number, token]) for token in range(number + 1)}
+        await publisher.tokens(PHONES, build_list_of_values(values), NOW_MS + number)
+    kinds = [one.kind for one in await store.published(NOW_MS)]
+    assert (kinds.count(DocumentKind.LIST), kinds.count(DocumentKind.LIST_DELTA)) == (1, DELTAS_MAX + 2)
+    shelf, _ = await asked(store, Shelf(city="kzo", root=KEY.public), NOW_MS + 1_000)
+    held = shelf.current(DocumentKind.LIST, PHONES, NOW_MS + 1_000)
+    assert held is not None
+    assert held.content == build_list_of_values(values)

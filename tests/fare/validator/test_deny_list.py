@@ -1,11 +1,23 @@
 """Lists of media: small, exact, and changed only by the delta that was made for them."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fare.model import MediumId
-from fare.validator.deny_list import Applying, Delta, Snapshot, TokenList, apply, build_list, diff, read_snapshot
+from fare.validator.deny_list import (
+    Applying,
+    Delta,
+    Snapshot,
+    TokenList,
+    apply,
+    build_list,
+    build_list_of_values,
+    diff,
+    read_snapshot,
+    snapshot_of,
+)
 from tests.fare.validator.cards import medium
 
 NAMES = st.sets(st.integers(0, 60).map(str), max_size=30)
@@ -65,3 +77,34 @@ def test_a_hundred_thousand_tokens_are_less_than_a_megabyte() -> None:
 def test_what_is_no_medium_is_not_looked_up() -> None:
     with pytest.raises(ValueError, match="medium_id must have at least 16 hexadecimal digits: 'abc'"):
         _ = MediumId("abc") in listed({"1"})
+
+
+# Lists that say something of each token
+
+VALUES = st.dictionaries(st.integers(0, 60), st.binary(min_size=3, max_size=3))
+
+
+@given(VALUES, VALUES)
+def test_a_delta_makes_the_new_list_with_its_values_or_nothing(old: dict[int, bytes], new: dict[int, bytes]) -> None:
+    before, after = build_list_of_values(old), build_list_of_values(new)
+    assert apply(before, 1, diff(before, 1, after)) == (Applying.APPLIED, after)
+    assert {token: after.value(token) for token in range(62)} == {token: new.get(token) for token in range(62)}
+    assert read_snapshot(snapshot_of(after)) == after
+
+
+def test_a_value_that_changed_in_the_delta_gives_another_list_and_is_refused() -> None:
+    before, after = build_list_of_values({1: b"abc"}), build_list_of_values({1: b"abd"})
+    forged = msgspec.structs.replace(diff(before, 1, after), added_values=b"abe")
+    assert apply(before, 1, forged) == (Applying.WRONG_RESULT, before)
+
+
+@pytest.mark.parametrize("values", [b"", b"ab", b"abcde"])
+def test_values_that_do_not_fit_the_tokens_make_no_list(values: bytes) -> None:
+    tokens = build_list_of_values({1: b"ab", 2: b"cd"}).packed()
+    assert (read_snapshot(Snapshot(tokens=tokens, values=values)) is None) == bool(len(values) % 2)
+    assert read_snapshot(Snapshot(tokens=b"", values=b"x")) is None
+
+
+def test_values_of_different_lengths_are_the_callers_error() -> None:
+    with pytest.raises(ValueError, match=r"one length: \[1, 2\]"):
+        build_list_of_values({1: b"a", 2: b"bc"})

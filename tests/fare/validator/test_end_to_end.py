@@ -102,7 +102,8 @@ async def test_nobody_there_is_said_and_the_code_stays_good(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "name a --reader, or --emulate one"),
+        ((), "name a --reader or a --scanner, or --emulate one"),
+        (("--scanner", "ttyACM0"), "--scanner ttyACM0: must be an absolute path or HOST:PORT"),
         (("--reader", "transport_card"), "a --reader needs --media-keys FILE"),
         (("--emulate", "--gps", "here"), "--gps here: must be HOST:PORT"),
     ],

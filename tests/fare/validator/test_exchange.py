@@ -11,7 +11,10 @@ import asyncpg
 import pytest
 
 from commons.clock import SystemClock, wall_ms
-from fare.validator.deny_list import DENY, build_list, diff
+from fare.model import MediumKind
+from fare.phone.own_qr import listed, own_code
+from fare.store.publishing import Publisher
+from fare.validator.deny_list import DENY, PHONES, build_list, build_list_of_values, diff
 from fare.validator.documents import DocumentKind, Shelving, publish
 from fare.validator.drawer import CARDS, EmulatedReader
 from fare.validator.exchange import PAUSE_FIRST_S, PAUSE_MAX_S, Exchange, Pauses
@@ -19,9 +22,11 @@ from fare.validator.home import Home
 from fare.validator.journal import START
 from fare.validator.link import Link, LinkError
 from fare.validator.program import Validator
+from fare.validator.rules import Configuration, KindRules, Reason
 from fare.validator.run import enrol_device
 from fare.validator.screen import Shown
 from fare.validator.signing import SigningKey
+from tests.fare.phone.phones import key, private
 from tests.fare.validator.city import City, city_of
 
 IDS = {card.name: card.medium_id for card in CARDS}
@@ -160,3 +165,28 @@ def test_pauses_double_up_to_a_minute_and_differ_by_device() -> None:
     assert other.next_s() != first[0]
     one.reset()
     assert one.next_s() == first[0]
+
+
+async def test_a_phone_that_the_list_does_not_know_is_asked_for_and_known_when_it_is_shown_again(
+    postgres: asyncpg.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fare.validator.exchange.ASK_AGAIN_S", 0.05)  # of the 60 s between two askings
+    now_ms = wall_ms()
+    phones = build_list_of_values(dict([listed(key("ann", until_ms=2 * now_ms))]))
+    async with city_of(postgres) as city:
+        publisher = Publisher(city.store, city="kzo", key=city.key)
+        await publisher.configuration(Configuration(kinds=(KindRules(kind=MediumKind.PHONE),)), now_ms, from_ms=0)
+        async with bus_of(city, tmp_path) as bus, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(bus.exchange.run())
+            while not bus.validator.online:  # noqa: ASYNC110 - the first asking finds no list
+                await asyncio.sleep(0.01)
+            await publisher.tokens(PHONES, phones, now_ms)
+            reasons: list[Reason] = []
+            while not reasons or reasons[-1] is Reason.CODE_UNKNOWN:
+                code = own_code(private("ann"), city="kzo", now_ms=wall_ms())
+                decision = await bus.validator.present_code(code, "front")
+                reasons += [decision.reason] if decision is not None else []
+                await asyncio.sleep(0.1)
+            running.cancel()
+    assert reasons[0] is Reason.CODE_UNKNOWN
+    assert reasons[-1] is Reason.NO_FARE, "the phone is known; this city has no price for it"

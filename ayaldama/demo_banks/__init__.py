@@ -1,0 +1,1 @@
+"""The demo's banks: programs that behave as banks do, faults included. No money moves in them."""

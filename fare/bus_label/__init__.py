@@ -1,0 +1,1 @@
+"""What hangs in a bus so that riders can pay by phone."""
