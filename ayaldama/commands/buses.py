@@ -20,8 +20,9 @@ from fare.phone.bus_code import Registered, bus_link
 from fare.phone.cose import key_id_of
 from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.postgres_bus_codes import PostgresBusCodes
-from fare.store.postgres_devices import PostgresDevices
+from fare.store.postgres_vehicles import PostgresVehicles
 from fare.validator.signing import SigningKey
+from fare.vehicles import Vehicle
 
 PHONE_URL: Final = "http://127.0.0.1:8072"
 
@@ -34,32 +35,32 @@ def buses() -> None:
 
 
 @buses.command("qr")
-@click.option("--vehicle", "vehicles", multiple=True, metavar="ID", help="This bus; several are fine (default: all).")
+@click.option("--vehicle", "wanted", multiple=True, metavar="BUS", help="Number, plate or id (default: all buses).")
 @click.option("--url", default=PHONE_URL, metavar="URL", help=f"Where riders' page is served (default {PHONE_URL}).")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 @click.pass_obj
-def qr(chosen: Chosen, vehicles: tuple[str, ...], url: str, output: Path) -> None:
-    """Write a label (SVG, A6) and the bare QR (PNG) of each bus that has a validator, or of those named.
+def qr(chosen: Chosen, wanted: tuple[str, ...], url: str, output: Path) -> None:
+    """Write a label (SVG, A6) and the bare QR (PNG) of each registered bus, or of those named.
 
     A bus keeps its code: writing it again gives the same one, until it is revoked.
     """
     settings = chosen.read().settings
     key = _key(settings)
 
-    async def issued(pool: asyncpg.Pool, codes: PostgresBusCodes) -> list[Registered]:
-        devices = await PostgresDevices(pool, settings.city).list_devices()
-        wanted = vehicles or sorted({device.vehicle_id for device in devices})
-        return [await codes.in_force(vehicle_id, wall_ms()) for vehicle_id in wanted]
+    async def issued(pool: asyncpg.Pool, codes: PostgresBusCodes) -> list[tuple[Registered, str]]:
+        buses_wanted = await _buses(PostgresVehicles(pool), wanted)
+        return [(await codes.in_force(bus.vehicle_id, wall_ms()), bus.fleet_number) for bus in buses_wanted]
 
     if not re.fullmatch(r"https?://[^\s/]\S*", url):
         fail(f"--url {url}: must be the address of a page, such as https://pay.example.kz", EXIT_USAGE)
     found = _with_codes(settings, key, issued)
     if not found:
-        fail("no bus has a validator yet: name one by --vehicle")
+        fail("no bus is registered: `ayaldama vehicles`")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for one in found:
-            _write(output, one, bus_link(url, one.vehicle_id, one.issue, city=settings.city, key=key.private))
+        for code, number in found:
+            link = bus_link(url, code.vehicle_id, code.issue, city=settings.city, key=key.private)
+            _write(output, code, number, link)
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
     except OSError as error:
@@ -81,18 +82,37 @@ def list_codes(chosen: Chosen) -> None:
 
 
 @buses.command("revoke")
-@click.argument("vehicle_id")
+@click.argument("bus")
 @click.pass_obj
-def revoke(chosen: Chosen, vehicle_id: str) -> None:
-    """Let the codes of VEHICLE_ID count no more, as after one was torn off; `ayaldama buses qr` makes a new one."""
+def revoke(chosen: Chosen, bus: str) -> None:
+    """Let the codes of BUS count no more, as after one was torn off; `ayaldama buses qr` makes a new one.
+
+    BUS is its number, plate or id.
+    """
     settings = chosen.read().settings
-    if not _with_codes(settings, _key(settings), lambda _, codes: codes.revoke(vehicle_id, wall_ms())):
-        fail(f"bus {vehicle_id} has no code; see `ayaldama buses codes`")
+
+    async def revoked(pool: asyncpg.Pool, codes: PostgresBusCodes) -> int:
+        (found,) = await _buses(PostgresVehicles(pool), (bus,))
+        return await codes.revoke(found.vehicle_id, wall_ms())
+
+    if not _with_codes(settings, _key(settings), revoked):
+        fail(f"bus {bus} has no code; see `ayaldama buses codes`")
 
 
-def _write(folder: Path, code: Registered, link: str) -> None:
-    name = re.sub(r"[^\w.-]", "_", f"bus-{code.vehicle_id}")
-    (folder / f"{name}.svg").write_text(bus_label_svg(link, code.vehicle_id, code.issue), encoding="utf-8")
+async def _buses(register: PostgresVehicles, wanted: tuple[str, ...]) -> list[Vehicle]:
+    """Return the buses ``wanted`` by number, plate or id, all that are registered if none is."""
+    if not wanted:
+        return await register.registered()
+    found = [(one, await register.by_code(one) or await register.by_id(one)) for one in wanted]
+    for one, vehicle in found:
+        if vehicle is None:
+            fail(f"no bus {one} is registered; see `ayaldama vehicles`", EXIT_USAGE)
+    return [vehicle for _, vehicle in found if vehicle is not None]
+
+
+def _write(folder: Path, code: Registered, number: str, link: str) -> None:
+    name = re.sub(r"[^\w.-]", "_", f"bus-{number}")
+    (folder / f"{name}.svg").write_text(bus_label_svg(link, number, code.issue), encoding="utf-8")
     (folder / f"{name}.png").write_bytes(bus_qr_png(link))
 
 

@@ -18,14 +18,14 @@ TOP_MM: Final = 32
 LINE_MM: Final = 5.6
 
 
-def bus_label_svg(link: str, vehicle_id: str, issue: int) -> str:
-    """Return the label of a bus; ``link`` is what its QR says."""
+def bus_label_svg(link: str, number: str, issue: int) -> str:
+    """Return the label of a bus; ``link`` is what its QR says, ``number`` what riders know the bus by."""
     catalogue = load_catalogue("fare.bus_label")
     titles = " · ".join(catalogue[language]["title"] for language in LANGUAGES)
     below_mm = TOP_MM + QR_MM + 8
     lines = [
-        _text(below_mm + LINE_MM * number, 3.6, catalogue[language]["how"].format(vehicle=vehicle_id), language)
-        for number, language in enumerate(LANGUAGES)
+        _text(below_mm + LINE_MM * row, 3.6, catalogue[language]["how"].format(vehicle=number), language)
+        for row, language in enumerate(LANGUAGES)
     ]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_MM}mm" height="{HEIGHT_MM}mm" '
@@ -35,7 +35,7 @@ def bus_label_svg(link: str, vehicle_id: str, issue: int) -> str:
         head,
         f'<rect width="{WIDTH_MM}" height="{HEIGHT_MM}" fill="#fff"/>',
         _text(12, 4.2, titles),
-        _text(26, 12, vehicle_id, weight=700),
+        _text(26, 12, number, weight=700),
         f'<svg x="{(WIDTH_MM - QR_MM) / 2}" y="{TOP_MM}" width="{QR_MM}" height="{QR_MM}">{_qr(link)}</svg>',
         *lines,
         _text(HEIGHT_MM - 6, 2.8, f"№ {issue}"),

@@ -54,6 +54,11 @@ class PostgresVehicles:
         """Return the vehicle, None if it is not registered."""
         return _vehicle(await self._pool.fetchrow("SELECT * FROM vehicle WHERE vehicle_id = $1", vehicle_id))
 
+    async def registered(self) -> list[Vehicle]:
+        """Return all vehicles, by their numbers."""
+        rows = await self._pool.fetch("SELECT * FROM vehicle ORDER BY fleet_number, vehicle_id")
+        return [Vehicle(**dict(row)) for row in rows]
+
 
 def _vehicle(row: asyncpg.Record | None) -> Vehicle | None:
     return None if row is None else Vehicle(**dict(row))
