@@ -27,10 +27,12 @@ from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia, top_up_journal
 from fare.store.postgres_people import PostgresPeople
+from fare.store.postgres_vehicles import PostgresVehicles
 from fare.validator.drawer import CARDS
 from fare.validator.enrolment import CODE_LIFE_MS, SECRET_BYTES, Code, IssuedCode
 from fare.validator.home import Home
 from fare.validator.signing import SigningKey
+from fare.vehicles import Vehicle
 
 DESK: Final = "demo counter"
 INSPECTOR: Final = PersonId("7001")
@@ -67,6 +69,9 @@ async def prepare_fares(settings: Settings, pool: asyncpg.Pool, vehicle_ids: Seq
         await _pay_in(pool, everybody, now_ms)
         await _drawer(media, now_ms)
         marker.touch()
+    await PostgresVehicles(pool).register(
+        Vehicle(vehicle_id=vehicle_id, fleet_number=vehicle_id) for vehicle_id in vehicle_ids
+    )
     codes = await _codes(PostgresDevices(pool, settings.city), key, folder, vehicle_ids, now_ms)
     _write(folder / "codes.json", codes)
     if read_demo_fares(settings) is None:

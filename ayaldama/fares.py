@@ -8,6 +8,7 @@ from typing import Final
 
 from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
 from fare.inspection.values import InspectionRules
+from fare.media.tokens import TokenKey
 from fare.model import CarrierId, MediumKind
 from fare.tariff.model import Tariff, build_tariff
 from fare.validator.rules import ADULT, Configuration, KindRules
@@ -22,6 +23,7 @@ HOUR_MS: Final = 60 * MINUTE_MS
 NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is known
 
 _CODES: Final = b"ayaldama inspection codes 1"
+_PHONES: Final = b"ayaldama phones 1"
 
 
 class NoFaresError(Exception):
@@ -99,3 +101,8 @@ def city_key_path(settings: Settings) -> Path:
 def code_key_of(city_key: SigningKey) -> bytes:
     """Return the key of passengers' check codes: derived, so that one secret file is enough."""
     return hmac.digest(city_key.to_bytes(), _CODES, "sha256")
+
+
+def phone_key_of(city_key: SigningKey) -> TokenKey:
+    """Return the key under which a phone's number is a medium, for ``fare.media.phone``: derived likewise."""
+    return TokenKey(version=1, secret=hmac.digest(city_key.to_bytes(), _PHONES, "sha256"))

@@ -84,6 +84,12 @@ METRICS: Mapping[str, Metric] = {
     "fare_documents_published_total": Metric("counter", "Documents signed for validators", ("kind",)),
     "fare_media_denied": Metric("gauge", "Media on the deny list"),
     "fare_vehicles_occupancy": Metric("gauge", "Vehicles by how full they are", ("status",)),
+    "sms_messages_total": Metric("counter", "Messages by what became of them", ("operator", "outcome")),
+    "sms_answer_seconds": Metric("histogram", "From a message on disk to its answer on disk"),
+    "sms_refusals_total": Metric("counter", "Rides asked for by SMS and not sold", ("reason",)),
+    "sms_receipts_total": Metric("counter", "Delivery receipts by what became of them", ("operator", "outcome")),
+    "sms_charges_total": Metric("counter", "Charges asked of mobile operators, by answer", ("operator", "outcome")),
+    "sms_charges_to_give_back": Metric("gauge", "Charges that operators have not given back yet"),
     "http_requests_total": Metric("counter", "HTTP requests", ("route", "status")),
     "role_errors_total": Metric("counter", "Errors survived at the top of a role", ("role", "where")),
 }

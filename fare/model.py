@@ -5,7 +5,7 @@ derived again from taps at any time, taps never from prices.
 """
 
 import enum
-from typing import NewType
+from typing import Final, NewType
 
 import msgspec
 
@@ -16,7 +16,12 @@ CarrierId = NewType("CarrierId", str)  # GTFS agency_id
 DeviceId = NewType("DeviceId", str)
 JournalKey = NewType("JournalKey", str)  # made by who causes the movement; the same key moves money once
 MediumId = NewType("MediumId", str)  # keyed hash of what the medium says of itself, 32 hexadecimal digits
+PhoneNumber = NewType("PhoneNumber", str)  # E.164: "+77011234567"; kept only where it is answered, never logged
 RiderCategory = NewType("RiderCategory", str)  # Fares v2 rider_category_id
+
+
+# Devices that are none: rides bought by telephone are taps of theirs. No validator can be called so.
+SELLERS: Final = frozenset({DeviceId("phone"), DeviceId("sms")})
 
 
 class MediumKind(enum.StrEnum):

@@ -23,7 +23,7 @@ import asyncpg
 from commons.group_commit import GroupCommit
 from fare.ledger.accounts import debt, wallet
 from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes
-from fare.model import LocatedTap, MediumId, Profile
+from fare.model import AccountCode, LocatedTap, MediumId, Profile
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import Touched, read_book, write_pages
@@ -96,7 +96,7 @@ class Charging:
         """Post ``found``; return what media with wallets owe then."""
         if not found:
             return {}
-        opened = await read_book(connection, _touched(found, self.pricing))
+        opened = await read_book(connection, touched_by_changes(found, self.pricing))
         done = post_changes(opened.book, found, self.pricing)
         await write_pages(connection, opened)
         await write_posted(connection, done)
@@ -270,9 +270,9 @@ def _check(one: LocatedTap) -> None:
         raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
 
 
-def _touched(found: Iterable[Change], pricing: Pricing) -> Touched:
-    """Return all of the ledger that posting ``found`` touches, wallets to be levelled included."""
-    touched = Touched(keys=set(), accounts=set(), references=set())
+def touched_by_changes(found: Iterable[Change], pricing: Pricing, *, also: Iterable[AccountCode] = ()) -> Touched:
+    """Return all of the ledger that posting ``found`` touches, wallets to be levelled and ``also`` included."""
+    touched = Touched(keys=set(), accounts=set(also), references=set())
     for change in found:
         touched.accounts.update(accounts_of(change, pricing))
         if change.ride.medium_kind in WALLET_KINDS:

@@ -33,7 +33,7 @@ from fare.model import (
 )
 from fare.outcomes import Posting
 
-WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE})
+WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS})
 WINDOW_MS: Final = 8 * 86_400_000  # rides before a tap that its price may depend on: a service week and a day
 
 
@@ -122,8 +122,7 @@ def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
     touched |= {accounts.subsidy(one.category) for one in change.amounts if one.subsidy_tiyn}
     if ride.medium_kind in WALLET_KINDS:
         return touched | {accounts.wallet(ride.medium_id), accounts.debt(ride.medium_id)}
-    payer = _payer(ride, pricing)
-    return touched | {payer} if payer is not None else touched
+    return touched | {_payer(ride, pricing)}
 
 
 def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
@@ -216,22 +215,15 @@ def _entries(book: Book, change: Change, pricing: Pricing) -> tuple[Entry, ...]:
         if charged_tiyn != paid_tiyn:
             sums_tiyn[accounts.debt(ride.medium_id)] = charged_tiyn - paid_tiyn
     else:
-        payer = _payer(ride, pricing)
-        if payer is None:
-            return ()
-        sums_tiyn[payer] = charged_tiyn
+        sums_tiyn[_payer(ride, pricing)] = charged_tiyn
     return tuple([Entry(account=code, amount_tiyn=tiyn) for code, tiyn in sums_tiyn.items() if tiyn])
 
 
-def _payer(ride: Ride, pricing: Pricing) -> AccountCode | None:
-    """Return who owes us a ride that no wallet pays; None: the SMS gateway posts what its operator charged."""
-    match ride.medium_kind:
-        case MediumKind.BANK_CARD:
-            return accounts.aggregate(ride.medium_id, pricing.service_day(ride.tapped_ms))
-        case MediumKind.CASH:
-            return accounts.cash(ride.carrier_id)
-        case _:
-            return None
+def _payer(ride: Ride, pricing: Pricing) -> AccountCode:
+    """Return who owes us a ride that no wallet pays: the bank card's day, or the carrier that took the cash."""
+    if ride.medium_kind is MediumKind.BANK_CARD:
+        return accounts.aggregate(ride.medium_id, pricing.service_day(ride.tapped_ms))
+    return accounts.cash(ride.carrier_id)
 
 
 def _available_tiyn(book: Book, wallet: AccountCode) -> int:

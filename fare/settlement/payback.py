@@ -1,8 +1,8 @@
 """Where the money of a refund goes: back where it came from.
 
 A wallet gets it (and levels its debt), a bank card owes less for its day, a bank takes a chargeback from what the
-acquirer owes us. Cash and SMS rides have no account of their own to give back to: their money waits on ``suspense``
-until somebody pays it out by hand.
+acquirer owes us. Cash has no account of its own to give back to: its money waits on ``suspense`` until somebody pays it
+out by hand.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ from fare.model import AccountCode, Entry, Journal, JournalKey, JournalKind, Med
 from fare.settlement.closing import advanced_by
 from fare.settlement.model import Refund, RefundReason
 
-WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE})
+WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS})
 
 
 def refund_journal(refund: Refund, ride: Ride, ridden_on: dt.date, acquirer: str, at_ms: int) -> Journal:

@@ -6,7 +6,7 @@ is made anew for the values of the day.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,6 +17,19 @@ SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off
 SET plan_cache_mode = force_generic_plan
 """
 _LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@contextlib.contextmanager
+def lost_is_said() -> Iterator[None]:
+    """Turn what asyncpg says where a connection ends at a bad moment into an error that callers know.
+
+    Raises:
+        asyncpg.InterfaceError: if a connection was lost so.
+    """
+    try:
+        yield
+    except asyncpg.InternalClientError as error:
+        raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error
 
 
 class KeptConnection:

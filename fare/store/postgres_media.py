@@ -142,23 +142,32 @@ class PostgresMedia:
         before_ms = await self._pool.fetchval("SELECT occurred_ms FROM journal WHERE key = $1", journal.key)
         if before_ms is not None:  # the counter asks again, later: it is still the same receipt
             journal = msgspec.structs.replace(journal, occurred_ms=before_ms)
-        touched = Touched(
-            keys={journal.key, JournalKey(f"level/{journal.key}")},
-            accounts={entry.account for entry in journal.entries} | {debt(medium_id)},
-            references=set(),
-        )
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_KNOW, [medium_id], occurred_ms)
-            opened = await read_book(connection, touched)
-            again = journal.key in opened.book.recorded
-            posting = opened.book.take(journal)
-            if posting is Posting.POSTED and not again:
-                level = levelling(opened.book, medium_id, key=journal.key, occurred_ms=occurred_ms)
-                if level is not None:
-                    opened.book.take(level)
-            await write_pages(connection, opened)
-            await connection.execute(_NOTIFY)
-        return posting
+            return await pay_in(connection, medium_id, journal)
+
+
+async def pay_in(connection: asyncpg.Connection, medium_id: MediumId, journal: Journal) -> Posting:
+    """Post, within the caller's transaction, a journal that brings money into a wallet; what it owes is paid first.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    touched = Touched(
+        keys={journal.key, JournalKey(f"level/{journal.key}")},
+        accounts={entry.account for entry in journal.entries} | {debt(medium_id)},
+        references=set(),
+    )
+    await connection.execute(_KNOW, [medium_id], journal.occurred_ms)
+    opened = await read_book(connection, touched)
+    again = journal.key in opened.book.recorded
+    posting = opened.book.take(journal)
+    if posting is Posting.POSTED and not again:
+        level = levelling(opened.book, medium_id, key=journal.key, occurred_ms=journal.occurred_ms)
+        if level is not None:
+            opened.book.take(level)
+    await write_pages(connection, opened)
+    await connection.execute(_NOTIFY)
+    return posting
 
 
 async def know_medium(connection: asyncpg.Connection, medium_id: MediumId, known_ms: int) -> None:

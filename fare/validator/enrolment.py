@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from fare.model import DeviceId
+from fare.model import SELLERS, DeviceId
 from fare.validator.journal import Head
 from fare.validator.signing import PUBLIC_BYTES, Purpose, Signed, SigningKey, is_signed_by, key_id_of
 
@@ -80,8 +80,10 @@ class IssuedCode:
 
     def __post_init__(self) -> None:
         """Refuse names that keys of taps, folders and screens could not bear."""
-        if not _DEVICE_ID.fullmatch(self.device_id):
-            raise ValueError(f"device_id: {self.device_id!r} must be 1 to 64 letters, digits, '.', '_' or '-'")
+        if not _DEVICE_ID.fullmatch(self.device_id) or self.device_id in SELLERS:
+            raise ValueError(
+                f"device_id: {self.device_id!r} must be 1 to 64 letters, digits, '.', '_' or '-', not phone or sms"
+            )
         if not 0 < len(self.vehicle_id) <= VEHICLE_MAX or not self.vehicle_id.isprintable():
             raise ValueError(f"vehicle_id: {self.vehicle_id!r} must be 1 to {VEHICLE_MAX} characters")
 

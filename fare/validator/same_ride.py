@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fare.model import MediumId, Ride, Riders, Tap
+from fare.model import SELLERS, MediumId, Ride, Riders, Tap
 from fare.outcomes import TapOutcome
 from fare.validator.recent import Paid
 from fare.validator.rules import Configuration
@@ -49,7 +49,8 @@ def without_second_validators(facts: Iterable[Fact], configuration: Configuratio
 
     What one validator decided about its own taps stands. A tap that paid for companions too keeps them. Of taps, only
     accepted ones begin rides. A later ride never changes what becomes of an earlier one, and after a pause longer than
-    ``ride_max_ms`` and ``retap_ms`` the past does not matter.
+    ``ride_max_ms`` and ``retap_ms`` the past does not matter. A ride bought by telephone was asked for, so it is always
+    one; whoever then holds the same phone to a validator has paid.
     """
     rides: list[Fact] = []
     begun: dict[MediumId, tuple[Paid, set[str]]] = {}  # the ride, and the validators that know of it
@@ -57,7 +58,7 @@ def without_second_validators(facts: Iterable[Fact], configuration: Configuratio
     for fact in sorted(accepted, key=lambda fact: (_at_ms(fact), fact.key)):
         device_id = fact.key.rpartition(":")[0]
         paid, knowing = begun.get(fact.medium_id, (None, {device_id}))
-        unknowing = device_id not in knowing and is_same_ride(
+        unknowing = device_id not in knowing | SELLERS and is_same_ride(
             paid,
             configuration,
             vehicle_id=fact.vehicle_id,

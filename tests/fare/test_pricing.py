@@ -49,3 +49,19 @@ def test_i4_whichever_door_uploads_first_the_same_ride_is_charged_in_the_end(pri
         ends.add((charged, tuple(sorted(item for item in book.balances_tiyn.items() if item[1]))))
     assert len(ends) == 1
     assert [key for key, _ in ends.pop()[0]] == ["front:1", "rear:2"]
+
+
+def test_a_ride_bought_by_telephone_is_paid_and_its_holder_may_then_show_the_phone_to_a_validator(
+    pricing: CityPricing,
+) -> None:
+    bought = at_door(pricing, "sms:1", "08:00")
+    for_a_friend = at_door(pricing, "phone:2", "08:05")
+    shown = at_door(pricing, "front:1", "08:06")
+    bill = pricing.bill([shown, for_a_friend, bought], NOBODY)
+    assert [charge.ride_key for charge in bill.charges] == ["sms:1", "phone:2"]
+
+
+def test_who_was_at_the_validator_first_pays_for_what_they_buy_as_well(pricing: CityPricing) -> None:
+    """The ticket has a code of its own, so somebody else could ride on it."""
+    rides = [at_door(pricing, "front:1", "08:00"), at_door(pricing, "sms:1", "08:01")]
+    assert [charge.ride_key for charge in pricing.bill(rides, NOBODY).charges] == ["front:1", "sms:1"]

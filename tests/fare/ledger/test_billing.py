@@ -74,13 +74,18 @@ def test_the_city_pays_what_a_concession_leaves() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "payer"),
-    [(MediumKind.BANK_CARD, f"aggregate:{7:032x}:2025-11-08"), (MediumKind.CASH, "cash:k1"), (MediumKind.SMS, None)],
+    [(MediumKind.BANK_CARD, f"aggregate:{7:032x}:2025-11-08"), (MediumKind.CASH, "cash:k1")],
 )
-def test_other_media_owe_where_their_money_comes_from(kind: MediumKind, payer: str | None) -> None:
+def test_other_media_owe_where_their_money_comes_from(kind: MediumKind, payer: str) -> None:
     town = Town()
     town.arrive(tap("v:1", "08:00", kind=kind))
-    expected = {account(payer): 100, account("revenue:adult"): -100} if payer else {}
-    assert town.book.balances_tiyn == expected
+    assert town.book.balances_tiyn == {account(payer): 100, account("revenue:adult"): -100}
+
+
+def test_a_ride_by_message_is_paid_by_the_wallet_of_its_number() -> None:
+    town = Town(1_000)
+    town.arrive(tap("sms:1", "08:00", kind=MediumKind.SMS))
+    assert town.stands("wallet:7", "revenue:adult") == [-900, -100]
 
 
 def test_a_tap_that_comes_late_moves_the_charge_to_the_ride_that_was_first() -> None:
