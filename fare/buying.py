@@ -14,7 +14,7 @@ is no ticket in the end, it goes back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -47,6 +47,8 @@ from fare.store.postgres_taps import Window, lock_media, read_windows, store_tap
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.taking import Locating, Told
 from fare.vehicles import Vehicle
+
+Wanted = Callable[[asyncpg.Connection], Awaitable[bool]]
 
 LANES: Final = 2  # purchases being sold at a time: while one waits for the disk, the other is priced
 WRITE_MAX_S: Final = 15.0
@@ -97,6 +99,18 @@ class _Payment:
 
     journal: Journal
     payer: Payer
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A purchase, and who knows whether it is still wanted."""
+
+    purchase: Purchase
+    wanted: Wanted | None
+
+
+class _WithdrawnError(Exception):
+    """Who asked for it has been refused meanwhile: the transaction must not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,36 +180,40 @@ class Buying:
             charges=priced.charges,
         )
 
-    async def buy(self, purchase: Purchase, *, paid_by: Payer | None = None) -> Ticket | BuyRefusal:
+    async def buy(
+        self, purchase: Purchase, *, paid_by: Payer | None = None, wanted: Wanted | None = None
+    ) -> Ticket | BuyRefusal:
         """Return the ticket of ``purchase`` once it is paid and on disk, or why there is none.
 
         The same key again returns the same ticket, and so does another key for the same riders on the same bus within
-        ``BuyingRules.again_ms``. ``paid_by`` is asked for what the wallet lacks.
+        ``BuyingRules.again_ms``. ``paid_by`` is asked for what the wallet lacks. ``wanted`` is asked within the
+        transaction of the sale, last of all: False, and there is none, as who asked has been refused meanwhile.
 
         Raises:
             ValueError: if the kind of medium buys no rides, or a count of riders is below 1.
         """
         _check(purchase)
         with lost_is_said():
-            return await self._buy(purchase, paid_by)
+            return await self._buy(_Wish(purchase, wanted), paid_by)
 
     async def close(self) -> None:
         """Let the connections go."""
         while not self._lanes.empty():
             await self._lanes.get_nowait().close()
 
-    async def _buy(self, purchase: Purchase, paid_by: Payer | None) -> Ticket | BuyRefusal:
+    async def _buy(self, wish: _Wish, paid_by: Payer | None) -> Ticket | BuyRefusal:
+        purchase = wish.purchase
         if paid_by is None:
-            found = await self._attempt(purchase, None)
+            found = await self._attempt(wish, None)
             return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
         journal = await paid_by.taken(purchase)
-        found = await self._attempt(purchase, _Payment(journal, paid_by) if journal is not None else None)
+        found = await self._attempt(wish, _Payment(journal, paid_by) if journal is not None else None)
         if isinstance(found, _Missing) and journal is None:
             paid = await paid_by.pay(purchase, found.tiyn)
             if isinstance(paid, BuyRefusal):
                 return paid
             journal = paid
-            found = await self._attempt(purchase, _Payment(journal, paid_by))
+            found = await self._attempt(wish, _Payment(journal, paid_by))
         if journal is not None:
             await paid_by.undo(purchase)  # entered it stays; else there is no ticket, or one that was paid otherwise
         return BuyRefusal.NO_MONEY if isinstance(found, _Missing) else found
@@ -204,8 +222,9 @@ class Buying:
         late_ms = self._clock.now_ms() - purchase.asked_ms
         return BuyRefusal.TOO_LATE if late_ms > self._rules.late_max_ms else None
 
-    async def _attempt(self, purchase: Purchase, payment: _Payment | None) -> Ticket | BuyRefusal | _Missing:
+    async def _attempt(self, wish: _Wish, payment: _Payment | None) -> Ticket | BuyRefusal | _Missing:
         """Buy with what is in the wallet and what ``payment`` brings there."""
+        purchase = wish.purchase
         known = await asked(self._pool, purchase)
         if known.before is not None:
             return _answer(purchase, known.before)
@@ -215,7 +234,9 @@ class Buying:
         kept = await self._lanes.get()
         try:
             async with kept.transaction() as connection:
-                found, located = await self._sell(connection, purchase, offer, payment)
+                found, located = await self._sell(connection, wish, offer, payment)
+        except _WithdrawnError:
+            return BuyRefusal.WITHDRAWN
         except asyncpg.UniqueViolationError:  # another medium has used the key meanwhile
             before = await bought(self._pool, purchase.key)
             if before is None:
@@ -249,9 +270,10 @@ class Buying:
         return _Offer(vehicle=known.vehicle, tap=tap, ride=located.ride)
 
     async def _sell(
-        self, connection: asyncpg.Connection, purchase: Purchase, offer: _Offer, payment: _Payment | None
+        self, connection: asyncpg.Connection, wish: _Wish, offer: _Offer, payment: _Payment | None
     ) -> tuple[Ticket | BuyRefusal | _Missing, LocatedTap | None]:
         """Decide in memory on what is locked, and write all of it or nothing."""
+        purchase = wish.purchase
         await lock_media(connection, [purchase.medium_id])
         lately = await bought_lately(connection, purchase, self._rules.again_ms)
         for before in lately:
@@ -278,6 +300,8 @@ class Buying:
         await write_pages(connection, opened)
         await write_posted(connection, done)
         await add_purchase(connection, purchase, ticket)
+        if wish.wanted is not None and not await wish.wanted(connection):
+            raise _WithdrawnError
         return ticket, located
 
     async def _price(self, connection: asyncpg.Connection, offer: _Offer) -> "_Priced":

@@ -23,6 +23,7 @@ class BuyRefusal(enum.StrEnum):
     CORPORATE_NUMBER = enum.auto()  # operators charge no number that a company pays for
     SIM_CHANGED = enum.auto()  # less than a day ago: somebody else may hold the number
     BARRED = enum.auto()  # the operator does not charge this number: unpaid loan, never topped up, service barred
+    WITHDRAWN = enum.auto()  # who asked has been refused meanwhile, by another process
     NOT_CHARGED = enum.auto()  # the operator did not answer; what it may have taken goes back
 
 

@@ -10,6 +10,7 @@ the same.
 """
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -76,6 +77,7 @@ class _Reply:
     text: str
     outcome: Taken = Taken.ANSWERED
     wrong: bool = False
+    sold: bool = False  # it is the ticket of this message's own ride
 
 
 _SILENCE: Final = _Reply("", Taken.TOO_MANY, wrong=True)
@@ -197,7 +199,7 @@ class SmsService:
         case = _Case(message, opened.lately, opened.rider, self._words(opened.rider.language), is_new)
         reply = await self._reply(case)
         outgoing = await self._store.close(
-            message, reply.outcome, text=reply.text, wrong=reply.wrong, now_ms=self._clock.now_ms()
+            message, reply.outcome, text=reply.text, wrong=reply.wrong, sold=reply.sold, now_ms=self._clock.now_ms()
         )
         self._count(message.operator, reply.outcome)
         self._metrics.observe("sms_answer_seconds", monotonic_s() - began_s)
@@ -262,9 +264,11 @@ class SmsService:
         payer = OperatorPayer(
             charges=self._charges, operator=message.operator, number=message.number, is_new=case.is_new
         )
-        bought = await self._buying.buy(purchase, paid_by=payer)
+        bought = await self._buying.buy(
+            purchase, paid_by=payer, wanted=functools.partial(self._store.sell, key=message.key)
+        )
         if isinstance(bought, Ticket):
-            return _Reply(self._ticket(case.words, bought))
+            return _Reply(self._ticket(case.words, bought), sold=bought.key == purchase.key)
         self._metrics.count("sms_refusals_total", reason=bought.value)
         return _Reply(case.words.refusal(bought, bus=_shown(vehicle)))
 

@@ -42,12 +42,14 @@ WHERE outcome IS NULL AND received_ms < $1 ORDER BY received_ms LIMIT $2
 """
 _CLOSE: Final = """
 WITH closed AS (
-    UPDATE sms_incoming SET outcome = $2, wrong = $3, number = '', text = '' WHERE key = $1 AND outcome IS NULL
+    UPDATE sms_incoming SET outcome = $2, wrong = $3, number = '', text = ''
+    WHERE key = $1 AND outcome IS NULL AND sold = $8
     RETURNING key, operator, short_code
 )
 INSERT INTO sms_outgoing (answers, operator, number, short_code, text, made_ms, leased_until_ms)
 SELECT key, operator, $4, short_code, $5, $6, $7 FROM closed WHERE $5 <> '' RETURNING id
 """
+_SELL: Final = "UPDATE sms_incoming SET sold = true WHERE key = $1 AND outcome IS NULL RETURNING 1"
 _DUE: Final = """
 UPDATE sms_outgoing SET leased_until_ms = $3 WHERE id IN (
     SELECT id FROM sms_outgoing WHERE state = 'due' AND operator = $1 AND leased_until_ms <= $2
@@ -154,15 +156,23 @@ class PostgresSms:
             *(medium_id, rider.language, rider.silent),
         )
 
+    async def sell(self, connection: asyncpg.Connection, key: str) -> bool:
+        """Keep, in the transaction that sells it, that a message's ride is sold; return whether it is not answered.
+
+        Of two processes that answer one message, one may sell and the other refuse: they meet at this row.
+        """
+        return await connection.fetchval(_SELL, key) is not None
+
     async def close(
-        self, message: KeptMessage, outcome: Taken, *, text: str, wrong: bool, now_ms: int
+        self, message: KeptMessage, outcome: Taken, *, text: str, wrong: bool, sold: bool, now_ms: int
     ) -> Outgoing | None:
         """Keep the answer to a message ("": none) and forget what it said; None if it was answered already.
 
-        The answer is leased to the caller, who hands it over at once.
+        Nor is a refusal kept of a ride that another process has ``sold`` meanwhile. The answer is leased to the caller,
+        who hands it over at once.
         """
         number = await self._pool.fetchval(
-            *(_CLOSE, message.key, outcome.value, wrong, message.number, text, now_ms, now_ms + LEASE_MS)
+            *(_CLOSE, message.key, outcome.value, wrong, message.number, text, now_ms, now_ms + LEASE_MS, sold)
         )
         if number is None:
             return None

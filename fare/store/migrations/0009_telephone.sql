@@ -57,6 +57,7 @@ CREATE TABLE sms_incoming (
     asked_ms bigint NOT NULL,
     received_ms bigint NOT NULL,
     outcome text,  -- NULL: not answered yet
+    sold boolean NOT NULL DEFAULT false,  -- its ride is in the books: its answer can be nothing but the ticket
     wrong boolean NOT NULL DEFAULT false  -- a number that nothing has
 );
 

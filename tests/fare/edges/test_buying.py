@@ -220,6 +220,16 @@ async def test_killed_after_the_operators_answer_the_next_attempt_uses_what_it_t
     assert (await town.stands(7), await town.operator_owes()) == ((0, 0), 100)
 
 
+async def test_what_is_not_wanted_any_more_is_not_sold(town: Market, buying: Buying) -> None:
+    async def refused_meanwhile(connection: asyncpg.Connection) -> bool:
+        return False
+
+    operator = OperatorInMemory()
+    answer = await buying.buy(purchase("a"), paid_by=operator, wanted=refused_meanwhile)
+    assert answer is BuyRefusal.WITHDRAWN
+    assert (await town.rides(), await town.operator_owes(), await town.stands(7)) == (0, 0, (0, 0))
+
+
 def dying_after(step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     """Return a step that is the last one of its process."""
 

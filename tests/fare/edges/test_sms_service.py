@@ -244,6 +244,31 @@ async def test_killed_right_after_the_operator_has_taken_a_late_resume_gives_it_
     assert (town.spent_tiyn(), await town.owed_tiyn(), await town.market.rides()) == (0, 0, 0)
 
 
+async def test_of_two_processes_at_one_message_the_one_that_refuses_cannot_hide_the_ticket_of_the_other(
+    town: SmsTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has no answer of the operator; before it says so, the other finds new money in the wallet and sells."""
+    message, real, refusing = incoming("0451"), PostgresSms.close, asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def late(store: PostgresSms, kept: KeptMessage, *rest: Taken, **named: Any) -> object:
+        if not named["sold"] and kept.text == "0451":
+            refusing.set()
+            await go_on.wait()
+        return await real(store, kept, *rest, **named)
+
+    monkeypatch.setattr(PostgresSms, "close", late)
+    town.moods(Mood.BUSY, Mood.BUSY)
+    first = asyncio.create_task(town.service.take(message))
+    await refusing.wait()
+    await town.service.take(incoming("КАРТА 500"))
+    second = await town.service.take(message)
+    go_on.set()
+    assert await first == []
+    assert [answer.text[:5] for answer in second] == ["Билет"]
+    assert (await town.market.rides(), town.spent_tiyn()) == (1, 50_000)
+
+
 async def test_one_message_that_cannot_be_answered_holds_up_no_other(
     town: SmsTown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
