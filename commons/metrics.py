@@ -56,6 +56,15 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_foretold_ratio": Metric("gauge", "Share of passings predicted 4 to 6 minutes before", ("route",)),
     "accuracy_rises_per_countdown": Metric("gauge", "Rises of 60 s or more per countdown", ("route",)),
     "accuracy_phantom_ratio": Metric("gauge", "Share of predictions whose vehicle never came", ("route",)),
+    "sms_bound": Metric("gauge", "Whether the SMPP bind of an operator is up", ("operator",)),
+    "sms_binds_lost_total": Metric("counter", "SMPP binds that ended or were refused", ("operator",)),
+    "sms_arrived_total": Metric("counter", "Short messages by SMPP, by what they were", ("operator", "outcome")),
+    "sms_sent_total": Metric("counter", "Short messages handed to an operator, by outcome", ("operator", "outcome")),
+    "sms_sent_seconds": Metric("histogram", "Time from due to taken by the operator", ("operator",)),
+    "sms_throttled_total": Metric("counter", "Times that an operator asked for a slower pace", ("operator",)),
+    "sms_gateway_refused_total": Metric(
+        "counter", "Requests to our gateways refused, by reason", ("gateway", "reason")
+    ),
     "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
     "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
     "card_charges_total": Metric("counter", "Bank cards charged or verified", ("kind", "answered")),
