@@ -1,5 +1,6 @@
 """A city's fares as the role, the commands and the demo open them: tariff, rules, keys, carriers."""
 
+import asyncio
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
+from commons.logs import get_logger
 from fare.inspection.values import InspectionRules
 from fare.media.tokens import TokenKey
 from fare.model import CarrierId, MediumKind
@@ -24,6 +26,8 @@ NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is
 
 _CODES: Final = b"ayaldama inspection codes 1"
 _PHONES: Final = b"ayaldama phones 1"
+
+_log = get_logger(__name__)
 
 
 class NoFaresError(Exception):
@@ -56,6 +60,20 @@ def read_city_fares(feed: Path) -> CityFares:
     by_route, first = agencies_of_routes(feed)
     carriers = {route_id: CarrierId(agency_id or NOBODY) for route_id, agency_id in by_route.items()}
     return CityFares(tariff=build_tariff([tables]), carriers=carriers, carrier=CarrierId(first or NOBODY))
+
+
+async def open_city_fares(settings: Settings) -> CityFares | None:
+    """Return the fares of the settings' feed, None where the city must do without: the rest of the system goes on."""
+    feed = settings.gtfs.feed
+    if feed is None:
+        return None
+    try:
+        return await asyncio.to_thread(read_city_fares, feed)
+    except NoFaresError as none:
+        _log.info("no fares: nobody is served who pays", reason=str(none))
+    except FaresError as error:
+        _log.error("the feed's fares have faults: nobody is served who pays", error=str(error))
+    return None
 
 
 def configuration_of(tariff: Tariff, now_ms: int, chosen: ValidatorsSection) -> Configuration:

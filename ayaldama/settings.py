@@ -145,6 +145,29 @@ class InspectionSection(Section, frozen=True):
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
 
 
+class SmsSection(Section, frozen=True):
+    """Short messages of riders. A process of its own: validators and phones go on without it."""
+
+    host: Annotated[
+        str, Meta(description="Address that operators' HTTP gateways connect to; `0.0.0.0`: from everywhere")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of operators' HTTP gateways; 0: any free one")] = 8074
+    short_codes: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9]{3,8}( [0-9]{3,8})*$",
+            description="Numbers that riders write to, with blanks between; messages to others are not answered",
+        ),
+    ] = "2505"
+    gateways: Annotated[
+        Path | None,
+        Meta(
+            description="File of what was agreed with mobile operators, passwords included "
+            "(`docs/sms-gateways.md`); empty: no SMS"
+        ),
+    ] = None
+
+
 class MetricsSection(Section, frozen=True):
     """Prometheus metrics of a role that runs alone (`serve intake`); the web's `/metrics` has all of one machine."""
 
@@ -194,6 +217,10 @@ class Demo(Section, frozen=True):
             ge=0, le=5, description="Passengers who tap, as a multiple of those that buses wait for; 0: no validators"
         ),
     ] = 1.0
+    sms_port: Annotated[Port, Meta(description="Port of the page with telephones that send SMS; 0: any free one")] = (
+        8076
+    )
+    smpp_port: Annotated[Port, Meta(description="Port of the simulated message centre (SMPP)")] = 2775
 
 
 class Settings(Section, frozen=True):
@@ -233,6 +260,7 @@ class Settings(Section, frozen=True):
     fare: FareSection = FareSection()
     validators: ValidatorsSection = ValidatorsSection()
     inspection: InspectionSection = InspectionSection()
+    sms: SmsSection = SmsSection()
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     settlement: SettlementSection = SettlementSection()

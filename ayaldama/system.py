@@ -23,8 +23,10 @@ CITY: Final = (
     Planned(name="intake", roles=("intake",)),
     Planned(name="tracking", roles=("tracking",)),
     Planned(name="fare", roles=("fare",)),
+    Planned(name="sms", roles=("sms",)),
     Planned(name="web", roles=("boards", "dispatch")),
 )
+SMS_CENTRE: Final = Planned(name="sms_centre", roles=("sms_centre",))
 SIMULATOR: Final = Planned(name="simulator", roles=("simulator",))
 
 Prepare = Callable[[Settings, asyncpg.Pool, Steps], Awaitable[Settings]]
@@ -124,6 +126,8 @@ def _with_ports(settings: Settings, ports: Mapping[str, int]) -> Settings:
         intake=replace(settings.intake, ports=replace(settings.intake.ports, **protocols)),
         web=replace(settings.web, port=ports.get("web", settings.web.port)),
         fare=replace(settings.fare, port=ports.get("fare", settings.fare.port)),
+        sms=replace(settings.sms, port=ports.get("sms", settings.sms.port)),
+        demo=replace(settings.demo, sms_port=ports.get("sms_emulator", settings.demo.sms_port)),
     )
 
 

@@ -12,12 +12,13 @@ import msgspec
 from ayaldama import demo as preparations
 from ayaldama.commands._base import Chosen, console
 from ayaldama.demo_fares import prepare_fares
+from ayaldama.demo_sms.prepare import prepare_sms
 from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.roles._base import open_network
 from ayaldama.settings import Settings
 from ayaldama.settings_source import Reading
 from ayaldama.simulate.run import vehicle_ids
-from ayaldama.system import CITY, SIMULATOR, run_system
+from ayaldama.system import CITY, SIMULATOR, SMS_CENTRE, run_system
 from ayaldama.terminal import Steps
 from commons.clock import SystemClock
 from gtfs_data.fares import FaresError
@@ -71,7 +72,7 @@ def demo(
     settings = reading.settings
     if _is_default(reading, "data_folder"):
         settings = msgspec.structs.replace(settings, data_folder=settings.data_folder / "demo")
-    run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=(*CITY, SIMULATOR))
+    run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=(SMS_CENTRE, *CITY, SIMULATOR))
 
 
 async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
@@ -97,7 +98,10 @@ async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, ste
         with steps.step("passengers"):
             buses = vehicle_ids(settings.demo.buses)[:-1]
             await prepare_fares(settings, pool, buses, now_ms=SystemClock(settings.clock_anchor).now_ms())
-    return _with_free_ports(reading, settings)
+    settings = _with_free_ports(reading, settings)
+    if settings.demo.passengers:
+        settings = prepare_sms(settings, folder / "sms-gateways.toml")
+    return settings
 
 
 def _has_fares(settings: Settings) -> bool:
@@ -122,7 +126,19 @@ def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
     fare = settings.fare
     if _is_default(reading, "fare.port"):
         fare = replace(fare, port=preparations.free_or(fare.port, fare.host))
-    return replace(settings, intake=replace(intake, ports=replace(intake.ports, **ports)), web=web, fare=fare)
+    sms = settings.sms
+    if _is_default(reading, "sms.port"):
+        sms = replace(sms, port=preparations.free_or(sms.port, sms.host))
+    demo = replace(
+        settings.demo,
+        **{
+            name: preparations.free_or(getattr(settings.demo, name), sms.host)
+            for name in ("sms_port", "smpp_port")
+            if _is_default(reading, f"demo.{name}")
+        },
+    )
+    intake = replace(intake, ports=replace(intake.ports, **ports))
+    return replace(settings, intake=intake, web=web, fare=fare, sms=sms, demo=demo)
 
 
 def _is_default(reading: Reading, name: str) -> bool:

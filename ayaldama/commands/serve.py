@@ -13,7 +13,7 @@ from ayaldama.system import run_system
 from ayaldama.terminal import Steps
 from ayaldama.worker import run_roles
 
-SERVED: Final = tuple(role for role in ROLES if role != "simulator")
+SERVED: Final = tuple(role for role in ROLES if role not in {"simulator", "sms_centre"})
 
 
 @click.command("serve")
@@ -23,13 +23,14 @@ def serve(chosen: Chosen, roles: tuple[str, ...]) -> None:
     """Run the city: all of it, or only the ROLEs named.
 
     Without ROLE, everything runs on this machine: embedded servers (unless settings name others), intake, tracking,
-    fare, boards and dispatch, each process watched and started again if it dies.
+    fare, sms, boards and dispatch, each process watched and started again if it dies.
 
     \b
     With ROLEs, only those run, in this process, on the servers of the settings redis_url and postgres_url:
       intake    takes positions from trackers
       tracking  follows vehicles and predicts arrivals (one per city)
       fare      serves validators and inspectors, keeps the books
+      sms       answers riders' messages through mobile operators
       boards    serves stop boards
       dispatch  serves the live map
 

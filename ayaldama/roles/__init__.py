@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ayaldama.roles._base import RoleContext
 
-ROLES: Final = ("intake", "tracking", "fare", "boards", "dispatch", "simulator")
+ROLES: Final = ("intake", "tracking", "fare", "sms", "boards", "dispatch", "simulator", "sms_centre")
 WEB: Final = frozenset({"boards", "dispatch"})  # share one HTTP application when they share a process
 
 Serve = Callable[[RoleContext], Coroutine[Any, Any, None]]

@@ -42,6 +42,7 @@ async def serve(context: RoleContext) -> None:
                 ),
                 fares=read_demo_fares(settings),
                 fare_port=settings.fare.port,
+                sms_port=settings.demo.sms_port if settings.sms.gateways is not None else 0,
             ),
             network=network,
             redis=redis,

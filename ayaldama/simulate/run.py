@@ -77,6 +77,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     taps: TapFigures | None
     fares: DemoFares | None
     fare_port: int
+    sms_port: int  # 0: no telephones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class SimulatorSettings:
     validators: ValidatorsSettings | None = None
     fares: DemoFares | None = None
     fare_port: int = 0
+    sms_port: int = 0
 
 
 def vehicle_ids(buses: int) -> list[str]:
@@ -347,5 +349,6 @@ class _City:
             taps=self.validators.figures() if self.validators is not None else None,
             fares=self._settings.fares,
             fare_port=self._settings.fare_port,
+            sms_port=self._settings.sms_port,
             guest=Guest(port=self._settings.osmand_port, device_id=GUEST, key=key) if key else None,
         )

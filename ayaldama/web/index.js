@@ -149,7 +149,7 @@ class Figures {
   }
 
   /** Taps as the validators answered them, money as the books have it, and doors to both sides of a check. */
-  showFares({ taps, fares: shown, fare_port: port }, money) {
+  showFares({ taps, fares: shown, fare_port: port, sms_port: smsPort }, money) {
     const { words } = this;
     element("fares").hidden = !taps;
     if (!taps) return;
@@ -162,6 +162,9 @@ class Figures {
     element("validator-way").hidden = !taps.screen_port;
     element("open-validator").href = `${here}:${taps.screen_port}/?lang=${words.language}`;
     write(element("open-validator"), words.say("fares.validator", { id: taps.screen_vehicle }));
+    element("sms-way").hidden = !smsPort;
+    element("open-sms").href = `${here}:${smsPort}/sms/emulator?lang=${words.language}`;
+    write(element("sms-text"), words.say("fares.sms_text", { id: taps.screen_vehicle }));
     for (const way of ["inspector-way", "books-way"]) element(way).hidden = !shown;
     if (!shown) return;
     element("open-inspector").href = `${here}:${port}/inspector/?lang=${words.language}`;
