@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
 
-.PHONY: help run test check format bench vendor chromium cards clean
+.PHONY: help run test check format bench vendor chromium cards messages clean
 
 help:  ## Say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -26,7 +26,7 @@ help:  ## Say what can be made
 run: $(INSTALLED) $(BROWSER_FILES)  ## Start the demo city: servers, simulator, boards, map; prints one address
 	@$(BIN)/ayaldama demo --open $(ARGS)
 
-test: check chromium cards  ## Check form and types, then run all tests
+test: check chromium cards messages  ## Check form and types, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 check: $(INSTALLED) $(BROWSER_FILES)  ## Check form, types and the direction of imports
@@ -92,3 +92,15 @@ cards: $(INSTALLED)
 	fi; \
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[pcsc]' >/dev/null 2>&1 || true; \
 	ready || echo 'No virtual card reader: its tests will be skipped. Debian, Ubuntu: apt install $(CARD_PACKAGES)'
+
+# Kannel and a dissector for the tests of short messages: programs that nobody here wrote. Without them those tests are skipped.
+MESSAGE_PACKAGES := kannel kannel-extras tshark
+messages:
+	@ready() { command -v bearerbox && command -v smsbox && command -v tshark && test -x /usr/lib/kannel/test/drive_smpp; } >/dev/null; \
+	ready && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing Kannel and tshark for the tests of short messages'; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MESSAGE_PACKAGES); } \
+			>/dev/null 2>&1 || true; \
+	fi; \
+	ready || echo 'No Kannel or no tshark: tests of short messages will be skipped. Debian, Ubuntu: apt install $(MESSAGE_PACKAGES)'
