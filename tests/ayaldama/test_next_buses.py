@@ -1,0 +1,116 @@
+"""The board of a stop by SMS: what comes, by the number on the sign, and nothing of what nobody knows any more."""
+
+import pytest
+from redis.asyncio import Redis
+
+from ayaldama.next_buses import AGE_MAX_MS, AHEAD_MAX_MS, BUSES_MAX, NextBusesByStop
+from fare.sms.values import NextBus, StopBoard
+from gtfs_data.network import Network
+from tests.notation.feed import network
+from transit.keys import Keys
+from transit.model import Arrival, Update
+from transit.store.redis_state import StateReader, StateWriter
+
+NOW_MS = 1_789_970_700_000
+MINUTE_MS = 60_000
+KEYS = Keys("town")
+SIGNS = """
+stops
+stop_id  stop_code  stop_name  x     y
+S0       -          Depot      0     0
+S1       77         Bazaar     1000  0
+S2       77         Bazaar     2000  0
+S3       78         Station    3000  0
+"""
+
+
+class Still:
+    """City time that stands."""
+
+    rate = 1.0
+
+    def __init__(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep(self, city_s: float) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    return network(tmp_path_factory.mktemp("town"), SIGNS)
+
+
+def arrival(number: int, in_ms: int, *, stop_id: str = "S1", state: str = "live", last: bool = False) -> Arrival:
+    return Arrival(
+        *(f"{number}|run|2", stop_id, f"{number}", "R1", 0, "T1", "T1|today", 2),
+        *(NOW_MS + in_ms, NOW_MS + in_ms, NOW_MS + in_ms, state, NOW_MS, None),
+        last_stop=last,
+    )
+
+
+async def asked(
+    redis: Redis, town: Network, code: str, arrivals: list[Arrival], *, age_ms: int = 0
+) -> StopBoard | None:
+    """Return the answer to ``code`` when tracking said ``arrivals`` so long ago."""
+    update = Update(as_of_ms=NOW_MS, vehicles=[], arrivals=arrivals, withdrawn=[])
+    await StateWriter(redis, KEYS).replace(update)
+    return await NextBusesByStop(town, StateReader(redis, KEYS), Still(NOW_MS + age_ms))(code, "kk")
+
+
+def said(board: StopBoard | None) -> list[tuple[str, int, bool]]:
+    assert board is not None
+    return [(bus.route, bus.minutes, bus.live) for bus in board.buses]
+
+
+async def test_both_sides_of_a_street_are_one_board_and_the_soonest_comes_first(redis: Redis, town: Network) -> None:
+    coming = [
+        arrival(1, 9 * MINUTE_MS),
+        arrival(2, 2 * MINUTE_MS + 59_000, stop_id="S2"),
+        arrival(3, 4 * MINUTE_MS, state="timetable"),
+        arrival(4, MINUTE_MS, stop_id="S3"),
+    ]
+    board = await asked(redis, town, " 77 ", coming)
+    assert said(board) == [("1", 2, True), ("1", 4, False), ("1", 9, True)]
+    assert board is not None
+    assert board.name == "Bazaar"
+
+
+@pytest.mark.parametrize("code", ["79", "", "S1", "Bazaar"])
+async def test_a_number_that_is_on_no_sign_names_no_stop(redis: Redis, town: Network, code: str) -> None:
+    assert await asked(redis, town, code, [arrival(1, MINUTE_MS)]) is None
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        arrival(1, MINUTE_MS, state="cancelled"),
+        arrival(1, MINUTE_MS, last=True),
+        arrival(1, -1),
+        arrival(1, AHEAD_MAX_MS + 1),
+    ],
+    ids=["cancelled", "ends here", "gone", "too far ahead"],
+)
+async def test_what_nobody_can_board_is_not_said(redis: Redis, town: Network, one: Arrival) -> None:
+    assert said(await asked(redis, town, "77", [one])) == []
+
+
+async def test_what_tracking_said_long_ago_is_not_said(redis: Redis, town: Network) -> None:
+    coming = [arrival(1, 5 * MINUTE_MS)]
+    assert said(await asked(redis, town, "77", coming, age_ms=AGE_MAX_MS)) == [("1", 3, True)]
+    assert said(await asked(redis, town, "77", coming, age_ms=AGE_MAX_MS + 1)) == []
+
+
+async def test_before_tracking_ever_spoke_there_is_a_stop_without_buses(redis: Redis, town: Network) -> None:
+    board = await NextBusesByStop(town, StateReader(redis, KEYS), Still(NOW_MS))("78", "kk")
+    assert board == StopBoard(name="Station", buses=())
+
+
+async def test_an_answer_has_a_bound(redis: Redis, town: Network) -> None:
+    board = await asked(redis, town, "77", [arrival(one, one * MINUTE_MS) for one in range(1, 40)])
+    assert board is not None
+    assert len(board.buses) == BUSES_MAX
+    assert board.buses[0] == NextBus(route="1", minutes=1, live=True)
