@@ -191,6 +191,7 @@
     phone = network.phones[0].number;
     drawWords();
     drawNetwork(network.bound[network.phones[0].operator]);
+    document.body.dataset.ready = "yes";
     listen();
   }
 

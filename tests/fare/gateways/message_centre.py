@@ -18,6 +18,7 @@ import pytest
 
 from commons.clock import SystemClock
 from fare.gateways.sms_desk import Door
+from fare.media.phone import phone_number
 from fare.model import PhoneNumber
 from fare.sms.values import Incoming, Outgoing, OutgoingState, ReceiptTaken
 
@@ -173,7 +174,8 @@ class Desk:
         self.taken.append(incoming)
         self._changed.set()
         text = self.answer(incoming)
-        answers = [] if text is None else [self.outgoing(text, incoming.operator)]
+        to = phone_number(incoming.sender) or RIDER
+        answers = [] if text is None else [self.outgoing(text, incoming.operator, to)]
         self.waiting += answers
         return answers
 
