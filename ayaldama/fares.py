@@ -32,6 +32,8 @@ _log = get_logger(__name__)
 
 _log = get_logger(__name__)
 
+_log = get_logger(__name__)
+
 
 class NoFaresError(Exception):
     """The feed has no fares; a city may run without."""

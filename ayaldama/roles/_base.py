@@ -59,8 +59,13 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def open_postgres(settings: Settings, *, connections_max: int = 4) -> AsyncIterator[asyncpg.Pool]:
+async def open_postgres(
+    settings: Settings, *, connections_max: int = 4, resets: bool = True
+) -> AsyncIterator[asyncpg.Pool]:
     """Give a pool of connections to the city's database.
+
+    ``resets``: a connection that is given back is cleaned, which is a question more each time. Without it whoever uses
+    the pool must leave no trace in a session: no LISTEN, no session lock, no SET.
 
     Raises:
         OSError, asyncpg.PostgresError: if it does not answer.
@@ -72,8 +77,13 @@ async def open_postgres(settings: Settings, *, connections_max: int = 4) -> Asyn
         timeout=CONNECT_MAX_S,
         command_timeout=60.0,
         server_settings={"application_name": "ayaldama"},
+        reset=None if resets else _leave_as_it_is,
     ) as pool:
         yield pool
+
+
+async def _leave_as_it_is(_connection: object) -> None:
+    """Clean nothing."""
 
 
 async def open_network(settings: Settings) -> Network:

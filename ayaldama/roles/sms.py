@@ -46,7 +46,8 @@ from transit.store.redis_state import StateReader
 from transit.tracking.occupancy import Capacity, Loads
 from transit.tracking.whereabouts import Whereabouts
 
-CONNECTIONS_MAX: Final = 16
+CONNECTIONS_MAX: Final = 24
+LANES: Final = 6  # rides being sold at once: each waits for the disk and for the ledger's head (bench/sms.py)
 
 _log = get_logger(__name__)
 
@@ -73,7 +74,7 @@ async def serve(context: RoleContext) -> None:
         raise RoleError(str(error)) from error
     async with (
         open_redis(context.settings) as redis,
-        open_postgres(context.settings, connections_max=CONNECTIONS_MAX) as pool,
+        open_postgres(context.settings, connections_max=CONNECTIONS_MAX, resets=False) as pool,
         AsyncExitStack() as closing,
         asyncio.TaskGroup() as tasks,
     ):
@@ -179,6 +180,7 @@ class _Room:
                 told=self._hear_rides,
                 rules=BuyingRules(valid_ms=configuration.ride_max_ms),
                 clock=context.clock,
+                lanes=LANES,
             )
         )
         _, carriers = read_tariff(settings.gtfs.feed)
