@@ -241,6 +241,28 @@ async def test_a_key_of_the_batch_before_keeps_its_answer(overlapping: Overlappi
     assert (await balances_tiyn(overlapping.books))[account("wallet:7")] == -106
 
 
+async def test_a_statement_has_each_move_of_an_account_however_they_were_written(books: asyncpg.Pool) -> None:
+    """What one batch moves on an account is entered as one sum, except where a hold is in the batch."""
+    async with open_ledger(books) as ledger:
+        await ledger.post(
+            [
+                journal("up", "top_up:kiosk", "wallet:7", 100),
+                *(journal(f"t{n}", "wallet:7", "suspense", n) for n in (1, 2)),
+            ]
+        )
+        await ledger.post([journal("else", "top_up:kiosk", "wallet:8", 9), journal("t3", "wallet:7", "suspense", 3)])
+        await ledger.post(
+            [
+                journal("hold", "wallet:7", "suspense", 50, phase=Phase.PENDING, of="1000"),
+                *(journal(f"t{n}", "wallet:7", "suspense", n) for n in (4, 5)),
+            ]
+        )
+        await ledger.post([journal("end", "wallet:7", "suspense", 30, phase=Phase.POST, of="hold")])
+    moved = [(move.key, move.amount_tiyn) for move in await moves_of(books, account("wallet:7"))]
+    assert moved == [("up", -100), ("t1", 1), ("t2", 2), ("t3", 3), ("t4", 4), ("t5", 5), ("end", 30)]
+    assert (await verify(books)).findings == []
+
+
 async def test_who_gives_up_waiting_may_ask_again(books: asyncpg.Pool) -> None:
     async with open_ledger(books) as ledger, books.acquire() as other, other.transaction():
         await other.execute("SELECT * FROM ledger_head FOR UPDATE")  # somebody holds the ledger
