@@ -29,6 +29,8 @@ _FIXED: Final = struct.Struct(">hiqiqi32si32s")  # up to ``hash``
 _SIZE: Final = struct.Struct(">i")
 _INT8_OID: Final = 20  # pg_type.dat
 _INT8_BYTES: Final = 8
+_HASH_BYTES: Final = 32
+_FIELDS: Final = len(COLUMNS)
 _JSONB_VERSION: Final = b"\x01"
 _POSTED, _DIRECT = Posting.POSTED, Phase.DIRECT  # naming a member takes longer than all that is done with it here
 
@@ -41,8 +43,8 @@ def rows_of(pages: Iterable[Page], ids: Mapping[AccountCode, int]) -> bytes:
         legs = journal.entries if page.outcome is _POSTED else ()
         parts += (
             _FIXED.pack(
-                *(len(COLUMNS), _INT8_BYTES, page.number, _INT8_BYTES, journal.occurred_ms),
-                *(len(page.digest), page.digest, len(page.chained), page.chained),
+                *(_FIELDS, _INT8_BYTES, page.number, _INT8_BYTES, journal.occurred_ms),
+                *(_HASH_BYTES, page.digest, _HASH_BYTES, page.chained),
             ),
             _numbers([ids[entry.account] for entry in legs]),
             _numbers([entry.amount_tiyn for entry in legs]),
@@ -76,7 +78,9 @@ def _seldom(page: Page) -> bytes:
 
 def _numbers(numbers: Sequence[int]) -> bytes:
     form, head = _array_form(len(numbers))
-    return form.pack(*head, *[part for number in numbers for part in (_INT8_BYTES, number)])
+    elements = [_INT8_BYTES] * (2 * len(numbers))
+    elements[1::2] = numbers
+    return form.pack(*head, *elements)
 
 
 @functools.cache
