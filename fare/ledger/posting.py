@@ -25,8 +25,8 @@ ENTRIES_MAX: Final = 100
 KEY_MAX: Final = 200  # characters
 GENESIS: Final = bytes(32)  # what the hash of journal 1 covers
 
-# All that is done for every journal is done thousands of times a second. To name an enum's member or to hash it takes as
-# long as the rest of a rule, hence these names and tuples; they refer to no cycles, so the collector need not look.
+# What is done for every journal is done thousands of times a second. To name a member of an enum or to hash it takes as
+# long as the rest of a rule, hence names and tuples; and values that have no cycles need no look of the collector.
 _POSTED: Final = Posting.POSTED
 _DIRECT: Final = Phase.DIRECT
 _PENDING: Final = Phase.PENDING

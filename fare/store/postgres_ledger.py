@@ -24,6 +24,7 @@ from commons.group_commit import GroupCommit
 from fare.ledger.posting import Book, Recorded, Referred, check_form, content_digest
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
+from fare.store.copy_rows import copy_rows
 from fare.store.kept_connection import KeptConnection
 from fare.store.ledger_rows import COLUMNS, rows_of
 
@@ -143,7 +144,7 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     new = _new_accounts(opened)
     if new:
         ids.update(await connection.fetch(_OPEN, sorted(new)))
-    await _insert(connection, rows_of(pages, ids))
+    await copy_rows(connection, "journal", COLUMNS, rows_of(pages, ids))
     opened.book.pages = []
 
 
@@ -230,7 +231,7 @@ class Ledger:
         await batch.follows()
         await self._under_lock(batch.asked, kept, None)
 
-    async def _decide(self, batch: _Batch, kept: KeptConnection) -> tuple[list[Posting], bytes] | None:
+    async def _decide(self, batch: _Batch, kept: KeptConnection) -> tuple[list[Posting], list[bytes]] | None:
         """Return the answers that are right and the rows to write if all before succeeds; None: it needs the lock.
 
         One wait for the server instead of five, and none before the next batch is decided. The database compares the
@@ -255,7 +256,7 @@ class Ledger:
             return None
         opened = _continued(known)
         answers = [opened.book.take(one.journal, one.digest) for one in batch.asked]
-        rows = rows_of(opened.book.pages, opened.account_ids)
+        rows = list(rows_of(opened.book.pages, opened.account_ids))
         opened.book.pages = []
         self._know(opened)
         return answers, rows
@@ -292,16 +293,11 @@ async def open_ledger(pool: asyncpg.Pool, *, batch_max: int = BATCH_MAX) -> Asyn
             ledger.close()
 
 
-async def _insert(connection: asyncpg.Connection, rows: bytes) -> None:
-    # COPY: the statement's triggers see all rows at once. A view, because asyncpg takes bytes for the name of a file.
-    await connection.copy_to_table("journal", source=memoryview(rows), columns=COLUMNS, format="binary")
-
-
-async def _follows(kept: KeptConnection, rows: bytes) -> bool:
+async def _follows(kept: KeptConnection, rows: Sequence[bytes]) -> bool:
     """Write ``rows`` in a transaction of their own; return False if the ledger stands otherwise than was foreseen."""
     async with kept.alone() as connection:
         try:
-            await _insert(connection, rows)
+            await copy_rows(connection, "journal", COLUMNS, rows)
         except (asyncpg.SerializationError, asyncpg.UniqueViolationError):
             return False
     return True

@@ -6,6 +6,7 @@ its lock, so two processes never do at a time; these locks are taken in one orde
 
 import hashlib
 import operator
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,7 @@ from fare.model import (
     Tap,
 )
 from fare.outcomes import TapReceipt
+from fare.store.copy_rows import INT4_BYTES, INT8_BYTES, NULL, copy_rows, numbers, text, texts
 
 _LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
@@ -38,8 +40,15 @@ _TAP_COLUMNS: Final = (
 )
 _NAME: Final = operator.itemgetter(0, 1)
 _CHARGE_COLUMNS: Final = (
-    *("device_id", "sequence", "version", "categories", "charged_tiyn", "subsidy_tiyn", "journal_key"),
+    "sequence",
+    "version",
+    "device_id",
+    "categories",
+    "charged_tiyn",
+    "subsidy_tiyn",
+    "journal_key",
 )
+_CHARGE_FIXED: Final = struct.Struct(">hiqii")  # up to ``version``
 _KNOWN: Final = """
 SELECT device_id, sequence, digest FROM tap
 WHERE (device_id, sequence) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))
@@ -134,16 +143,8 @@ async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Chan
     """
     if not done:
         return
-    rows = []
-    for change, posted in done:
-        device_id, _, sequence = change.ride.key.rpartition(":")
-        categories = [one.category for one in posted.amounts]
-        charged_tiyn = [one.charged_tiyn for one in posted.amounts]
-        subsidy_tiyn = [one.subsidy_tiyn for one in posted.amounts]
-        rows.append(
-            (device_id, int(sequence), posted.version, categories, charged_tiyn, subsidy_tiyn, posted.journal_key)
-        )
-    await connection.copy_records_to_table("ride_charge", records=rows, columns=_CHARGE_COLUMNS)
+    rows = [_charge_row(change.ride.key, posted) for change, posted in done]
+    await copy_rows(connection, "ride_charge", _CHARGE_COLUMNS, rows)
 
 
 async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
@@ -189,6 +190,21 @@ def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
         ride.route_id if ride is not None else tap.route_id,
         *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
         *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digest),
+    )
+
+
+def _charge_row(ride_key: str, posted: Posted) -> bytes:
+    """Return the values of ``_CHARGE_COLUMNS``."""
+    device_id, _, sequence = ride_key.rpartition(":")
+    return b"".join(
+        (
+            _CHARGE_FIXED.pack(len(_CHARGE_COLUMNS), INT8_BYTES, int(sequence), INT4_BYTES, posted.version),
+            text(device_id),
+            texts([one.category for one in posted.amounts]),
+            numbers([one.charged_tiyn for one in posted.amounts]),
+            numbers([one.subsidy_tiyn for one in posted.amounts]),
+            text(posted.journal_key) if posted.journal_key is not None else NULL,
+        )
     )
 
 
