@@ -1,10 +1,10 @@
-"""Fields and rows for COPY in binary form, which is what the database reads with the least work.
+"""Many values on their way to the database: as rows for COPY in binary form, and as parameters of a query.
 
 The form is that of PostgreSQL's documentation of COPY, "Binary Format": a header; for each row the number of its fields
 and for each field its length and its bytes, length -1 for NULL. Numbers are big-endian, an enum value is its label, an
 array is what ``array_recv`` reads: dimensions, whether there are NULLs, type, length, lower bound, elements. asyncpg
 would encode the same, but looks at each element of an array whether it is an array itself, which takes longer than all
-else.
+else; therefore a parameter of many values is better a JSON array.
 """
 
 import functools
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import asyncpg
+import msgspec
 
 NULL: Final = b"\xff\xff\xff\xff"
 INT4_BYTES: Final = 4
@@ -34,6 +35,11 @@ async def copy_rows(connection: asyncpg.Connection, table: str, columns: Sequenc
     data = b"".join((_HEADER, *rows, _TRAILER))
     # A view, because asyncpg takes bytes for the name of a file.
     await connection.copy_to_table(table, source=memoryview(data), columns=columns, format="binary")
+
+
+def json_array(values: Sequence[str] | Sequence[int]) -> str:
+    """Return a parameter for ``json_array_elements_text``."""
+    return msgspec.json.encode(values).decode()
 
 
 def sized(data: bytes) -> bytes:

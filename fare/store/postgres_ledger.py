@@ -24,7 +24,7 @@ from commons.group_commit import GroupCommit
 from fare.ledger.posting import Book, Recorded, Referred, check_form, content_digest
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
-from fare.store.copy_rows import copy_rows
+from fare.store.copy_rows import copy_rows, json_array
 from fare.store.kept_connection import KeptConnection
 from fare.store.ledger_rows import COLUMNS, rows_of
 
@@ -36,8 +36,11 @@ WRITE_MAX_S: Final = 15.0
 LOCKING_AFTER_CONFLICT: Final = 20  # batches
 ACCOUNTS_KNOWN: Final = 1 << 17  # about 40 MB; then all are forgotten, which costs one read of each
 
-_READ: Final = "SELECT * FROM ledger_read($1, $2)"
-_LOCK_AND_READ: Final = "SELECT * FROM ledger_lock_and_read($1, $2)"
+_READ: Final = "SELECT * FROM ledger_read('{}', ARRAY(SELECT json_array_elements_text($1)))"
+_LOCK_AND_READ: Final = """
+SELECT * FROM ledger_lock_and_read(
+    ARRAY(SELECT json_array_elements_text($1)), ARRAY(SELECT json_array_elements_text($2)))
+"""
 _REFERRED: Final = """
 SELECT j.key, j.phase::text, j.expires_ms, j.amounts_tiyn,
     ARRAY(SELECT a.code FROM unnest(j.accounts) WITH ORDINALITY AS l (account_id, line)
@@ -46,7 +49,7 @@ SELECT j.key, j.phase::text, j.expires_ms, j.amounts_tiyn,
         OR EXISTS (SELECT FROM journal c WHERE c.outcome = 'posted' AND c.reverses = j.key) AS closed
 FROM journal j WHERE j.key = ANY ($1) AND j.outcome = 'posted'
 """
-_OPEN: Final = "INSERT INTO account (code) SELECT unnest($1::text[]) RETURNING code, account_id"
+_OPEN: Final = "INSERT INTO account (code) SELECT json_array_elements_text($1) RETURNING code, account_id"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +113,9 @@ async def read_book(connection: asyncpg.Connection, touched: Touched) -> OpenBoo
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    opened = _opened(await connection.fetchrow(_LOCK_AND_READ, list(touched.keys), list(touched.accounts)))
+    opened = _opened(
+        await connection.fetchrow(_LOCK_AND_READ, json_array(list(touched.keys)), json_array(list(touched.accounts)))
+    )
     if touched.references:
         await _read_referred(connection, opened, touched.references)
     return opened
@@ -143,7 +148,7 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     ids = opened.account_ids
     new = _new_accounts(opened)
     if new:
-        ids.update(await connection.fetch(_OPEN, sorted(new)))
+        ids.update(await connection.fetch(_OPEN, json_array(sorted(new))))
     await copy_rows(connection, "journal", COLUMNS, rows_of(pages, ids))
     opened.book.pages = []
 
@@ -245,7 +250,7 @@ class Ledger:
         new = {entry.account for journal in journals for entry in journal.entries if entry.account not in ids}
         if new:
             async with kept.alone() as connection:
-                read = _opened(await connection.fetchrow(_READ, [], list(new)))
+                read = _opened(await connection.fetchrow(_READ, json_array(list(new))))
             if not new <= read.account_ids.keys():
                 return None  # they are to be opened
             if known is None:
@@ -343,7 +348,7 @@ async def _read_referred(connection: asyncpg.Connection, opened: OpenBook, keys:
         )
     held = {entry.account for one in book.referred.values() for entry in one.entries} - opened.account_ids.keys()
     if held:
-        row = await connection.fetchrow(_READ, [], list(held))
+        row = await connection.fetchrow(_READ, json_array(list(held)))
         opened.account_ids.update(zip(row["known_codes"], row["account_ids"], strict=True))
         book.balances_tiyn.update(zip(row["known_codes"], row["balances_tiyn"], strict=True))
         book.held_tiyn.update(zip(row["known_codes"], row["helds_tiyn"], strict=True))
