@@ -184,14 +184,14 @@ class Phase(enum.StrEnum):
     EXPIRE = enum.auto()
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # no cycles, and very many
     """One leg: debit positive, credit negative."""
 
     account: AccountCode
     amount_tiyn: int
 
 
-class Journal(msgspec.Struct, frozen=True, kw_only=True):
+class Journal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One movement of money whose legs sum to zero: all of it happens, once, or none."""
 
     key: JournalKey

@@ -10,13 +10,13 @@ VOID or EXPIRE. Moments are those of the journals (``occurred_ms``), so a replay
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from fare.ledger.accounts import rule_of
+from fare.ledger.accounts import AccountRule, rule_of
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
 
@@ -25,19 +25,23 @@ ENTRIES_MAX: Final = 100
 KEY_MAX: Final = 200  # characters
 GENESIS: Final = bytes(32)  # what the hash of journal 1 covers
 
-_RESOLVES: Final = frozenset({Phase.POST, Phase.VOID, Phase.EXPIRE})
-_MOVES_NOTHING: Final = frozenset({Phase.VOID, Phase.EXPIRE})
+# What is done for every journal is done thousands of times a second. To name a member of an enum or to hash it takes as
+# long as the rest of a rule, hence names and tuples; and values that have no cycles need no look of the collector.
+_POSTED: Final = Posting.POSTED
+_DIRECT: Final = Phase.DIRECT
+_PENDING: Final = Phase.PENDING
+_MOVES_NOTHING: Final = (Phase.VOID, Phase.EXPIRE)
+_RESOLVES: Final = (Phase.POST, *_MOVES_NOTHING)
 
 
-# These three are made for every journal, and a Struct is made faster than a frozen dataclass.
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The first answer that a key was given, and to which content."""
 
     digest: bytes
     outcome: Posting
 
 
-class Referred(msgspec.Struct, frozen=True, kw_only=True):
+class Referred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A posted journal that another one resolves or reverses. ``closed``: that has happened already."""
 
     phase: Phase
@@ -46,7 +50,7 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One answered journal as the ledger keeps it. ``chained`` covers it and all before."""
 
     number: int
@@ -67,9 +71,9 @@ def check_form(journal: Journal) -> None:
     resolves = journal.phase in _RESOLVES
     if resolves != (journal.pending_key is not None):
         raise ValueError(f"pending_key of {journal.key} must be {'the hold it resolves' if resolves else 'None'}")
-    if (journal.phase is Phase.PENDING) != (journal.expires_ms is not None):
+    if (journal.phase is _PENDING) != (journal.expires_ms is not None):
         raise ValueError(f"expires_ms of {journal.key} must be set for PENDING, and only there: {journal.expires_ms}")
-    if journal.reverses is not None and journal.phase is not Phase.DIRECT:
+    if journal.reverses is not None and journal.phase is not _DIRECT:
         raise ValueError(f"reverses of {journal.key} needs phase DIRECT: {journal.phase}")
     if (journal.phase in _MOVES_NOTHING) != (not journal.entries) or len(journal.entries) > ENTRIES_MAX:
         raise ValueError(f"entries of {journal.key} must be none for VOID and EXPIRE, else 1 to {ENTRIES_MAX}")
@@ -116,7 +120,8 @@ def decide(
         return earlier.outcome if earlier.digest == digest else Posting.KEY_REUSED
     if sum([entry.amount_tiyn for entry in journal.entries]) != 0:
         return Posting.UNBALANCED
-    if None in [rule_of(entry.account) for entry in journal.entries]:
+    rules = [rule for entry in journal.entries if (rule := rule_of(entry.account)) is not None]
+    if len(rules) != len(journal.entries):
         return Posting.UNKNOWN_ACCOUNT
     if journal.pending_key is not None:
         return _resolving(journal, referred)
@@ -124,7 +129,7 @@ def decide(
         refusal = _reversing(journal, referred)
         if refusal is not None:
             return refusal
-    return _taking(journal, balances_tiyn, held_tiyn)
+    return _taking(journal, rules, balances_tiyn, held_tiyn)
 
 
 def _resolving(journal: Journal, hold: Referred | None) -> Posting:
@@ -152,18 +157,21 @@ def _reversing(journal: Journal, wrong: Referred | None) -> Posting | None:
 
 
 def _taking(
-    journal: Journal, balances_tiyn: Mapping[AccountCode, int], held_tiyn: Mapping[AccountCode, int]
+    journal: Journal,
+    rules: Sequence[AccountRule],
+    balances_tiyn: Mapping[AccountCode, int],
+    held_tiyn: Mapping[AccountCode, int],
 ) -> Posting:
-    """Answer whether all accounts have what is taken from them."""
-    for entry in journal.entries:
-        rule = rule_of(entry.account)
-        if rule is None or rule.overdraft_tiyn is None:
+    """Answer whether all accounts, of which ``rules`` are, have what is taken from them."""
+    for entry, rule in zip(journal.entries, rules, strict=True):
+        if rule.overdraft_tiyn is None:
             continue
-        normal_tiyn = rule.side * balances_tiyn.get(entry.account, 0)
-        available_tiyn = normal_tiyn - held_tiyn.get(entry.account, 0) + rule.overdraft_tiyn
-        if -rule.side * entry.amount_tiyn > max(available_tiyn, 0):
+        side, account = rule.side, entry.account
+        taken_tiyn = -side * entry.amount_tiyn
+        available_tiyn = side * balances_tiyn.get(account, 0) - held_tiyn.get(account, 0) + rule.overdraft_tiyn
+        if taken_tiyn > 0 and taken_tiyn > available_tiyn:
             return Posting.BALANCE_TOO_LOW
-    return Posting.POSTED
+    return _POSTED
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,14 +205,14 @@ class Book:
         self.head = chain(self.head, digest, outcome)
         self.pages.append(Page(number=self.number, journal=journal, digest=digest, outcome=outcome, chained=self.head))
         self.recorded[journal.key] = Recorded(digest=digest, outcome=outcome)
-        if outcome is Posting.POSTED:
+        if outcome is _POSTED:
             self._apply(journal, referred)
         return outcome
 
     def _apply(self, journal: Journal, referred: Referred | None) -> None:
         if referred is not None:
             self._close(journal.pending_key or journal.reverses, referred)
-        if journal.phase is Phase.PENDING:
+        if journal.phase is _PENDING:
             self._hold(journal.entries, 1)
         else:
             balances = self.balances_tiyn

@@ -29,10 +29,12 @@ SELECT account_id, code, balance_tiyn, held_tiyn,
 FROM account a
 """
 _MOVES: Final = """
-SELECT number, j.key, j.kind::text, j.occurred_ms, j.subject, e.amount_tiyn
-FROM entry e JOIN journal j USING (number)
-WHERE e.account_id = (SELECT account_id FROM account WHERE code = $1)
-ORDER BY number
+SELECT j.number, j.key, j.kind::text, j.occurred_ms, j.subject,
+    j.amounts_tiyn[array_position(j.accounts, a.account_id)] AS amount_tiyn
+FROM account a JOIN entry e USING (account_id)
+JOIN journal j ON j.number BETWEEN coalesce(e.first_number, e.number) AND e.number
+WHERE a.code = $1 AND a.account_id = ANY (j.accounts) AND j.phase <> 'pending'
+ORDER BY j.number
 """
 
 

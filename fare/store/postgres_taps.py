@@ -6,6 +6,7 @@ its lock, so two processes never do at a time; these locks are taken in one orde
 
 import hashlib
 import operator
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,11 +26,13 @@ from fare.model import (
     Tap,
 )
 from fare.outcomes import TapReceipt
+from fare.store.copy_rows import INT4_BYTES, INT8_BYTES, NULL, copy_rows, json_array, numbers, text, texts
 
 _LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
-SELECT pg_advisory_xact_lock($1, hash) FROM (SELECT DISTINCT hashtext(name) AS hash FROM unnest($2::text[]) AS name
-    ORDER BY hash) AS names
+SELECT pg_advisory_xact_lock($1, hash) FROM (
+    SELECT DISTINCT hashtext(name) AS hash FROM json_array_elements_text($2) AS name ORDER BY hash
+) AS names
 """
 _TAP_COLUMNS: Final = (
     *("device_id", "sequence", "tapped_ms", "medium_id", "medium_kind", "outcome", "rides", "riders", "vehicle_id"),
@@ -38,17 +41,25 @@ _TAP_COLUMNS: Final = (
 )
 _NAME: Final = operator.itemgetter(0, 1)
 _CHARGE_COLUMNS: Final = (
-    *("device_id", "sequence", "version", "categories", "charged_tiyn", "subsidy_tiyn", "journal_key"),
+    "sequence",
+    "version",
+    "device_id",
+    "categories",
+    "charged_tiyn",
+    "subsidy_tiyn",
+    "journal_key",
 )
+_CHARGE_FIXED: Final = struct.Struct(">hiqii")  # up to ``version``
 _KNOWN: Final = """
 SELECT device_id, sequence, digest FROM tap
-WHERE (device_id, sequence) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))
+WHERE (device_id, sequence) IN (SELECT asked.device_id, asked.sequence::bigint
+    FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS asked (device_id, sequence))
 """
 _WINDOW: Final = """
 SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.riders::text, t.vehicle_id, t.carrier_id,
     t.route_id, t.trip_id, t.stop_id, c.version, c.categories, c.charged_tiyn, c.subsidy_tiyn, c.journal_key
-FROM unnest($1::text[], $2::bigint[]) AS w (medium_id, from_ms)
-JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms AND t.rides
+FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS w (medium_id, from_ms)
+JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms::bigint AND t.rides
 LEFT JOIN LATERAL (
     SELECT * FROM ride_charge r WHERE r.device_id = t.device_id AND r.sequence = t.sequence
     ORDER BY r.version DESC LIMIT 1
@@ -75,7 +86,7 @@ async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) 
 
     Take all locks of a transaction at once: they are taken in one order, so nobody waits in a circle.
     """
-    await connection.fetch(_LOCK, _LOCK_SPACE, list(media))
+    await connection.fetch(_LOCK, _LOCK_SPACE, json_array(list(media)))
 
 
 async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
@@ -87,7 +98,8 @@ async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap])
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     names = [(one.tap.device_id, one.tap.sequence) for one in taps]
-    rows = await connection.fetch(_KNOWN, [device_id for device_id, _ in names], [sequence for _, sequence in names])
+    device_ids, sequences = [device_id for device_id, _ in names], [sequence for _, sequence in names]
+    rows = await connection.fetch(_KNOWN, json_array(device_ids), json_array(sequences))
     known = {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
     receipts: list[TapReceipt] = []
     new: list[tuple[object, ...]] = []
@@ -112,7 +124,7 @@ async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
-    for row in await connection.fetch(_WINDOW, list(from_ms), list(from_ms.values())):
+    for row in await connection.fetch(_WINDOW, json_array(list(from_ms)), json_array(list(from_ms.values()))):
         window = windows[row["medium_id"]]
         ride = _ride(row)
         window.rides.append(ride)
@@ -134,16 +146,8 @@ async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Chan
     """
     if not done:
         return
-    rows = []
-    for change, posted in done:
-        device_id, _, sequence = change.ride.key.rpartition(":")
-        categories = [one.category for one in posted.amounts]
-        charged_tiyn = [one.charged_tiyn for one in posted.amounts]
-        subsidy_tiyn = [one.subsidy_tiyn for one in posted.amounts]
-        rows.append(
-            (device_id, int(sequence), posted.version, categories, charged_tiyn, subsidy_tiyn, posted.journal_key)
-        )
-    await connection.copy_records_to_table("ride_charge", records=rows, columns=_CHARGE_COLUMNS)
+    rows = [_charge_row(change.ride.key, posted) for change, posted in done]
+    await copy_rows(connection, "ride_charge", _CHARGE_COLUMNS, rows)
 
 
 async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
@@ -189,6 +193,21 @@ def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
         ride.route_id if ride is not None else tap.route_id,
         *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
         *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digest),
+    )
+
+
+def _charge_row(ride_key: str, posted: Posted) -> bytes:
+    """Return the values of ``_CHARGE_COLUMNS``."""
+    device_id, _, sequence = ride_key.rpartition(":")
+    return b"".join(
+        (
+            _CHARGE_FIXED.pack(len(_CHARGE_COLUMNS), INT8_BYTES, int(sequence), INT4_BYTES, posted.version),
+            text(device_id),
+            texts([one.category for one in posted.amounts]),
+            numbers([one.charged_tiyn for one in posted.amounts]),
+            numbers([one.subsidy_tiyn for one in posted.amounts]),
+            text(posted.journal_key) if posted.journal_key is not None else NULL,
+        )
     )
 
 

@@ -100,3 +100,59 @@ async def test_no_more_than_the_bound_wait() -> None:
         assert waiting(commit) <= 2
         store.open.set()
     assert sorted(item for batch in store.batches for item in batch) == ["a", "b", "c", "d"]
+
+
+async def test_of_many_items_two_writes_take_a_half_each_and_go_on_so() -> None:
+    store, disk = Store(), asyncio.Lock()
+
+    async def one_after_another(items: Sequence[str]) -> None:
+        async with disk:
+            await settle()
+            await store.write(items)
+
+    async with (
+        group_commit(one_after_another, batch_max=100, waiting_max=100, writes_max=2, overlap_min=4) as commit,
+        asyncio.TaskGroup() as callers,
+    ):
+
+        async def client() -> None:
+            for _ in range(3):
+                await commit.submit(["item"])
+
+        for _ in range(40):
+            callers.create_task(client())
+    assert [len(batch) for batch in store.batches] == 6 * [20]
+
+
+async def test_few_items_are_not_split_and_wait_for_the_write_before() -> None:
+    store = Store()
+    store.open.clear()
+    async with (
+        group_commit(store.write, batch_max=100, waiting_max=100, writes_max=2, overlap_min=4) as commit,
+        asyncio.TaskGroup() as callers,
+    ):
+        for item in "abc":
+            callers.create_task(commit.submit([item]))
+        await settle()
+        for item in "def":
+            callers.create_task(commit.submit([item]))
+        await settle()
+        store.open.set()
+    assert store.batches == [["a", "b", "c"], ["d", "e", "f"]]
+
+
+async def test_of_two_writes_one_may_fail() -> None:
+    failing = asyncio.Event()
+
+    async def write(items: Sequence[str]) -> None:
+        await failing.wait()
+        if "a" in items:
+            raise OSError("disk full")
+
+    async with group_commit(write, batch_max=1, waiting_max=10, writes_max=2) as commit:
+        first, second = asyncio.create_task(commit.submit(["a"])), asyncio.create_task(commit.submit(["b"]))
+        await settle()
+        failing.set()
+        with pytest.raises(OSError, match="disk full"):
+            await first
+        await second

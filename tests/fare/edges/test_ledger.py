@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ from fare.ledger.posting import content_digest
 from fare.model import Journal, Phase
 from fare.outcomes import Posting
 from fare.store.ledger_books import balances_tiyn, moves_of, verify
-from fare.store.postgres_ledger import Ledger, open_ledger
+from fare.store.postgres_ledger import OVERLAP_MIN, Ledger, open_ledger, read_book, touched_by, write_pages
 from tests.fare.ledger.reference import ReferenceLedger
 from tests.notation.ledger import account, journal
 
@@ -151,6 +152,115 @@ async def test_two_processes_answer_as_the_reference_answers_in_the_order_they_t
     assert await balances_tiyn(books) == {
         code: reference.balance(code) for code in await balances_tiyn(books) if rule_of(code)
     }
+
+
+class Overlapping:
+    """A ledger whose first batch waits in the database, behind ``holder``, while a second is decided and sent."""
+
+    def __init__(self, books: asyncpg.Pool, ledger: Ledger, holder: asyncpg.Connection) -> None:
+        self.books = books
+        self.ledger = ledger
+        self.holder = holder
+
+    async def post(self, *asked: Journal) -> asyncio.Task[list[Posting]]:
+        """Hand in a batch and return when it waits in the database; small ones are filled up, else they do not go."""
+        before = await self.waiting()
+        filling = [journal(f"{asked[0].key}-{number}", "top_up:kiosk", "wallet:9", 1) for number in range(OVERLAP_MIN)]
+        posting = asyncio.create_task(self.ledger.post([*asked, *filling]))
+        while await self.waiting() == before:
+            pass
+        return posting
+
+    async def waiting(self) -> int:
+        """Return how many batches wait in the database."""
+        waiting: int = await self.books.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return waiting
+
+
+@pytest.fixture
+async def overlapping(books: asyncpg.Pool) -> AsyncIterator[Overlapping]:
+    async with open_ledger(books) as ledger, books.acquire() as holder:
+        opened = ["top_up:kiosk", "wallet:7", "wallet:8", "wallet:9", "suspense"]
+        await ledger.post([journal(f"open-{code}", "revenue:adult", code, 5) for code in opened])
+        async with holder.transaction():
+            await holder.execute("SELECT ledger_lock_and_read('{}', '{}')")
+            yield Overlapping(books, ledger, holder)
+    assert (await verify(books)).findings == []
+
+
+async def test_a_batch_is_decided_on_what_the_one_before_will_leave(overlapping: Overlapping) -> None:
+    first = await overlapping.post(journal("up", "top_up:kiosk", "wallet:7", 100))
+    second = await overlapping.post(journal("tap", "wallet:7", "suspense", 105))
+    assert not first.done(), "nothing is answered before it is on disk"
+    assert not second.done()
+    await overlapping.holder.execute("ROLLBACK; BEGIN")
+    assert set(await first) | set(await second) == {Posting.POSTED}
+
+
+async def test_what_was_decided_on_a_batch_that_then_failed_is_decided_again(overlapping: Overlapping) -> None:
+    first = await overlapping.post(journal("up", "top_up:kiosk", "wallet:7", 100))
+    pid = await overlapping.books.fetchval(
+        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    second = await overlapping.post(journal("tap", "wallet:7", "suspense", 105))
+    await overlapping.holder.execute("SELECT pg_terminate_backend($1)", pid)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await first
+    await overlapping.holder.execute("ROLLBACK; BEGIN")
+    assert (await second)[0] is Posting.BALANCE_TOO_LOW
+    again = [journal("tap", "wallet:7", "suspense", 105), journal("later", "wallet:7", "suspense", 5)]
+    assert await overlapping.ledger.post(again) == [Posting.BALANCE_TOO_LOW, Posting.POSTED]
+
+
+async def test_what_another_has_posted_under_two_batches_counts_for_both(overlapping: Overlapping) -> None:
+    first = await overlapping.post(journal("tap-1", "wallet:7", "suspense", 4))
+    second = await overlapping.post(journal("tap-2", "wallet:8", "suspense", 5))
+    async with open_ledger(overlapping.books) as other:
+        theirs = [journal(f"other-{number}", f"wallet:{number}", "suspense", 2) for number in (7, 8)]
+        opened = await read_book(overlapping.holder, touched_by(theirs))
+        assert [opened.book.take(one) for one in theirs] == 2 * [Posting.POSTED]
+        await write_pages(overlapping.holder, opened)
+        await overlapping.holder.execute("COMMIT; BEGIN")
+        assert (await first)[0] is Posting.BALANCE_TOO_LOW
+        assert (await second)[0] is Posting.BALANCE_TOO_LOW
+        assert await other.post(theirs) == 2 * [Posting.POSTED], "they were there before"
+
+
+async def test_a_key_of_the_batch_before_keeps_its_answer(overlapping: Overlapping) -> None:
+    first = await overlapping.post(journal("up", "top_up:kiosk", "wallet:7", 100))
+    second = await overlapping.post(
+        journal("again", "top_up:kiosk", "wallet:7", 1),
+        journal("up", "top_up:kiosk", "wallet:7", 100),
+        journal("up", "top_up:kiosk", "wallet:7", 99),
+    )
+    await overlapping.holder.execute("ROLLBACK; BEGIN")
+    assert (await first)[0] is Posting.POSTED
+    assert (await second)[:3] == [Posting.POSTED, Posting.POSTED, Posting.KEY_REUSED]
+    assert (await balances_tiyn(overlapping.books))[account("wallet:7")] == -106
+
+
+async def test_a_statement_has_each_move_of_an_account_however_they_were_written(books: asyncpg.Pool) -> None:
+    """What one batch moves on an account is entered as one sum, except where a hold is in the batch."""
+    async with open_ledger(books) as ledger:
+        await ledger.post(
+            [
+                journal("up", "top_up:kiosk", "wallet:7", 100),
+                *(journal(f"t{n}", "wallet:7", "suspense", n) for n in (1, 2)),
+            ]
+        )
+        await ledger.post([journal("else", "top_up:kiosk", "wallet:8", 9), journal("t3", "wallet:7", "suspense", 3)])
+        await ledger.post(
+            [
+                journal("hold", "wallet:7", "suspense", 50, phase=Phase.PENDING, of="1000"),
+                *(journal(f"t{n}", "wallet:7", "suspense", n) for n in (4, 5)),
+            ]
+        )
+        await ledger.post([journal("end", "wallet:7", "suspense", 30, phase=Phase.POST, of="hold")])
+    moved = [(move.key, move.amount_tiyn) for move in await moves_of(books, account("wallet:7"))]
+    assert moved == [("up", -100), ("t1", 1), ("t2", 2), ("t3", 3), ("t4", 4), ("t5", 5), ("end", 30)]
+    assert (await verify(books)).findings == []
 
 
 async def test_who_gives_up_waiting_may_ask_again(books: asyncpg.Pool) -> None:

@@ -89,6 +89,22 @@ async def test_two_journals_that_balance_only_together_are_refused(hand: Hand) -
         await hand.insert({"legs": {RICH: 20, SALES: -19}}, {"legs": {RICH: 19, SALES: -20}})
 
 
+async def test_a_journal_that_names_an_account_twice_is_refused(hand: Hand) -> None:
+    await hand.insert({"legs": {RICH: 20, SALES: -20}})
+    with pytest.raises(asyncpg.CheckViolationError, match="name an account twice"):
+        await hand.pool.execute(
+            "INSERT INTO journal SELECT number + 1, 'twice', kind, phase, outcome, occurred_ms, NULL, NULL, NULL, "
+            "subject, accounts || accounts, amounts_tiyn || amounts_tiyn, refused, digest, "
+            "sha256(hash || digest || 'posted'::bytea) FROM journal ORDER BY number DESC LIMIT 1"
+        )
+
+
+async def test_journals_of_one_statement_are_chained_in_their_order(hand: Hand) -> None:
+    await hand.insert({"legs": {RICH: 20, SALES: -20}}, {"legs": {RICH: 5, SALES: -5}}, {"legs": {RICH: 1, SALES: -1}})
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):
+        await hand.insert({"legs": {RICH: 2, SALES: -2}}, {"legs": {RICH: 3, SALES: -3}, "hash": bytes(32)})
+
+
 async def test_a_second_use_of_a_key_is_refused(hand: Hand) -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         await hand.insert({"legs": {RICH: 1, SALES: -1}, "key": "tap"})

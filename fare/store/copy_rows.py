@@ -1,0 +1,76 @@
+"""Many values on their way to the database: as rows for COPY in binary form, and as parameters of a query.
+
+The form is that of PostgreSQL's documentation of COPY, "Binary Format": a header; for each row the number of its fields
+and for each field its length and its bytes, length -1 for NULL. Numbers are big-endian, an enum value is its label, an
+array is what ``array_recv`` reads: dimensions, whether there are NULLs, type, length, lower bound, elements. asyncpg
+would encode the same, but looks at each element of an array whether it is an array itself, which takes longer than all
+else; therefore a parameter of many values is better a JSON array.
+"""
+
+import functools
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import asyncpg
+import msgspec
+
+NULL: Final = b"\xff\xff\xff\xff"
+INT4_BYTES: Final = 4
+INT8_BYTES: Final = 8
+
+_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no extension
+_TRAILER: Final = b"\xff\xff"
+_SIZE: Final = struct.Struct(">i")
+_INT8_OID: Final = 20  # pg_type.dat
+_TEXT_OID: Final = 25
+
+
+async def copy_rows(connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:
+    """Insert ``rows``, each the number of its fields and the fields, into ``columns`` of ``table``.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not inserted.
+    """
+    data = b"".join((_HEADER, *rows, _TRAILER))
+    # A view, because asyncpg takes bytes for the name of a file.
+    await connection.copy_to_table(table, source=memoryview(data), columns=columns, format="binary")
+
+
+def json_array(values: Sequence[str] | Sequence[int]) -> str:
+    """Return a parameter for ``json_array_elements_text``."""
+    return msgspec.json.encode(values).decode()
+
+
+def sized(data: bytes) -> bytes:
+    """Return a field of these bytes."""
+    return _SIZE.pack(len(data)) + data
+
+
+def text(value: str) -> bytes:
+    """Return a field of a text, or of an enum by its label."""
+    data = value.encode()
+    return _SIZE.pack(len(data)) + data
+
+
+def numbers(values: Sequence[int]) -> bytes:
+    """Return a field of type bigint[]."""
+    elements = [INT8_BYTES] * (2 * len(values))
+    elements[1::2] = values
+    return sized(_array_head(len(values), _INT8_OID) + _sized_numbers(len(values)).pack(*elements))
+
+
+def texts(values: Sequence[str]) -> bytes:
+    """Return a field of type text[]."""
+    return sized(_array_head(len(values), _TEXT_OID) + b"".join([text(value) for value in values]))
+
+
+@functools.cache
+def _array_head(length: int, element_oid: int) -> bytes:
+    """Return what stands before the elements of an array, which has one dimension unless it is empty."""
+    return struct.pack(">iiiii", 1, 0, element_oid, length, 1) if length else struct.pack(">iii", 0, 0, element_oid)
+
+
+@functools.cache
+def _sized_numbers(length: int) -> struct.Struct:
+    return struct.Struct(">" + length * "iq")
