@@ -7,7 +7,7 @@ can be refused: a ride that the wallet cannot pay is not sold, and nobody comes 
 All of a purchase is one transaction under the lock of its medium: the ride, its charge, the ticket under the purchase's
 key. Whatever is killed when, there is all of it or nothing; who asks again with the same key gets the same ticket. Two
 purchases of one wallet wait for each other, and all money waits for the ledger's head, so both cannot be paid by the
-same last coins.
+same last coins. Purchases of different media that arrive together share a transaction, as there is one head.
 
 Money that a mobile operator takes is moved by ``Payer`` before, and enters the wallet in the same transaction. If there
 is no ticket in the end, it goes back.
@@ -23,15 +23,14 @@ import asyncpg
 import msgspec
 
 from commons.clock import Clock
-from fare.ledger.accounts import debt, wallet
-from fare.ledger.billing import Change, changes, post_changes
+from commons.group_commit import GroupCommit
+from fare.ledger.accounts import wallet
+from fare.ledger.billing import Change, Posted, changes, post_changes
 from fare.model import (
-    AccountCode,
     Charge,
     DeviceId,
     Journal,
     LocatedTap,
-    MediumId,
     MediumKind,
     Profile,
     Ride,
@@ -41,8 +40,8 @@ from fare.outcomes import Posting, TapOutcome
 from fare.purchases import RIDERS_MAX, BuyRefusal, Purchase, Quote, Ticket
 from fare.service import Charging, touched_by_changes
 from fare.store.kept_connection import KeptConnection, lost_is_said
-from fare.store.postgres_ledger import OpenBook, read_book, write_pages
-from fare.store.postgres_purchases import Asked, add_purchase, asked, bought, bought_lately
+from fare.store.postgres_ledger import OpenBook, Touched, read_book, write_pages
+from fare.store.postgres_purchases import Asked, add_purchases, asked, bought, bought_lately
 from fare.store.postgres_taps import Window, lock_media, read_windows, store_taps, write_posted
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.taking import Locating, Told
@@ -50,7 +49,8 @@ from fare.vehicles import Vehicle
 
 Wanted = Callable[[asyncpg.Connection], Awaitable[bool]]
 
-LANES: Final = 2  # purchases being sold at a time: while one waits for the disk, the other is priced
+BATCH_MAX: Final = 50  # purchases sold in one transaction; who is first in a batch waits for that many at most
+WAITING_MAX: Final = 1_000  # callers
 WRITE_MAX_S: Final = 15.0
 
 _SOLD_AS: Final = frozenset({MediumKind.PHONE, MediumKind.SMS})
@@ -120,6 +120,21 @@ class _Missing:
     tiyn: int
 
 
+@dataclass(slots=True, kw_only=True)
+class _Handed:
+    """A purchase on its way to be sold, and what becomes of it: ``found`` None is to be handed in once more."""
+
+    wish: _Wish
+    offer: _Offer
+    payment: _Payment | None
+    found: Ticket | BuyRefusal | _Missing | None = None
+    located: LocatedTap | None = None
+
+    @property
+    def purchase(self) -> Purchase:
+        return self.wish.purchase
+
+
 class Buying:
     """Where rides are bought. Made by ``open_buying``; several may work on one database.
 
@@ -136,7 +151,6 @@ class Buying:
         told: Told,
         rules: BuyingRules,
         clock: Clock,
-        lanes: int = LANES,
     ) -> None:
         self._pool = pool
         self._charging = charging
@@ -145,9 +159,8 @@ class Buying:
         self._rules = rules
         self._clock = clock
         self._vehicles = PostgresVehicles(pool)
-        self._lanes: asyncio.LifoQueue[KeptConnection] = asyncio.LifoQueue()
-        for _ in range(lanes):
-            self._lanes.put_nowait(KeptConnection(pool, answer_max_s=WRITE_MAX_S))
+        self._kept = KeptConnection(pool, answer_max_s=WRITE_MAX_S)
+        self._commit: GroupCommit[_Handed] = GroupCommit(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
 
     async def vehicle_of(self, code: str) -> Vehicle | None:
         """Return the vehicle with a fleet number or plate, however it was typed; None if there is none."""
@@ -168,7 +181,7 @@ class Buying:
         if isinstance(offer, BuyRefusal):
             return offer
         async with self._pool.acquire() as connection:
-            priced = await self._price(connection, offer)
+            (priced,) = await self._priced(connection, [offer])
             available_tiyn = -await connection.fetchval(_IN_WALLET, wallet(purchase.medium_id))
         return Quote(
             vehicle_id=purchase.vehicle_id,
@@ -196,10 +209,16 @@ class Buying:
         with lost_is_said():
             return await self._buy(_Wish(purchase, wanted), paid_by)
 
-    async def close(self) -> None:
-        """Let the connections go."""
-        while not self._lanes.empty():
-            await self._lanes.get_nowait().close()
+    async def run(self) -> None:
+        """Sell what is handed in, until ``close``; then let the connection go."""
+        try:
+            await self._commit.run()
+        finally:
+            await self._kept.close()
+
+    def close(self) -> None:
+        """Take no more; ``run`` ends when what waits is sold."""
+        self._commit.close()
 
     async def _buy(self, wish: _Wish, paid_by: Payer | None) -> Ticket | BuyRefusal:
         purchase = wish.purchase
@@ -231,22 +250,40 @@ class Buying:
         offer = self._late(purchase) or await self._offer(purchase, known)
         if isinstance(offer, BuyRefusal):
             return offer
-        kept = await self._lanes.get()
+        handed = _Handed(wish=wish, offer=offer, payment=payment)
+        while handed.found is None:
+            await self._commit.submit([handed])
+        if handed.located is not None:
+            await self._told([handed.located])
+        return handed.found
+
+    async def _write(self, handed: Sequence[_Handed]) -> None:
+        """Sell to each medium once; who asks for a second ride at a time is left to the next batch."""
+        batch = list({one.purchase.medium_id: one for one in reversed(handed)}.values())
         try:
-            async with kept.transaction() as connection:
-                found, located = await self._sell(connection, wish, offer, payment)
-        except _WithdrawnError:
-            return BuyRefusal.WITHDRAWN
-        except asyncpg.UniqueViolationError:  # another medium has used the key meanwhile
-            before = await bought(self._pool, purchase.key)
-            if before is None:
-                raise
-            return _answer(purchase, before)
-        finally:
-            self._lanes.put_nowait(kept)
-        if located is not None:
-            await self._told([located])
-        return found
+            await self._sell_all(batch)
+        except (asyncpg.UniqueViolationError, _WithdrawnError):
+            if len(batch) == 1:
+                await self._explain(batch[0])
+                return
+            for one in batch:  # one of them cannot be sold, so none was
+                await self._write([one])
+
+    async def _explain(self, one: _Handed) -> None:
+        """Say why a purchase could not be sold: its key is another medium's now, or nobody wants it any more."""
+        before = await bought(self._pool, one.purchase.key)
+        one.found = BuyRefusal.WITHDRAWN if before is None else _answer(one.purchase, before)
+
+    async def _sell_all(self, batch: Sequence[_Handed]) -> None:
+        for one in batch:
+            one.found = one.located = None
+        try:
+            async with self._kept.transaction() as connection:
+                await self._sell(connection, batch)
+        except BaseException:
+            for one in batch:
+                one.found = one.located = None
+            raise
 
     async def _offer(self, purchase: Purchase, known: Asked) -> _Offer | BuyRefusal:
         """Return the ride, at the place where the bus was when it was asked for."""
@@ -269,47 +306,65 @@ class Buying:
             return BuyRefusal.NOT_IN_SERVICE
         return _Offer(vehicle=known.vehicle, tap=tap, ride=located.ride)
 
-    async def _sell(
-        self, connection: asyncpg.Connection, wish: _Wish, offer: _Offer, payment: _Payment | None
-    ) -> tuple[Ticket | BuyRefusal | _Missing, LocatedTap | None]:
+    async def _sell(self, connection: asyncpg.Connection, batch: Sequence[_Handed]) -> None:
         """Decide in memory on what is locked, and write all of it or nothing."""
-        purchase = wish.purchase
-        await lock_media(connection, [purchase.medium_id])
-        lately = await bought_lately(connection, purchase, self._rules.again_ms)
-        for before in lately:
-            if before[0].key == purchase.key:
-                return _answer(purchase, before), None
-        for earlier, ticket in lately:
-            if earlier.riders == purchase.riders:
-                return ticket, None
-        priced = await self._price(connection, offer)
-        pricing = self._charging.pricing
-        opened = await read_book(connection, touched_by_changes(priced.found, pricing, also=_legs(payment)))
-        owed_tiyn = _owed_tiyn(opened, purchase.medium_id)
+        await lock_media(connection, [one.purchase.medium_id for one in batch])
+        lately = await bought_lately(connection, [one.purchase for one in batch], self._rules.again_ms)
+        for one, before in zip(batch, lately, strict=True):
+            one.found = _bought_before(one.purchase, before)
+        wanted = [one for one in batch if one.found is None]
+        if not wanted:
+            return
+        priced = await self._priced(connection, [one.offer for one in wanted])
+        opened = await read_book(connection, self._touched(wanted, priced))
+        posted: list[tuple[Change, Posted]] = []
+        for one, price in zip(wanted, priced, strict=True):
+            one.found = await self._decide(connection, one, price, opened)
+            if one.found is None:
+                posted += post_changes(opened.book, price.found, self._charging.pricing)
+                one.found = self._ticket(one.purchase, one.offer, price)
+                one.located = LocatedTap(tap=price.tap, ride=one.offer.ride)
+        sold = [one for one in wanted if one.located is not None]
+        await store_taps(connection, [one.located for one in sold if one.located is not None])
+        await write_pages(connection, opened)
+        await write_posted(connection, posted)
+        await add_purchases(connection, [(one.purchase, one.found) for one in sold if isinstance(one.found, Ticket)])
+
+    async def _decide(
+        self, connection: asyncpg.Connection, one: _Handed, price: "_Priced", opened: OpenBook
+    ) -> BuyRefusal | _Missing | None:
+        """Return why a ride is not sold; None: it is, and money from outside is in the wallet."""
+        code, payment = wallet(one.purchase.medium_id), one.payment
+        book = opened.book
+        available_tiyn = -book.balances_tiyn.get(code, 0) - book.held_tiyn.get(code, 0)
+        if payment is not None:
+            available_tiyn -= sum(leg.amount_tiyn for leg in payment.journal.entries if leg.account == code)
+        missing_tiyn = price.difference_tiyn - max(available_tiyn, 0)
+        if price.difference_tiyn > 0 and missing_tiyn > 0:
+            return _Missing(missing_tiyn)
+        if payment is not None and not await payment.payer.enter(connection, one.purchase):
+            return BuyRefusal.NOT_CHARGED
+        if one.wish.wanted is not None and not await one.wish.wanted(connection):
+            raise _WithdrawnError
         if payment is not None:
             _enter(opened, payment.journal)
-        done = post_changes(opened.book, priced.found, pricing)
-        missing_tiyn = _owed_tiyn(opened, purchase.medium_id) - owed_tiyn
-        if missing_tiyn > 0:
-            return _Missing(missing_tiyn), None
-        if payment is not None and not await payment.payer.enter(connection, purchase):
-            return BuyRefusal.NOT_CHARGED, None
-        ticket = self._ticket(purchase, offer, priced)
-        located = LocatedTap(tap=priced.tap, ride=offer.ride)
-        await store_taps(connection, [located])
-        await write_pages(connection, opened)
-        await write_posted(connection, done)
-        await add_purchase(connection, purchase, ticket)
-        if wish.wanted is not None and not await wish.wanted(connection):
-            raise _WithdrawnError
-        return ticket, located
+        return None
 
-    async def _price(self, connection: asyncpg.Connection, offer: _Offer) -> "_Priced":
-        """Return what ``offer`` costs after the rides that its medium has made."""
-        medium_id, at_ms = offer.ride.medium_id, offer.ride.tapped_ms
-        windows = await read_windows(connection, {medium_id: at_ms - self._charging.past_ms})
-        profile = (await self._charging.profiles([medium_id])).get(medium_id, _NOBODY)
-        return _priced(offer, windows[medium_id], self._charging, profile)
+    def _touched(self, wanted: Sequence[_Handed], priced: Sequence["_Priced"]) -> Touched:
+        found = [change for price in priced for change in price.found]
+        wallets = [wallet(one.purchase.medium_id) for one in wanted]
+        paid = [leg.account for one in wanted if one.payment is not None for leg in one.payment.journal.entries]
+        return touched_by_changes(found, self._charging.pricing, also=[*wallets, *paid])
+
+    async def _priced(self, connection: asyncpg.Connection, offers: Sequence[_Offer]) -> list["_Priced"]:
+        """Return what ``offers`` to different media cost after the rides that those have made."""
+        from_ms = {one.ride.medium_id: one.ride.tapped_ms - self._charging.past_ms for one in offers}
+        windows = await read_windows(connection, from_ms)
+        profiles = await self._charging.profiles(list(from_ms))
+        return [
+            _priced(one, windows[one.ride.medium_id], self._charging, profiles.get(one.ride.medium_id, _NOBODY))
+            for one in offers
+        ]
 
     def _ticket(self, purchase: Purchase, offer: _Offer, priced: "_Priced") -> Ticket:
         return Ticket(
@@ -341,6 +396,11 @@ class _Priced:
     def price_tiyn(self) -> int:
         return sum(charge.charged_tiyn for charge in self.charges)
 
+    @property
+    def difference_tiyn(self) -> int:
+        """How much more the medium pays in all: a ride may change what later ones cost."""
+        return sum(change.difference_tiyn for change in self.found)
+
 
 @asynccontextmanager
 async def open_buying(
@@ -351,17 +411,18 @@ async def open_buying(
     told: Told,
     rules: BuyingRules,
     clock: Clock,
-    lanes: int = LANES,
 ) -> AsyncIterator[Buying]:
-    """Give a ``Buying`` while the block runs. It keeps ``lanes`` connections of ``pool``, which must have more.
+    """Give a ``Buying`` while the block runs. It keeps a connection of ``pool``, which must have more.
 
     ``told`` hears of each ride after it is stored, as from validators (``fare.taking.TapTaking``).
     """
-    buying = Buying(pool, charging=charging, locating=locating, told=told, rules=rules, clock=clock, lanes=lanes)
-    try:
-        yield buying
-    finally:
-        await buying.close()
+    buying = Buying(pool, charging=charging, locating=locating, told=told, rules=rules, clock=clock)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(buying.run(), name="buying")
+        try:
+            yield buying
+        finally:
+            buying.close()
 
 
 def _priced(offer: _Offer, window: Window, charging: Charging, profile: Profile) -> _Priced:
@@ -402,12 +463,12 @@ def _quote_of(ticket: Ticket) -> Quote:
     )
 
 
-def _legs(payment: _Payment | None) -> Sequence[AccountCode]:
-    return [entry.account for entry in payment.journal.entries] if payment is not None else []
-
-
-def _owed_tiyn(opened: OpenBook, medium_id: MediumId) -> int:
-    return opened.book.balances_tiyn.get(debt(medium_id), 0)
+def _bought_before(purchase: Purchase, lately: Sequence[tuple[Purchase, Ticket]]) -> Ticket | BuyRefusal | None:
+    """Return the answer of the same key, or the ticket of the same riders on the same bus a moment ago."""
+    for before in lately:
+        if before[0].key == purchase.key:
+            return _answer(purchase, before)
+    return next((ticket for earlier, ticket in lately if earlier.riders == purchase.riders), None)
 
 
 def _enter(opened: OpenBook, payment: Journal) -> None:

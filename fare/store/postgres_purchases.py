@@ -3,6 +3,7 @@
 Each raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,20 +15,22 @@ from fare.vehicles import Vehicle
 
 _OF_KEY: Final = "SELECT purchase::text, ticket::text FROM purchase WHERE key = $1"
 _LATELY: Final = """
-SELECT purchase::text, ticket::text FROM purchase WHERE key = $5
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
+        AS a (key, medium_id, vehicle_id, asked_ms, place)
+)
+SELECT asked.place, p.purchase::text, p.ticket::text FROM asked JOIN purchase p ON p.key = asked.key
 UNION ALL
-SELECT purchase::text, ticket::text FROM purchase
-WHERE medium_id = $1 AND asked_ms BETWEEN $2::bigint - $3::bigint AND $2::bigint + $3::bigint AND vehicle_id = $4
-    AND key <> $5
+SELECT asked.place, p.purchase::text, p.ticket::text FROM asked JOIN purchase p ON p.medium_id = asked.medium_id
+    AND p.asked_ms BETWEEN asked.asked_ms - $5 AND asked.asked_ms + $5
+    AND p.vehicle_id = asked.vehicle_id AND p.key <> asked.key
 """  # two questions, each by its index: joined by OR they would need a bitmap, which these connections never make
 _ASKED: Final = """
 SELECT nextval('purchase_sequence') AS sequence, v.vehicle_id, v.fleet_number, v.plate,
     p.purchase::text AS purchase, p.ticket::text AS ticket
 FROM (VALUES (1)) AS one LEFT JOIN vehicle v ON v.vehicle_id = $2 LEFT JOIN purchase p ON p.key = $1
 """
-_ADD: Final = """
-INSERT INTO purchase (key, medium_id, vehicle_id, asked_ms, purchase, ticket) VALUES ($1, $2, $3, $4, $5, $6)
-"""
+_COLUMNS: Final = ("key", "medium_id", "vehicle_id", "asked_ms", "purchase", "ticket")
 
 Bought = tuple[Purchase, Ticket]
 
@@ -57,25 +60,42 @@ async def bought(connection: asyncpg.Connection | asyncpg.Pool, key: str) -> Bou
     return None if row is None else _bought(row)
 
 
-async def bought_lately(connection: asyncpg.Connection, purchase: Purchase, within_ms: int) -> list[Bought]:
-    """Return what was bought under the key of ``purchase``, and what its medium bought on its vehicle around that time.
+async def bought_lately(
+    connection: asyncpg.Connection, purchases: Sequence[Purchase], within_ms: int
+) -> list[list[Bought]]:
+    """Return for each of ``purchases`` what was bought under its key, and by its medium on its vehicle around then.
 
     The latter at most ``within_ms`` apart.
     """
     rows = await connection.fetch(
-        *(_LATELY, purchase.medium_id, purchase.asked_ms, within_ms, purchase.vehicle_id, purchase.key)
+        _LATELY,
+        [one.key for one in purchases],
+        [one.medium_id for one in purchases],
+        [one.vehicle_id for one in purchases],
+        [one.asked_ms for one in purchases],
+        within_ms,
     )
-    return [_bought(row) for row in rows]
+    found: list[list[Bought]] = [[] for _ in purchases]
+    for row in rows:
+        found[row["place"] - 1].append(_bought(row))
+    return found
 
 
-async def add_purchase(connection: asyncpg.Connection, purchase: Purchase, ticket: Ticket) -> None:
-    """Keep a purchase that is paid.
+async def add_purchases(connection: asyncpg.Connection, sold: Sequence[Bought]) -> None:
+    """Keep purchases that are paid.
 
     Raises:
-        asyncpg.UniqueViolationError: if its key was used meanwhile by another medium; the transaction is lost then.
+        asyncpg.UniqueViolationError: if a key was used meanwhile by another medium; the transaction is lost then.
     """
-    encoded = (msgspec.json.encode(purchase).decode(), msgspec.json.encode(ticket).decode())
-    await connection.execute(_ADD, purchase.key, purchase.medium_id, purchase.vehicle_id, purchase.asked_ms, *encoded)
+    rows = [
+        (
+            *(one.key, one.medium_id, one.vehicle_id, one.asked_ms),
+            *(msgspec.json.encode(one).decode(), msgspec.json.encode(ticket).decode()),
+        )
+        for one, ticket in sold
+    ]
+    if rows:
+        await connection.copy_records_to_table("purchase", records=rows, columns=_COLUMNS)
 
 
 def _bought(row: asyncpg.Record) -> Bought:

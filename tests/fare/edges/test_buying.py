@@ -230,6 +230,23 @@ async def test_what_is_not_wanted_any_more_is_not_sold(town: Market, buying: Buy
     assert (await town.rides(), await town.operator_owes(), await town.stands(7)) == (0, 0, (0, 0))
 
 
+async def test_of_many_sold_together_one_that_cannot_be_sold_holds_up_no_other(town: Market, buying: Buying) -> None:
+    async def refused_meanwhile(connection: asyncpg.Connection) -> bool:
+        return False
+
+    for number in range(11, 18):
+        await town.top_up(number, 100)
+    first = buying.buy(purchase("first", 11))  # while it is sold, the others gather
+    others = [buying.buy(purchase(f"{number}", number)) for number in range(12, 16)]
+    unwanted = buying.buy(purchase("unwanted", 16), wanted=refused_meanwhile)
+    taken, poor = buying.buy(purchase("first", 17)), buying.buy(purchase("poor", 18))
+    answers = await asyncio.gather(first, *others, unwanted, taken, poor)
+    assert [type(answer) for answer in answers[:5]] == [Ticket] * 5
+    assert answers[5:] == [BuyRefusal.WITHDRAWN, BuyRefusal.KEY_REUSED, BuyRefusal.NO_MONEY]
+    assert [await town.stands(number) for number in (11, 15, 16, 17)] == [(0, 0), (0, 0), (100, 0), (100, 0)]
+    assert (await town.rides(), len(town.boarded)) == (5, 5)
+
+
 def dying_after(step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     """Return a step that is the last one of its process."""
 
@@ -241,7 +258,7 @@ def dying_after(step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitab
     return last
 
 
-STEPS = ("lock_media", "read_windows", "read_book", "store_taps", "write_pages", "write_posted", "add_purchase")
+STEPS = ("lock_media", "read_windows", "read_book", "store_taps", "write_pages", "write_posted", "add_purchases")
 
 
 async def test_killed_after_any_step_there_is_nothing_and_the_next_process_sells_it(
