@@ -118,7 +118,7 @@ async def test_attack_28_who_sweeps_the_numbers_of_buses_is_stopped(aigul: Phone
     assert said[-1] == 429
 
 
-async def test_a_ride_by_sms_of_the_same_number_is_in_the_same_history_and_no_card(aigul: Phone) -> None:
+async def test_a_ride_and_its_receipt_are_in_ones_own_history(aigul: Phone) -> None:
     assert (await aigul.ticket(KEY))[0] == 200
     _, told = await aigul.ask("history")
     (ride,) = told["rides"]
