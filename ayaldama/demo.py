@@ -132,6 +132,15 @@ def free_or(port: int, host: str, otherwise: int = 0) -> int:
     return port
 
 
+def some_port(wanted: int, host: str) -> int:
+    """Return ``wanted`` if it can be had now, else another one: for an address that is told before it is served."""
+    if free_or(wanted, host):
+        return wanted
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def _kept_clock(kept: Path) -> DemoClock | None:
     try:
         return msgspec.json.decode(kept.read_bytes(), type=DemoClock)

@@ -28,6 +28,7 @@ CITY: Final = (
     Planned(name="web", roles=("boards", "dispatch")),
 )
 SMS_CENTRE: Final = Planned(name="sms_centre", roles=("sms_centre",))
+DEMO_BANKS: Final = Planned(name="demo_banks", roles=("demo_banks",))
 SIMULATOR: Final = Planned(name="simulator", roles=("simulator",))
 
 Prepare = Callable[[Settings, asyncpg.Pool, Steps], Awaitable[Settings]]

@@ -72,7 +72,6 @@ SECRET = b"shared with the operator"
 KEYS = SmsKeys(phone_key=TokenKey(version=1, secret=bytes(32)), code_key=bytes(16))
 WALLET_TIYN = 100_000
 STARTS_S = 60.0
-LANES = 6  # as the role
 CENTRE = Path(__file__).with_name("sms_centre.js")
 
 
@@ -230,7 +229,6 @@ async def opened_service(pool: asyncpg.Pool, fares: CityFares, metrics: Metrics)
             told=hear,
             rules=BuyingRules(),
             clock=clock,
-            lanes=LANES,
         ) as buying,
     ):
         yield SmsService(

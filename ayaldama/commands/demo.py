@@ -3,6 +3,7 @@
 import asyncio
 import webbrowser
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -11,18 +12,21 @@ import msgspec
 
 from ayaldama import demo as preparations
 from ayaldama.commands._base import Chosen, console
+from ayaldama.demo_banks.serving import demo_banks
 from ayaldama.demo_fares import prepare_fares
 from ayaldama.demo_sms.phones import KCELL
 from ayaldama.demo_sms.prepare import prepare_sms
 from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.roles._base import open_network
-from ayaldama.settings import Settings
+from ayaldama.settings import BanksSection, Settings
 from ayaldama.settings_source import Reading
 from ayaldama.simulate.run import vehicle_ids
-from ayaldama.system import CITY, SIMULATOR, SMS_CENTRE, run_system
+from ayaldama.system import CITY, DEMO_BANKS, SIMULATOR, SMS_CENTRE, run_system
 from ayaldama.terminal import Steps
 from commons.clock import SystemClock
 from gtfs_data.fares import FaresError
+
+HERE: Final = ("127.0.0.1", "localhost", "0.0.0.0")  # noqa: S104 - compared, not bound to
 
 
 @click.command("demo")
@@ -67,13 +71,16 @@ def demo(
     def announce(in_force: Settings, ports: Mapping[str, int]) -> None:
         address = f"http://{in_force.web.host}:{ports['web']}/"
         steps.console.print(f"\n  [bold]{address}[/]   (stop with Ctrl-C)\n")
+        if "kaspi" in ports:
+            steps.console.print(f"  http://{HERE[0]}:{ports['kaspi']}/   the demo's Kaspi, to top up a phone\n")
         if open_browser:
             _open(address)
 
     settings = reading.settings
     if _is_default(reading, "data_folder"):
         settings = msgspec.structs.replace(settings, data_folder=settings.data_folder / "demo")
-    run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=(SMS_CENTRE, *CITY, SIMULATOR))
+    planned = (SMS_CENTRE, *CITY, DEMO_BANKS, SIMULATOR)
+    run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=planned)
 
 
 async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
@@ -102,7 +109,18 @@ async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, ste
     settings = _with_free_ports(reading, settings)
     if settings.demo.passengers:
         settings = prepare_sms(settings, folder / "sms-gateways.toml")
+    if settings.banks == BanksSection():
+        settings = replace(settings, banks=_demo_banks(settings, folder / "banks.json"))
     return settings
+
+
+def _demo_banks(settings: Settings, kept: Path) -> BanksSection:
+    """Return the demo's own banks, which find the page of the passengers and lead back to it."""
+    phone = settings.phone
+    if phone.host not in HERE:  # secrets would cross a network in the clear, which the adapters refuse
+        return settings.banks
+    address = f"http://{HERE[0]}:{phone.port}"
+    return demo_banks(kept, host=HERE[0], hooks_url=address, return_url=f"{address}/phone/")
 
 
 def _has_fares(settings: Settings) -> bool:
@@ -140,7 +158,7 @@ def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
     )
     phone = settings.phone
     if _is_default(reading, "phone.port"):
-        phone = replace(phone, port=preparations.free_or(phone.port, phone.host))
+        phone = replace(phone, port=preparations.some_port(phone.port, phone.host))  # banks are told, before it is had
     phone = replace(
         phone, code_operator=phone.code_operator or KCELL, code_from=phone.code_from or sms.short_codes.split()[0]
     )

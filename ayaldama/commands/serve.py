@@ -7,13 +7,13 @@ from typing import Final
 import click
 
 from ayaldama.commands._base import EXIT_USAGE, Chosen, console, fail
-from ayaldama.roles import ROLES
+from ayaldama.roles import DEMO, ROLES
 from ayaldama.settings import Settings
 from ayaldama.system import run_system
 from ayaldama.terminal import Steps
 from ayaldama.worker import run_roles
 
-SERVED: Final = tuple(role for role in ROLES if role not in {"simulator", "sms_centre"})
+SERVED: Final = tuple(role for role in ROLES if role not in DEMO)
 
 
 @click.command("serve")

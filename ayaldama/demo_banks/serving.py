@@ -2,7 +2,6 @@
 
 import base64
 import secrets
-import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 import numpy as np
 from aiohttp import web
 
-from ayaldama.demo import free_or
+from ayaldama.demo import some_port
 from ayaldama.demo_banks.epay import EpayDesk
 from ayaldama.demo_banks.kaspi import KaspiDesk
 from ayaldama.demo_banks.mischief import DELAY_MAX_S, Mischief, open_teller
@@ -27,6 +26,7 @@ REDIRECT_PORT: Final = 8091
 EPAY_PORT: Final = 8092
 KASPI_PORT: Final = 8093
 SECRET_BYTES: Final = 32
+CLIENT: Final = "demo"  # what our banks call the city: no real bank does
 
 
 def demo_banks(kept: Path, *, host: str, hooks_url: str, return_url: str) -> BanksSection:
@@ -35,16 +35,16 @@ def demo_banks(kept: Path, *, host: str, hooks_url: str, return_url: str) -> Ban
         kept.touch(mode=0o600)
         kept.write_bytes(msgspec.json.encode([secrets.token_hex(SECRET_BYTES) for _ in range(3)]))
     key, epay_secret, kaspi_secret = msgspec.json.decode(kept.read_bytes(), type=list[str])
-    epay_url = f"http://{host}:{_port(EPAY_PORT, host)}"
+    epay_url = f"http://{host}:{some_port(EPAY_PORT, host)}"
     return BanksSection(
         hooks_url=hooks_url,
         return_url=return_url,
-        redirect_url=f"http://{host}:{_port(REDIRECT_PORT, host)}",
+        redirect_url=f"http://{host}:{some_port(REDIRECT_PORT, host)}",
         redirect_key=key,
         redirect_secrets=f"whsec_{base64.b64encode(bytes.fromhex(key)).decode()}",
         epay_url=epay_url,
         epay_oauth_url=epay_url,
-        epay_client="demo",
+        epay_client=CLIENT,
         epay_secret=epay_secret,
         epay_terminal="demo",
         kaspi_secret=kaspi_secret,
@@ -100,15 +100,6 @@ async def _serve(servers: AsyncExitStack, routes: Iterable[web.RouteDef], host: 
     app = web.Application()
     app.add_routes(routes)
     return await servers.enter_async_context(serve_application(app, host=host, port=port))
-
-
-def _port(wanted: int, host: str) -> int:
-    """Return ``wanted`` if it can be had now, else another one: an address has to be known before it is served."""
-    if free_or(wanted, host):
-        return wanted
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -9,7 +9,11 @@ from typing import Any, Final
 
 from ayaldama.roles._base import RoleContext
 
-ROLES: Final = ("intake", "tracking", "fare", "phone", "sms", "boards", "dispatch", "simulator", "sms_centre")
+ROLES: Final = (
+    *("intake", "tracking", "fare", "phone", "sms", "boards", "dispatch"),
+    *("demo_banks", "simulator", "sms_centre"),
+)
+DEMO: Final = frozenset({"demo_banks", "simulator", "sms_centre"})  # never in a real city
 WEB: Final = frozenset({"boards", "dispatch"})  # share one HTTP application when they share a process
 
 Serve = Callable[[RoleContext], Coroutine[Any, Any, None]]

@@ -3,17 +3,19 @@
 from urllib.parse import urlsplit
 
 from ayaldama.demo import free_or
-from ayaldama.demo_banks.serving import KASPI_PORT, serve_banks
-from ayaldama.roles._base import RoleContext, RoleError
+from ayaldama.demo_banks.serving import CLIENT, KASPI_PORT, serve_banks
+from ayaldama.roles._base import RoleContext
 
 
 async def serve(context: RoleContext) -> None:
-    """Serve the banks until ``context.stop``."""
-    settings = context.settings
-    if not settings.banks.redirect_url or not settings.banks.epay_url:
-        raise RoleError("banks.redirect_url is not set: the demo's banks are where the settings say")
-    host = urlsplit(settings.banks.redirect_url).hostname or settings.web.host
+    """Serve the banks until ``context.stop``; wait for it, where the settings name other banks or none."""
+    banks = context.settings.banks
+    if banks.epay_client != CLIENT:
+        context.ready({})
+        await context.stop.wait()
+        return
+    host = urlsplit(banks.epay_url).hostname or ""
     kaspi = (host, free_or(KASPI_PORT, host))
-    async with serve_banks(settings.banks, kaspi=kaspi, seed=settings.demo.seed, clock=context.clock) as addresses:
+    async with serve_banks(banks, kaspi=kaspi, seed=context.settings.demo.seed, clock=context.clock) as addresses:
         context.ready({"kaspi": urlsplit(addresses["kaspi"]).port or 0})
         await context.stop.wait()

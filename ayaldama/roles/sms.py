@@ -47,7 +47,6 @@ from transit.tracking.occupancy import Capacity, Loads
 from transit.tracking.whereabouts import Whereabouts
 
 CONNECTIONS_MAX: Final = 24
-LANES: Final = 6  # rides being sold at once: each waits for the disk and for the ledger's head (bench/sms.py)
 
 _log = get_logger(__name__)
 
@@ -180,7 +179,6 @@ class _Room:
                 told=self._hear_rides,
                 rules=BuyingRules(valid_ms=configuration.ride_max_ms),
                 clock=context.clock,
-                lanes=LANES,
             )
         )
         _, carriers = read_tariff(settings.gtfs.feed)
