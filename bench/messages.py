@@ -33,8 +33,8 @@ from commons.logs import configure_logs
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from commons.texts import Language, load_catalogue
-from fare.buying import BuyingRules, open_buying
-from fare.gateways.operator_charging import OperatorHttpSettings, open_operator_charging
+from fare.buying import Buying, BuyingRules, open_buying
+from fare.gateways.operator_charging import HttpOperatorCharging, OperatorHttpSettings, open_operator_charging
 from fare.media.phone import phone_medium
 from fare.media.tokens import TokenKey
 from fare.model import CarrierId, LocatedTap, MediumId, PhoneNumber, Profile, Ride, Tap
@@ -105,6 +105,29 @@ def number(rider: int) -> PhoneNumber:
     return PhoneNumber(f"+7701{rider // 90:05d}{rider % 90:02d}")
 
 
+def service_of(pool: asyncpg.Pool, buying: Buying, charging: HttpOperatorCharging, metrics: Metrics) -> SmsService:
+    """Return the service that answers, as the role has it."""
+    clock = SystemClock()
+    return SmsService(
+        PostgresSms(pool),
+        buying=buying,
+        charges=OperatorCharges(pool, {"alma": charging}, clock=clock, metrics=metrics),
+        media=PostgresMedia(pool),
+        next_buses=no_stop,
+        rules=SmsRules(),
+        keys=KEYS,
+        names=SmsNames(
+            catalogue=load_catalogue("fare.sms"),
+            zone=ZoneInfo("Asia/Almaty"),
+            lines={},
+            carriers={},
+            default_category=ADULT,
+        ),
+        clock=clock,
+        metrics=metrics,
+    )
+
+
 async def measure(
     pool: asyncpg.Pool, database: psutil.Process, per_second: int, seconds: int, charged: float
 ) -> dict[str, float]:
@@ -125,24 +148,7 @@ async def measure(
             clock=clock,
         ) as buying,
     ):
-        service = SmsService(
-            PostgresSms(pool),
-            buying=buying,
-            charges=OperatorCharges(pool, {"alma": charging}, clock=clock, metrics=metrics),
-            media=PostgresMedia(pool),
-            next_buses=no_stop,
-            rules=SmsRules(),
-            keys=KEYS,
-            names=SmsNames(
-                catalogue=load_catalogue("fare.sms"),
-                zone=ZoneInfo("Asia/Almaty"),
-                lines={},
-                carriers={},
-                default_category=ADULT,
-            ),
-            clock=clock,
-            metrics=metrics,
-        )
+        service = service_of(pool, buying, charging, metrics)
         waits_ms: list[float] = []
 
         async def rider(one: int, due_s: float) -> None:

@@ -3,9 +3,16 @@
 import importlib.util
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 from tests.fare.media.pcscd import NoPcscdError, Pcscd, running_pcscd
+
+
+@pytest.fixture
+def postgres(fare_postgres: asyncpg.Pool) -> asyncpg.Pool:
+    """The tables are there: made once and copied, for making them takes longer than most tests."""
+    return fare_postgres
 
 
 @pytest.fixture(scope="session")
