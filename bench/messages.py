@@ -15,7 +15,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -33,8 +34,8 @@ from commons.logs import configure_logs
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from commons.texts import Language, load_catalogue
-from fare.buying import Buying, BuyingRules, open_buying
-from fare.gateways.operator_charging import HttpOperatorCharging, OperatorHttpSettings, open_operator_charging
+from fare.buying import BuyingRules, open_buying
+from fare.gateways.operator_charging import OperatorHttpSettings, open_operator_charging
 from fare.media.phone import phone_medium
 from fare.media.tokens import TokenKey
 from fare.model import CarrierId, LocatedTap, MediumId, PhoneNumber, Profile, Ride, Tap
@@ -105,35 +106,10 @@ def number(rider: int) -> PhoneNumber:
     return PhoneNumber(f"+7701{rider // 90:05d}{rider % 90:02d}")
 
 
-def service_of(pool: asyncpg.Pool, buying: Buying, charging: HttpOperatorCharging, metrics: Metrics) -> SmsService:
-    """Return the service that answers, as the role has it."""
-    clock = SystemClock()
-    return SmsService(
-        PostgresSms(pool),
-        buying=buying,
-        charges=OperatorCharges(pool, {"alma": charging}, clock=clock, metrics=metrics),
-        media=PostgresMedia(pool),
-        next_buses=no_stop,
-        rules=SmsRules(),
-        keys=KEYS,
-        names=SmsNames(
-            catalogue=load_catalogue("fare.sms"),
-            zone=ZoneInfo("Asia/Almaty"),
-            lines={},
-            carriers={},
-            default_category=ADULT,
-        ),
-        clock=clock,
-        metrics=metrics,
-    )
-
-
-async def measure(
-    pool: asyncpg.Pool, database: psutil.Process, per_second: int, seconds: int, charged: float
-) -> dict[str, float]:
-    """Send messages for ``seconds``; return how long answers took, in ms, and what was sold."""
+@asynccontextmanager
+async def opened(pool: asyncpg.Pool, operator: SimulatedOperator) -> AsyncIterator[SmsService]:
+    """Give the service of a city whose riders pay at ``operator``, which is served over HTTP."""
     clock, metrics = SystemClock(), Metrics()
-    operator = SimulatedOperator(secret=SECRET, clock=clock)
     server = TestServer(operator.application())
     await server.start_server(shutdown_timeout=0.1)
     settings = OperatorHttpSettings(url=str(server.make_url("/")), secret=SECRET)
@@ -148,44 +124,80 @@ async def measure(
             clock=clock,
         ) as buying,
     ):
-        service = service_of(pool, buying, charging, metrics)
-        waits_ms: list[float] = []
-
-        async def rider(one: int, due_s: float) -> None:
-            now_ms = clock.now_ms()
-            message = Incoming(
-                operator="alma",
-                message_id=str(one),
-                sender=number(one),
-                short_code="2505",
-                text=f"{1_000 + one % BUSES}",
-                sent_ms=now_ms,
-                received_ms=now_ms,
-            )
-            (answer,) = await service.take(message)
-            if not answer.text.startswith("Билет"):
-                raise RuntimeError(answer.text)
-            waits_ms.append((time.perf_counter() - due_s) * 1e3)
-
-        count = per_second * seconds
-        await _fill(pool, [one for one in range(count + per_second) if one % 100 >= charged * 100])
-        began_s, own_s, server_s = time.perf_counter(), time.process_time(), _cpu_s(database)
-        async with asyncio.TaskGroup() as tasks:
-            for one in range(count + per_second):  # the first second warms up
-                due_s = began_s + one / per_second
-                await asyncio.sleep(max(due_s - time.perf_counter(), 0.0))
-                tasks.create_task(rider(one, due_s))
-                if one == per_second:
-                    waits_ms.clear()
+        yield SmsService(
+            PostgresSms(pool),
+            buying=buying,
+            charges=OperatorCharges(pool, {"alma": charging}, clock=clock, metrics=metrics),
+            media=PostgresMedia(pool),
+            next_buses=no_stop,
+            rules=SmsRules(),
+            keys=KEYS,
+            names=SmsNames(
+                catalogue=load_catalogue("fare.sms"),
+                zone=ZoneInfo("Asia/Almaty"),
+                lines={},
+                carriers={},
+                default_category=ADULT,
+            ),
+            clock=clock,
+            metrics=metrics,
+        )
     await server.close()
-    waits_ms.sort()
-    sold = count + per_second
+
+
+async def ride(service: SmsService, rider: int) -> None:
+    """Send a message and wait for the ticket."""
+    now_ms = SystemClock().now_ms()
+    message = Incoming(
+        operator="alma",
+        message_id=str(rider),
+        sender=number(rider),
+        short_code="2505",
+        text=f"{1_000 + rider % BUSES}",
+        sent_ms=now_ms,
+        received_ms=now_ms,
+    )
+    (answer,) = await service.take(message)
+    if not answer.text.startswith("Билет"):
+        raise RuntimeError(answer.text)
+
+
+async def send(service: SmsService, per_second: int, seconds: int) -> list[float]:
+    """Send messages at a steady rate; return how long each waited, in ms, after a second of warming up."""
+    waits_ms: list[float] = []
+
+    async def one(rider: int, due_s: float) -> None:
+        await ride(service, rider)
+        waits_ms.append((time.perf_counter() - due_s) * 1e3)
+
+    began_s = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for rider in range(per_second * (seconds + 1)):
+            due_s = began_s + rider / per_second
+            await asyncio.sleep(max(due_s - time.perf_counter(), 0.0))
+            tasks.create_task(one(rider, due_s))
+            if rider == per_second:
+                waits_ms.clear()
+    return sorted(waits_ms)
+
+
+async def measure(
+    pool: asyncpg.Pool, database: psutil.Process, per_second: int, seconds: int, charged: float
+) -> dict[str, float]:
+    """Send messages for ``seconds``; return how long answers took, and what each message cost."""
+    operator = SimulatedOperator(secret=SECRET, clock=SystemClock())
+    riders = per_second * (seconds + 1)
+    await _fill(pool, [rider for rider in range(riders) if rider % 100 >= charged * 100])
+    async with opened(pool, operator) as service:
+        own_s, server_s = time.process_time(), _cpu_s(database)
+        waits_ms = await send(service, per_second, seconds)
+        own_s, server_s = time.process_time() - own_s, _cpu_s(database) - server_s
     return {
         "p50_ms": waits_ms[len(waits_ms) // 2],
         "p99_ms": waits_ms[len(waits_ms) * 99 // 100],
         "charged": sum(operator.requests.values()),
-        "own_cpu_ms": (time.process_time() - own_s) / sold * 1e3,
-        "server_cpu_ms": (_cpu_s(database) - server_s) / sold * 1e3,
+        "own_cpu_ms": own_s / riders * 1e3,
+        "server_cpu_ms": server_s / riders * 1e3,
     }
 
 
