@@ -6,6 +6,14 @@ const sent = new Map(); // by number, when
 const waits = []; // milliseconds
 const all = perS * seconds;
 const number = (n) => '7701' + String(1000000 + n * 100).padStart(7, '0');
+function deliver(session, n) {
+  const message = {
+    source_addr: number(n), destination_addr: '2505', short_message: '0451', receipted_message_id: `b${n}`,
+  };
+  session.deliver_sm(message, (answer) => {
+    if (answer.command_status) setTimeout(() => deliver(session, n), 100);
+  });
+}
 function begin(session) {
   let n = 0;
   const started = process.hrtime.bigint();
@@ -13,9 +21,7 @@ function begin(session) {
     const due = Math.min(all, Number(process.hrtime.bigint() - started) / 1e9 * perS);
     for (; n < due; n++) {
       sent.set(number(n), process.hrtime.bigint());
-      session.deliver_sm({
-        source_addr: number(n), destination_addr: '2505', short_message: '0451', receipted_message_id: `b${n}`,
-      });
+      deliver(session, n);
     }
     if (n >= all) clearInterval(timer);
   }, 2);

@@ -1,8 +1,9 @@
 """One SMPP connection, seen from either end: ask and await the answer, answer what is asked, notice when it is dead.
 
 A request is answered when its handler returns, not when it is read: so the handler of a deliver_sm can store it first,
-and a peer that hears nothing sends it again. Requests are handled side by side up to a bound, beyond which the line is
-not read; our own wait for a place in the window. Any byte is a sign of life; silence is asked (enquire_link), and no
+and a peer that hears nothing sends it again. Requests are handled side by side up to a bound; one more is answered
+"throttled", so that the line is always read and answers to our own requests never wait behind them. Our own wait for a
+place in the window. Any byte is a sign of life; silence is asked (enquire_link), and no
 answer ends the link. Times are seconds of the wall: the peer's are too.
 """
 
@@ -16,7 +17,7 @@ from fare.gateways import smpp_pdu
 from fare.gateways.smpp_pdu import Command, Frames, Pdu, PduError, Status
 
 READ_MAX: Final = 65_536
-HANDLED_MAX: Final = 64  # requests of the peer under way
+HANDLED_MAX: Final = 200  # requests of the peer under way; centres agree to windows of ten to a hundred
 CLOSE_MAX_S: Final = 1.0
 
 Handle = Callable[[Pdu], Awaitable[Pdu | None]]  # the answer; None: none is given, and the peer will ask again
@@ -150,6 +151,9 @@ class Link:
         if pdu.command in (Command.ENQUIRE_LINK, Command.UNBIND):
             await self._write(smpp_pdu.encode(smpp_pdu.answer(pdu)))
             return pdu.command == Command.ENQUIRE_LINK
+        if self._handled.locked():
+            await self._write(smpp_pdu.encode(smpp_pdu.answer(pdu, Status.THROTTLED)))
+            return True
         await self._handled.acquire()
         task = tasks.create_task(self._answer(pdu), name="smpp-request")
         working.add(task)

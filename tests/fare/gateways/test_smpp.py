@@ -10,7 +10,7 @@ import pytest
 
 from commons.clock import SystemClock
 from commons.metrics import Metrics
-from fare.gateways import smpp, smpp_pace
+from fare.gateways import smpp, smpp_link, smpp_pace
 from fare.gateways.smpp import SmppBind, SmppClient
 from fare.gateways.smpp_link import LinkTimes
 from fare.sms.values import Incoming, OutgoingState
@@ -320,6 +320,24 @@ async def test_an_unknown_command_is_refused_and_the_line_stays(centre: Centre) 
         centre.deliver("0451")
         await centre.seen("answer")
     assert len(desk.taken) == len(centre.of("bind")) == 1
+
+
+async def test_more_than_can_be_handled_is_throttled_and_the_line_goes_on(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smpp_link, "HANDLED_MAX", 5)
+    desk = Desk()
+    desk.stores.clear()
+    desk.waiting = [desk.outgoing(TICKET, OPERATOR)]
+    async with bound(centre, desk):
+        for number in range(8):
+            centre.deliver("0451", name=f"{number}")
+        refused = await centre.seen("answer", 3)
+        assert {one["status"] for one in refused} == {THROTTLED}
+        await desk.until(lambda: desk.handed)  # an answer of the centre is read meanwhile
+        desk.stores.set()
+        await centre.seen("answer", 8)
+    assert len(desk.taken) == 5
 
 
 async def test_the_window_is_never_exceeded(centre: Centre) -> None:
