@@ -291,6 +291,7 @@ class Page {
       riders: this.riders(verdict.riders),
       shown: this.words.time(verdict.shown_ms),
       stop: verdict.next_stop ? `: ${verdict.next_stop}` : "",
+      why: verdict.otherwise ? this.words.say(`standing.${verdict.otherwise}`) : "",
     });
   }
 
