@@ -26,8 +26,9 @@ help:  ## Say what can be made
 run: $(INSTALLED) $(BROWSER_FILES)  ## Start the demo city: servers, simulator, boards, map; prints one address
 	@$(BIN)/ayaldama demo --open $(ARGS)
 
+# Two processes, each with servers of its own: most tests wait for something most of the time.
 test: check chromium cards messages  ## Check form and types, then run all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) $(BROWSER_FILES)  ## Check form, types and the direction of imports
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: make format'; exit 1; }

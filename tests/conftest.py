@@ -1,6 +1,7 @@
 """Real servers for all tests: one Valkey and one PostgreSQL for the session, emptied or made anew for each test."""
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,16 @@ from redis.asyncio import Redis
 from ayaldama.embedded import ServerHome, open_home, start_postgres, start_valkey
 from commons.migrate import migrate
 from tests.chromium import find_chromium
+
+
+@pytest.fixture(autouse=True)
+def logs_end_with_their_test() -> Iterator[None]:
+    """A test that sets up the logs of a process leaves a handler to a stream that is closed when the next one runs."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

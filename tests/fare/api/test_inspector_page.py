@@ -113,7 +113,13 @@ async def test_every_language_and_theme_is_readable(
 async def test_each_answer_has_its_words(chromium: str) -> None:
     bus = Bus(taps=TAPS)
     answers = [
-        (Bus(taps=TAPS, left_stop="9:30"), "nobody", False, "Still time to pay", "Not paid; the passenger has time until the next stop: Базар"),
+        (
+            Bus(taps=TAPS, left_stop="9:30"),
+            "nobody",
+            False,
+            "Still time to pay",
+            "Not paid; the passenger has time until the next stop: Базар",
+        ),
         (Bus(taps=TAPS, reported="6:59"), "nobody", True, "Not known", "nobody may be warned now"),
         (Bus(rides_free=True), "nobody", True, "Rides free", "nothing is to be paid on this bus"),
         (bus, "family", True, "Paid", "paid 5 min ago on this bus, adult, child × 2"),

@@ -162,7 +162,7 @@ def bus(draw: st.DrawFn, name: str) -> list[PositionReport]:
 
 
 @given(first=bus("first"), second=bus("second"), third=bus("third"))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_two_vehicles_never_hold_one_run(
     first: list[PositionReport], second: list[PositionReport], third: list[PositionReport]
 ) -> None:

@@ -277,7 +277,7 @@ def test_a_bus_that_drives_the_regular_way_is_expected_there_again() -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_detours_do_not_depend_on_how_reports_are_cut_into_batches(sizes: list[int]) -> None:
     reports, network = traffic(ROUND, ROUND, STREET, STREET), street()
     whole, cut = Tracker(network), Tracker(network)
@@ -297,7 +297,7 @@ def test_detours_do_not_depend_on_how_reports_are_cut_into_batches(sizes: list[i
 
 
 @given(cut=st.integers(20, 300))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_a_restored_tracker_knows_its_detours_and_goes_on_as_if_it_had_not_stopped(cut: int) -> None:
     reports, network = traffic(ROUND, ROUND, ROUND, STREET, STREET), street()
     whole = Tracker(network)

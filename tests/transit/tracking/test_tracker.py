@@ -347,7 +347,7 @@ def cut_up(reports: Sequence[PositionReport], sizes: Sequence[int]) -> Iterator[
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), early=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_it_does_not_matter_how_reports_are_cut_into_batches(sizes: list[int], early: bool) -> None:
     """Whether each batch is taken as it comes (``early``), or all when a part is complete."""
     reports, network = rivals(), street()
