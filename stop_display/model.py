@@ -30,6 +30,9 @@ class BoardArrival(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     fix_ms: int | None = None  # of the fix it rests on: its age is the row's age
     stops_away: int | None = None
     occupancy: str = ""  # ``transit.outcomes.Occupancy``, "" where it is not known
+    delay_s: int | None = None  # predicted − planned, positive: late; of followed vehicles that have a planned time
+    wheelchair: str = ""  # ``outcomes.Wheelchair``, "" where it is not known
+    at_stop: bool = False  # the vehicle stands at this stop now
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,13 +50,26 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headway_s: tuple[int, int] | None = None  # HEADWAY: from, to
 
 
-class StopBoard(msgspec.Struct, frozen=True, kw_only=True):
+class BoardAlert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What passengers at one stop must know now, of a GTFS-Realtime Alert. Those that fill the board come first."""
+
+    id: str
+    header: Text
+    text: Text = {}
+    effect: str = ""  # GTFS-Realtime's Effect in lower case: "detour", "no_service", "stop_moved"
+    takeover: bool = False  # fills the board
+    routes: list[str] = []  # as painted on the bus; none: all that call here
+    until_ms: int | None = None  # when it ends by itself
+
+
+class StopBoard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All lines of one stop, those with arrivals first."""
 
     stop: str
     code: str
     name: Text
     lines: list[Line]
+    alerts: list[BoardAlert] = []
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +85,7 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe", tag_
     stops: list[str]
     resume: Resume | None = None
     board: str = ""
+    key: str = ""  # of a registered board
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack", tag_field="type"):
@@ -81,7 +98,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack", tag_field="type"
 FromBoard = Subscribe | Ack
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="type"):
+class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hello", tag_field="type"):
     """First frame. ``rate``: city seconds per wall second. All ``…_s`` are seconds of the wall clock."""
 
     protocol: int
@@ -94,6 +111,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="t
     stale_after_s: float  # nothing heard for so long: say so
     drop_after_s: float  # and for so long: live rows go, clock, name and timetable stay
     resumed: bool  # True: changes follow; False: snapshots follow
+    spread_s: float = 0  # when the server has gone, wait a random 0…spread_s before the first try
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_field="type"):
@@ -108,9 +126,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
     board: StopBoard
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change", tag_field="type"):
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="change", tag_field="type"):
     """Lines of one stop as they are now; the stop's other lines stay as they are.
 
+    ``alerts``: all of the stop, None if they are as they were; ``lines`` may then be empty.
     ``fix_ms``: the newest fix that led to this change, None if time alone did; so delays can be told from fix to board.
     """
 
@@ -119,6 +138,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change", tag_field=
     as_of_ms: int | None
     stop: str
     lines: list[Line]
+    alerts: list[BoardAlert] | None = None
     fix_ms: int | None = None
 
 

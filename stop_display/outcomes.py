@@ -17,6 +17,13 @@ class LineState(enum.StrEnum):
     DETOUR = enum.auto()  # its buses are led another way and do not stop here now
 
 
+class Wheelchair(enum.StrEnum):
+    """Whether a passenger in a wheelchair can board here: GTFS ``wheelchair_accessible``, ``wheelchair_boarding``."""
+
+    ACCESSIBLE = enum.auto()
+    INACCESSIBLE = enum.auto()
+
+
 class Problem(enum.StrEnum):
     """Why a message of a board was refused."""
 
