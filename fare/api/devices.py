@@ -63,6 +63,9 @@ class DeviceStore(Protocol):
     async def behind(self) -> list[DeviceId]:
         """Return the devices of which the ledger does not have everything."""
 
+    async def asked(self, device_id: DeviceId, recorded: int, sent_ms: int) -> None:
+        """Note that a journal had nothing after ``recorded`` at ``sent_ms``."""
+
     async def enrol(self, request: EnrolmentRequest, now_ms: int) -> tuple[Enrolling, IssuedCode | None, Head]:
         """Decide about a request and, if it is right, make its key the only one of the device."""
 
@@ -188,7 +191,10 @@ class Devices:
             asking = open_asking(signed, found[1] if found else None)
             if not isinstance(asking, Asking):
                 return self._barred(asking)
-            documents = to_send(await self._documents(), asking.held, self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            if found is not None and asking.recorded is not None:
+                await self._store.asked(found[0], asking.recorded, min(asking.sent_ms, now_ms))
+            documents = to_send(await self._documents(), asking.held, now_ms)
         return _msgpack(_encoder.encode(documents))
 
     async def _filled(self, receipt: Receipt, taken: Taken) -> Receipt:

@@ -105,6 +105,20 @@ class PostgresDevices:
             )
         return Taken(reception=reception, handed=handed)
 
+    async def asked(self, device_id: DeviceId, recorded: int, sent_ms: int) -> None:
+        """Note that a journal had nothing after ``recorded`` at ``sent_ms``: a bus in which nobody taps is heard, too.
+
+        An asking that is older than what is known says nothing, so it may come twice and late. Losing a note is no more
+        than not having been asked: nothing waits for the disk.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(
+                "UPDATE validator SET heard_ms = $3, waiting = $2 - sequence "
+                "WHERE device_id = $1 AND sequence <= $2 AND coalesce(heard_ms, 0) < $3",
+                *(device_id, recorded, sent_ms),
+            )
+
     async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
         """Return taps that the ledger does not have yet, the oldest first, and the sequence up to which they reach."""
         rows = await self._pool.fetch(

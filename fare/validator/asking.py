@@ -11,10 +11,15 @@ from fare.validator.signing import Purpose, Signed, SigningKey, is_signed_by
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version of each document a device holds."""
+    """Which version of each document a device holds, and how far its journal is.
+
+    ``recorded``: the last sequence of the journal, None while it is not open. Where nobody taps, this is all that says
+    that no tap is under way.
+    """
 
     device_id: DeviceId
     sent_ms: int
+    recorded: int | None = None
     held: tuple[tuple[DocumentKind, str, int], ...]
 
 

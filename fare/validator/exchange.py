@@ -102,7 +102,12 @@ class Exchange:
         held = validator.shelf.versions()
         if self._whole_lists:  # a delta did not fit: ask as if we had none
             held = tuple(one for one in held if one[0] is not DocumentKind.LIST)
-        asking = Asking(device_id=validator.identity.device_id, sent_ms=validator.device_ms(), held=held)
+        asking = Asking(
+            device_id=validator.identity.device_id,
+            sent_ms=validator.now_ms(),
+            recorded=validator.recorded_until,
+            held=held,
+        )
         outcomes = await validator.take_documents(await self._link.ask(make_asking(asking, self._key)))
         self._whole_lists = Shelving.WRONG_BASE in outcomes
         refused = [outcome.value for outcome in outcomes if outcome not in {Shelving.TAKEN, Shelving.HELD}]

@@ -70,6 +70,11 @@ class Validator:
         return self._clock.now_ms()
 
     @property
+    def recorded_until(self) -> int | None:
+        """Return the last sequence of the journal, None while it is not open."""
+        return None if self._journal is None else self._journal.head.sequence
+
+    @property
     def acknowledged(self) -> int:
         """Return the last sequence that the server acknowledged, 0 while the journal is not open."""
         return 0 if self._journal is None else self._journal.acknowledged

@@ -106,6 +106,39 @@ async def test_documents_go_to_devices_of_the_city_alone(postgres: asyncpg.Pool)
         assert restored(Shelf(city="kzo", root=bus.key.public), (), {}).versions() == ()
 
 
+async def test_a_bus_in_which_nobody_taps_is_heard_when_it_asks(postgres: asyncpg.Pool) -> None:
+    """Otherwise an inspector could warn nobody in a bus where nobody pays."""
+
+    async def heard() -> tuple[int, int]:
+        row = await postgres.fetchrow("SELECT heard_ms, waiting FROM validator")
+        assert row is not None
+        return row["heard_ms"], row["waiting"]
+
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap(2)
+        await bus.send()
+        sent_ms, _ = await heard()
+
+        async def ask(recorded: int, after_ms: int) -> None:
+            asking = Asking(device_id=V1, sent_ms=sent_ms + after_ms, recorded=recorded, held=())
+            await bus.link.ask(make_asking(asking, bus.key))
+
+        await postgres.execute("UPDATE validator SET heard_ms = heard_ms - 600000")
+        sent_ms -= 600_000
+        await ask(recorded=2, after_ms=60_000)
+        assert await heard() == (sent_ms + 60_000, 0)
+        await ask(recorded=2, after_ms=30_000)
+        assert await heard() == (sent_ms + 60_000, 0), "an old question, sent again, says nothing new"
+        await ask(recorded=1, after_ms=90_000)
+        assert await heard() == (sent_ms + 60_000, 0), "a journal that has less than we have is another one"
+        await ask(recorded=3, after_ms=90_000)
+        assert await heard() == (sent_ms + 90_000, 1), "a tap is under way"
+        await ask(recorded=3, after_ms=10 * 86_400_000)
+        assert (await heard())[0] < sent_ms + 601_000, "a clock that is ahead does not speak for times to come"
+
+
 async def test_a_revoked_device_is_served_nothing_from_that_moment(postgres: asyncpg.Pool) -> None:
     async with city_of(postgres) as city, aiohttp.ClientSession() as session:
         bus = Bus(city, session)
