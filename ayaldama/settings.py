@@ -147,6 +147,10 @@ class InspectionSection(Section, frozen=True):
     fine: Annotated[Count, Meta(description="Tenge of a protocol")] = 8_650
     appeal_days: Annotated[Count, Meta(description="Days in which a protocol can be appealed")] = 10
     warning_first: Annotated[bool, Meta(description="Whether a protocol needs a warning before it")] = True
+    cash_aboard: Annotated[
+        bool,
+        Meta(description="Whether cash may be paid on buses without a validator; then nobody is said not to have paid"),
+    ] = True
 
 
 class PhoneSection(Section, frozen=True):

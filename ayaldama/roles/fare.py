@@ -197,7 +197,12 @@ class _Room:
 
     def inspection(self) -> Inspection:
         """Return the inspectors' pages and their desk."""
-        desk = PostgresInspection(self.pool, configuration=self.configuration, where_is=self.locator.vehicle_now)
+        desk = PostgresInspection(
+            self.pool,
+            configuration=self.configuration,
+            where_is=self.locator.vehicle_now,
+            cash_aboard=self.context.settings.inspection.cash_aboard,
+        )
         return Inspection(
             desk,
             rules=inspection_rules_of(self.context.settings.inspection),

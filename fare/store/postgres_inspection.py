@@ -59,9 +59,13 @@ class PostgresInspection:
     Every method raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, configuration: Configuration, where_is: WhereIs) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, *, configuration: Configuration, where_is: WhereIs, cash_aboard: bool = True
+    ) -> None:
+        """``cash_aboard``: on buses without a validator people may have paid in a way that nobody told us of."""
         self._pool = pool
         self._configuration = configuration
+        self._cash_aboard = cash_aboard
         self._where_is = where_is
 
     async def sign_in(self, person_id: PersonId, pin: str, now_ms: int) -> Session | None:
@@ -104,13 +108,14 @@ class PostgresInspection:
         media = list({row["medium_id"] for row in here})
         elsewhere = await self._pool.fetch(_ELSEWHERE, media, since_ms, vehicle_id) if media else []
         heard = [row["heard_ms"] if row["waiting"] == 0 else row["last_ms"] for row in validators]
-        out_of_service = all(row["off"] for row in validators)
+        unheard_ms = 0 if self._cash_aboard else now_ms  # without a validator all rides are sold, and known, here
+        out_of_service = bool(validators) and all(row["off"] for row in validators)
         return VehicleFacts(
             vehicle_id=vehicle_id,
             route_id=place.route_id,
             taps=tuple(self._known(row) for row in (*here, *elsewhere)),
             phones=tuple(await keys_of_media(self._pool, media, now_ms)),
-            complete_until_ms=min((at_ms or 0 for at_ms in heard), default=0),
+            complete_until_ms=min((at_ms or 0 for at_ms in heard), default=unheard_ms),
             left_stop_ms=place.left_stop_ms,
             next_stop=place.next_stop,
             rides_free=out_of_service and Reason.OUT_OF_SERVICE in self._configuration.free_for,

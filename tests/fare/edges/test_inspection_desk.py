@@ -125,10 +125,17 @@ async def test_facts_are_the_taps_of_the_bus_and_those_of_its_media_elsewhere(
     assert facts.rides_free, "the operator lets ride free where no validator works"
 
 
-async def test_a_bus_without_validator_is_known_by_its_place_and_no_other_is(desk: PostgresInspection) -> None:
+async def test_a_bus_without_validator_is_known_by_its_place_and_no_other_is(
+    desk: PostgresInspection, pool: asyncpg.Pool
+) -> None:
     facts = await desk.facts("bus-1", NINE_MS)
     assert facts is not None
-    assert (facts.route_id, facts.next_stop, facts.complete_until_ms) == ("12", "Bazar", 0)
+    assert (facts.route_id, facts.next_stop) == ("12", "Bazar")
+    assert (facts.complete_until_ms, facts.rides_free) == (0, False), "who has not paid here may have paid in cash"
+    cashless = PostgresInspection(pool, configuration=CONFIGURATION, where_is=where_is, cash_aboard=False)
+    facts = await cashless.facts("bus-1", NINE_MS)
+    assert facts is not None
+    assert (facts.complete_until_ms, facts.rides_free) == (NINE_MS, False), "all that is paid here is sold by us"
     assert await desk.facts("nowhere", NINE_MS) is None
 
 
