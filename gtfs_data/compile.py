@@ -153,7 +153,8 @@ def _stops(
     xy: npt.NDArray[np.float64],
     translations: Translations,
 ) -> Stops:
-    table = tables.get("stops").iloc[kept]
+    every = tables.get("stops")
+    table = every.iloc[kept]
     ids, names = fields.texts(table, "stop_id"), fields.texts(table, "stop_name")
     names = [name or stop_id for name, stop_id in zip(names, ids, strict=True)]
     return Stops(
@@ -162,10 +163,24 @@ def _stops(
         names=tuple(names),
         names_by_language=translations.names("stops", "stop_name", ids, names),
         zones=tuple(fields.texts(table, "zone_id")),
+        wheelchair=_boarding(every)[kept],
         lat=lat[kept],
         lon=lon[kept],
         xy=xy[kept],
     )
+
+
+def _boarding(stops: pd.DataFrame) -> npt.NDArray[np.int8]:
+    """Return wheelchair_boarding of each row; a place that says nothing has what its station says (stops.txt)."""
+    own = _wheelchair(stops, "wheelchair_boarding")
+    station = fields.find(fields.texts(stops, "stop_id"), fields.column(stops, "parent_station"))
+    return np.where((own == 0) & (station >= 0), own[station], own).astype(np.int8)
+
+
+def _wheelchair(table: pd.DataFrame, name: str) -> npt.NDArray[np.int8]:
+    """Return a column as 0 unknown, 1 yes, 2 no; what is no such number is unknown."""
+    values = fields.numbers(table, name).values
+    return np.where((values == 1) | (values == 2), values, 0).astype(np.int8)
 
 
 def _routes(table: pd.DataFrame, translations: Translations) -> Routes:
@@ -271,6 +286,7 @@ def _trips(
         block=np.array([number.get(block, -1) for block in blocks], dtype=np.int32),
         block_ids=tuple(names),
         headsigns=tuple(fields.texts(table, "trip_headsign")),
+        wheelchair=_wheelchair(table, "wheelchair_accessible"),
         first=rows.first.astype(np.int32),
         arrival_s=arrival_s.astype(np.int32),
         departure_s=departure_s.astype(np.int32),

@@ -30,6 +30,7 @@ class Stops:
     names: tuple[str, ...]
     names_by_language: Mapping[str, tuple[str, ...]]  # from translations.txt; falls back to ``names``
     zones: tuple[str, ...]
+    wheelchair: npt.NDArray[np.int8]  # wheelchair_boarding, the parent's where it is its own; 0 unknown, 1 yes, 2 no
     lat: Floats
     lon: Floats
     xy: Floats  # [n, 2] metres
@@ -99,6 +100,7 @@ class Trips:
     block: Ints  # into ``block_ids``, -1 for none
     block_ids: tuple[str, ...]
     headsigns: tuple[str, ...]
+    wheelchair: npt.NDArray[np.int8]  # wheelchair_accessible: 0 unknown, 1 yes, 2 no
     first: Ints  # [n + 1]
     arrival_s: Ints
     departure_s: Ints

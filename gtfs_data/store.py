@@ -19,7 +19,7 @@ import numpy as np
 
 from gtfs_data.network import Frequencies, Network, Patterns, Routes, Services, Stops, Trips
 
-VERSION: Final = 4  # grows with every change of what is compiled or how
+VERSION: Final = 5  # grows with every change of what is compiled or how
 MAGIC: Final = b"ayaldama network\n"
 PARTS: Final[Mapping[str, type]] = {
     "stops": Stops,

@@ -96,6 +96,7 @@ class Stop:
     name: Texts
     lat: float
     lon: float
+    wheelchair: int  # GTFS wheelchair_boarding: 0 unknown, 1 yes, 2 no
     row: int
 
 
@@ -108,6 +109,7 @@ class Route:
     name: Texts
     color: str
     carrier: str  # id of the agency or of one of the carriers
+    wheelchair: int  # GTFS wheelchair_accessible of all its trips: 0 unknown, 1 yes, 2 no
     row: int
 
 

@@ -27,6 +27,7 @@ STOPS: Final = "stops.csv"
 ROUTES: Final = "routes.csv"
 LINE_STOPS: Final = "line_stops.csv"
 SERVICE: Final = "service.csv"
+ROUTE_COLUMNS: Final = ("color", "carrier", "wheelchair")
 LINE_STOP_COLUMNS: Final = Columns(("route_id", "direction", "sequence", "stop_id"), ("minutes", "timepoint"))
 SERVICE_COLUMNS: Final = Columns(("route_id", "direction", "day_type"), ("from", "to", "headway_min", "departures"))
 
@@ -89,7 +90,7 @@ def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tupl
     named: set[StopId] = set()
     first, more = _name_columns(languages)
     found: dict[str, Stop] = {}
-    for row in _rows(files, STOPS, Columns(("stop_id", *first, "lat", "lon"), ("code", *more)), problems):
+    for row in _rows(files, STOPS, Columns(("stop_id", *first, "lat", "lon"), ("code", "wheelchair", *more)), problems):
         named.add(StopId(row.text("stop_id")))
         stop_id = _new_id(row, "stop_id", found)
         name = _name(row, languages)
@@ -97,7 +98,15 @@ def _stops(files: Files, languages: tuple[str, ...], problems: Problems) -> tupl
         lat, lon = row.number("lat", low=-80, high=84), row.number("lon", low=-180, high=180)  # where UTM holds
         if stop_id is None or name is None or not placed or lat is None or lon is None:
             continue
-        found[stop_id] = Stop(id=StopId(stop_id), code=row.text("code"), name=name, lat=lat, lon=lon, row=row.line)
+        found[stop_id] = Stop(
+            id=StopId(stop_id),
+            code=row.text("code"),
+            name=name,
+            lat=lat,
+            lon=lon,
+            wheelchair=_wheelchair(row),
+            row=row.line,
+        )
     return tuple(found.values()), named
 
 
@@ -107,7 +116,7 @@ def _routes(files: Files, basics: Basics, problems: Problems) -> tuple[tuple[Rou
     languages, own = basics.languages, next(iter(basics.carriers), "")
     first, more = _name_columns(languages)
     found: dict[str, Route] = {}
-    for row in _rows(files, ROUTES, Columns(("route_id", "short_name", *first), (*more, "color", "carrier")), problems):
+    for row in _rows(files, ROUTES, Columns(("route_id", "short_name", *first), (*more, *ROUTE_COLUMNS)), problems):
         named.add(RouteId(row.text("route_id")))
         route_id = _new_id(row, "route_id", found)
         short_name, name = row.required("short_name"), _name(row, languages)
@@ -120,9 +129,25 @@ def _routes(files: Files, basics: Basics, problems: Problems) -> tuple[tuple[Rou
         elif route_id is not None and short_name is not None and name is not None:
             given = color[1].upper() if row.text("color") else ""
             found[route_id] = Route(
-                id=RouteId(route_id), short_name=short_name, name=name, color=given, carrier=carrier, row=row.line
+                id=RouteId(route_id),
+                short_name=short_name,
+                name=name,
+                color=given,
+                carrier=carrier,
+                wheelchair=_wheelchair(row),
+                row=row.line,
             )
     return tuple(found.values()), named
+
+
+def _wheelchair(row: Row) -> int:
+    """Return GTFS's number for the cell ``wheelchair``; empty is not known, which is not no."""
+    text = row.text("wheelchair").lower()
+    if text in {"", *YES}:
+        return 1 if text else 0
+    if text not in NO:
+        row.wrong(Code.INVALID_VALUE, "wheelchair", "must be yes, no or empty for not known")
+    return 2
 
 
 def _line(row: Row, route_ids: set[RouteId]) -> LineKey | None:

@@ -29,7 +29,7 @@ def feed_tables(
         "agency.txt": _agency(terms),
         "stops.txt": _stops(plan, terms),
         "routes.txt": _routes(plan, terms),
-        "trips.txt": _trips(terms, trips, headsigns),
+        "trips.txt": _trips(plan, terms, trips, headsigns),
         "stop_times.txt": _stop_times(trips),
         "shapes.txt": _shapes(lines),
         "calendar.txt": _calendar(terms),
@@ -82,8 +82,8 @@ def _agency(terms: Terms) -> Table:
 
 def _stops(plan: Plan, terms: Terms) -> Table:
     name = terms.languages[0]
-    header = ("stop_id", "stop_code", "stop_name", "stop_lat", "stop_lon")
-    return header, ((s.id, s.code, s.name[name], f"{s.lat:.6f}", f"{s.lon:.6f}") for s in plan.stops)
+    header = ("stop_id", "stop_code", "stop_name", "stop_lat", "stop_lon", "wheelchair_boarding")
+    return header, ((s.id, s.code, s.name[name], f"{s.lat:.6f}", f"{s.lon:.6f}", s.wheelchair) for s in plan.stops)
 
 
 def _routes(plan: Plan, terms: Terms) -> Table:
@@ -106,11 +106,18 @@ def _text_color(color: str) -> str:
     return BLACK if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else WHITE
 
 
-def _trips(terms: Terms, trips: Sequence[Trip], headsigns: Mapping[LineKey, Texts]) -> Table:
+def _trips(plan: Plan, terms: Terms, trips: Sequence[Trip], headsigns: Mapping[LineKey, Texts]) -> Table:
     name = terms.languages[0]
-    header = ("route_id", "service_id", "trip_id", "trip_headsign", "direction_id", "shape_id")
+    wheelchair = {route.id: route.wheelchair for route in plan.routes}
+    header = (
+        *("route_id", "service_id", "trip_id", "trip_headsign", "direction_id", "shape_id"),
+        "wheelchair_accessible",
+    )
     keys = ((trip, trip.line.key) for trip in trips)
-    return header, ((key[0], trip.day_type, trip.id, headsigns[key][name], key[1], shape_id(key)) for trip, key in keys)
+    return header, (
+        (key[0], trip.day_type, trip.id, headsigns[key][name], key[1], shape_id(key), wheelchair[key[0]])
+        for trip, key in keys
+    )
 
 
 def _stop_times(trips: Sequence[Trip]) -> Table:

@@ -15,7 +15,7 @@ from gtfs_data.build import BuildError, FolderUnreadableError, build_feed
 from gtfs_data.calendar import service_day
 from gtfs_data.compile import compile_feed
 from gtfs_data.network import Network
-from tests.notation.village import write_village
+from tests.notation.village import village_files, write_village
 
 
 @pytest.fixture
@@ -74,6 +74,18 @@ def test_names_are_in_the_first_language_and_translated_into_the_others(network:
     said = {language: names[stop] for language, names in network.stops.names_by_language.items()}
     assert said == {"ru": "Больница", "en": "Hospital"}
     assert network.routes.long_names_by_language["ru"][0] == "Базар – Станция"
+
+
+def test_wheelchairs_are_said_of_stops_and_of_all_trips_of_a_route(tmp_path: Path) -> None:
+    files = village_files()
+    cells = ("wheelchair", "yes", "no", "", "x", "0", "", "", "")
+    rows = files["stops.csv"].splitlines()
+    stops = "".join(f"{row},{cell}\n" for row, cell in zip(rows, cells, strict=True))
+    routes = files["routes.csv"].replace("color", "color,wheelchair").replace("1B6CA8", "1B6CA8,yes")
+    folder = write_village(tmp_path / "village", files={"stops.csv": stops, "routes.csv": routes})
+    build_feed(folder, tmp_path / "feed.zip")
+    assert [stop["wheelchair_boarding"] for stop in table(tmp_path / "feed.zip", "stops.txt")] == list("12012000")
+    assert {trip["wheelchair_accessible"] for trip in table(tmp_path / "feed.zip", "trips.txt")} == {"0", "1"}
 
 
 def test_a_bus_says_its_last_stop_and_a_ring_says_its_route(feed: Path, network: Network) -> None:

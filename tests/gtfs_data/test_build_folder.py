@@ -41,6 +41,7 @@ def report_of(folder: Path) -> CheckReport:
         ("stops.csv", "Hospital", "Hospital, new", "stops.csv line 9: has 8 cells, the header 7"),
         ("stops.csv", "65.21313", "65.21430", "stop_id '5 Аурухана': lies 103 m off the line in lines/2-0.geojson"),
         ("routes.csv", "1B6CA8", "blue", "routes.csv line 2 color 'blue': must be six hexadecimal digits"),
+        ("routes.csv", "color", "wheelchair", "routes.csv line 2 wheelchair '1B6CA8': must be yes, no or empty"),
         ("routes.csv", "2,2,", "3,3,", "routes.csv line 3 route_id '3': the route has no stops in line_stops.csv"),
         ("line_stops.csv", "2,0,3,5,", "2,0,3,9,", "line_stops.csv line 12 stop_id '9': no such stop_id in stops.csv"),
         ("line_stops.csv", "2,0,3,5,4,yes", "2,0,3,5,4,maybe", "timepoint 'maybe': must be yes, no or empty"),

@@ -274,6 +274,27 @@ S3       104        Station    3000  0  Z2       0              -
     assert [town.stops.ids[i] for i in town.patterns.stop.tolist()] == ["S0", "S1", "S2", "S3"]
 
 
+def test_where_a_wheelchair_can_board_is_what_trip_and_stop_say_or_the_stops_station(tmp_path: Path) -> None:
+    town = network(
+        tmp_path,
+        """
+stops
+stop_id  stop_name  x     y  location_type  parent_station  wheelchair_boarding
+S0       Depot      0     0  0              -               1
+ST       Centre     900   0  1              -               2
+S1       Bazaar     1000  0  -              ST              0
+S2       School     2000  0  0              ST              1
+S3       Station    3000  0  0              -               7
+
+trips
+route_id  service_id  trip_id  direction_id  shape_id  wheelchair_accessible
+R1        daily       T1       0             line      2
+""",
+    )
+    assert town.stops.wheelchair.tolist() == [1, 2, 1, 0]
+    assert town.trips.wheelchair.tolist() == [2]
+
+
 def test_the_feed_says_its_version_and_language(tmp_path: Path) -> None:
     town = network(
         tmp_path,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyproj
 import shapely
 
@@ -78,7 +79,15 @@ def town(
         language="kk",
         epsg=EPSG,
         stops=Stops(
-            ids=ids, codes=ids, names=ids, names_by_language={}, zones=("",) * len(ids), lat=lat, lon=lon, xy=stop_xy
+            ids=ids,
+            codes=ids,
+            names=ids,
+            names_by_language={},
+            zones=("",) * len(ids),
+            wheelchair=_unknown(ids),
+            lat=lat,
+            lon=lon,
+            xy=stop_xy,
         ),
         routes=Routes(
             ids=tuple(RouteId(route) for route in routes),
@@ -128,12 +137,17 @@ def _trips(
         block=_ints([blocks.index(row[3]) if len(row) > 3 else -1 for row in rows]),
         block_ids=tuple(blocks),
         headsigns=("",) * len(rows),
+        wheelchair=_unknown(rows),
         first=_ints(first),
         arrival_s=_ints(times),
         departure_s=_ints(times),
         given=np.ones(len(times), dtype=np.bool_),
         scheduled=np.array([row[1] not in free for row in rows], dtype=np.bool_),
     )
+
+
+def _unknown(things: Sequence[object]) -> npt.NDArray[np.int8]:
+    return np.zeros(len(things), dtype=np.int8)
 
 
 def _frequencies(rows: Sequence[Sequence[str]], headways: Mapping[str, int]) -> Frequencies:
