@@ -18,6 +18,8 @@ COMMANDS: Final = (
     "config",
     "gtfs",
     "devices",
+    "alerts",
+    "trips",
     "validator",
     "buses",
     "fares",

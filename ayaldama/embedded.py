@@ -114,13 +114,18 @@ def postgres_url(home: ServerHome) -> str:
     return f"postgresql://ayaldama@/{DATABASE}?host={urllib.parse.quote(str(home.sockets / 'pg'), safe='/')}"
 
 
+def valkey_url(home: ServerHome) -> str:
+    """Return how to reach the embedded Valkey of ``home``, when it runs."""
+    return f"unix://{_valkey_socket(home)}"
+
+
 def start_valkey(home: ServerHome) -> Server:
     """Start Valkey on its data and return when it answers. Writes reach the disk within a second (everysec).
 
     Raises:
         ServerError: if it does not start.
     """
-    path = home.sockets / "vk" / "valkey.sock"
+    path = _valkey_socket(home)
     data = home.folder / "valkey"
     program: list[str | Path] = [_valkey_program(), "--port", "0", "--unixsocket", path, "--unixsocketperm", "700"]
     program += ["--dir", data, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--daemonize", "no"]
@@ -131,7 +136,7 @@ def start_valkey(home: ServerHome) -> Server:
 
     process = _launch(home, "valkey", program, signal.SIGTERM, clean)
     _wait(home, "valkey", process, lambda: _answers_ping(path))
-    return Server(name="valkey", url=f"unix://{path}", process=process, stop_signal=signal.SIGTERM)
+    return Server(name="valkey", url=valkey_url(home), process=process, stop_signal=signal.SIGTERM)
 
 
 def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None) -> Server:
@@ -164,6 +169,10 @@ def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None
     process = _launch(home, "postgres", program, signal.SIGINT, clean)  # SIGINT: PostgreSQL's "fast shutdown"
     _wait(home, "postgres", process, lambda: _database_is_there(data, sockets))
     return Server(name="postgres", url=postgres_url(home), process=process, stop_signal=signal.SIGINT)
+
+
+def _valkey_socket(home: ServerHome) -> Path:
+    return home.sockets / "vk" / "valkey.sock"
 
 
 def _valkey_program() -> Path:

@@ -8,7 +8,9 @@ from commons.texts import Language
 from fare.sms.values import NextBus, StopBoard
 from gtfs_data.network import Network
 from transit.model import Arrival
+from transit.notices import Cancelled
 from transit.outcomes import ArrivalState
+from transit.store.redis_notices import NoticesStore
 from transit.store.redis_state import StateReader
 
 MINUTE_MS: Final = 60_000
@@ -25,6 +27,7 @@ class NextBusesByStop:
 
     network: Network
     state: StateReader
+    notices: NoticesStore
     clock: Clock
     _stops: dict[str, list[int]] = field(init=False, default_factory=dict)
 
@@ -48,8 +51,10 @@ class NextBusesByStop:
         now_ms = self.clock.now_ms()
         if snapshot.as_of_ms is None or now_ms - snapshot.as_of_ms > AGE_MAX_MS:
             return StopBoard(name=names[stops[0]], buses=())
+        cancelled = (await self.notices.read()).cancelled_at(now_ms)
         coming = sorted(
-            (one for one in snapshot.arrivals if _comes(one, now_ms)), key=lambda one: (one.arrival_ms, one.key)
+            (one for one in snapshot.arrivals if _comes(one, cancelled, now_ms)),
+            key=lambda one: (one.arrival_ms, one.key),
         )
         return StopBoard(name=names[stops[0]], buses=tuple(self._bus(one, now_ms) for one in coming[:BUSES_MAX]))
 
@@ -63,8 +68,8 @@ class NextBusesByStop:
         )
 
 
-def _comes(arrival: Arrival, now_ms: int) -> bool:
+def _comes(arrival: Arrival, cancelled: Cancelled, now_ms: int) -> bool:
     """Return whether somebody can still board it."""
-    if arrival.last_stop or arrival.state == ArrivalState.CANCELLED.value:
+    if arrival.last_stop or arrival.run_key in cancelled or arrival.state == ArrivalState.CANCELLED.value:
         return False
     return now_ms <= arrival.arrival_ms <= now_ms + AHEAD_MAX_MS

@@ -3,6 +3,7 @@
 Live rows come only from what tracking publishes, and only while tracking is heard; a planned run whose vehicle is not
 heard stays a planned time, so marked, until its time has passed. A run whose vehicle has already left this stop behind
 is not shown again from the timetable. Where a detour leaves a stop out, its planned times are not shown: no bus comes.
+A run that the dispatcher cancelled is shown as cancelled until its planned time has passed, whatever vehicle is on it.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -12,9 +13,11 @@ from typing import Final
 import numpy as np
 
 from gtfs_data.calendar import local_date
+from gtfs_data.model import TripId
 from gtfs_data.network import Network
+from stop_display.headway import PASSED_M, Headway, headway_of
 from stop_display.model import BoardArrival, Line
-from stop_display.outcomes import LineState
+from stop_display.outcomes import LineState, Wheelchair
 from stop_display.plan import Plan, PlannedCall, PlannedLine
 from transit.model import Arrival, VehiclePosition
 from transit.outcomes import ArrivalState
@@ -23,8 +26,11 @@ ROWS_MAX: Final = 3
 HORIZON_MS: Final = 90 * 60_000
 HEARD_MAX_MS: Final = 90_000  # GTFS-Realtime best practices: data older than 90 s is not shown as live
 OVERDUE_MAX_MS: Final = 30_000  # so long a bus that should have come is due; then it is gone, whatever tracking says
-PASSED_M: Final = 30.0  # a vehicle that stands at the stop has not left it
+STANDING_MPS: Final = 1.5
+STANDING_MAX_MS: Final = 30_000  # a fix older than that does not say that the vehicle still stands here
+AT_STOP_MAX_MS: Final = 60_000  # nor is a vehicle at the stop that is expected later than this
 HEADWAY_LOOK_MS: Final = 20 * 60_000
+ACCESSIBLE, INACCESSIBLE = 1, 2  # GTFS wheelchair_accessible, wheelchair_boarding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,8 @@ class Moment:
     on_run: Mapping[str, VehiclePosition]
     missed: Container[int] = frozenset()  # pattern rows at which no bus stops, for a detour
     occupancy: Mapping[str, str] = field(default_factory=dict)  # vehicle id → how full it is
+    cancelled: Container[str] = frozenset()  # run keys
+    passages: Mapping[int, Sequence[int]] = field(default_factory=dict)  # pattern row → when vehicles passed lately
 
     @property
     def heard(self) -> bool:
@@ -70,44 +78,74 @@ class LineBoard:
         ``live`` are tracking's arrivals of this line, ``served`` the calls (``call_of``) that are not shown any more.
         """
         planned = self.lines[key]
-        coming = {call_of(one.run_key, one.stop_sequence): one for one in expected(live, moment)}
+        running = (one for one in expected(live, moment) if one.run_key not in moment.cancelled)
+        coming = {call_of(one.run_key, one.stop_sequence): one for one in running}
         soonest = sorted((coming[call] for call in coming if call not in served), key=_when)[:ROWS_MAX]
         arrivals = [self._followed(arrival, planned, moment) for arrival in soonest]
-        led_past = not planned.rows_served(moment.missed)
         arrivals += self._timetable(planned, coming, moment, served)
-        arrivals.sort(key=lambda arrival: (arrival.arrival_ms, arrival.key))
-        arrivals = arrivals[:ROWS_MAX]
-        headway_s = None if led_past else self._headway_s(planned, moment.now_ms)
-        state, first_ms = self._state(planned, arrivals, headway_s, moment)
-        return self._named(planned, state, arrivals, first_ms, headway_s)
+        arrivals = _soonest(arrivals)
+        headway = self._headway(planned, [arrival.arrival_ms for arrival in soonest], moment)
+        state, first_ms = self._state(planned, arrivals, headway, moment)
+        return self._named(planned, state, arrivals, first_ms, headway)
 
     def _followed(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> BoardArrival:
+        vehicle, row = self._vehicle_of(arrival, line, moment)
         return BoardArrival(
             key=arrival.key,
             state=arrival.state,
             arrival_ms=arrival.arrival_ms,
+            delay_s=None if arrival.scheduled_ms is None else (arrival.arrival_ms - arrival.scheduled_ms) // 1000,
+            wheelchair=self._wheelchair(self._network.trip_by_id.get(TripId(arrival.trip_id), -1), line),
+            at_stop=self._is_here(arrival, vehicle, row, moment),
             p10_ms=arrival.arrival_p10_ms,
             p90_ms=arrival.arrival_p90_ms,
             scheduled_ms=arrival.scheduled_ms,
             vehicle=arrival.vehicle_id,
             fix_ms=arrival.fix_ms,
-            stops_away=self._stops_away(arrival, line, moment),
+            stops_away=self._stops_away(vehicle, row, moment),
             occupancy=moment.occupancy.get(arrival.vehicle_id, "") if arrival.state == ArrivalState.LIVE else "",
         )
 
-    def _stops_away(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> int | None:
-        """Return how many stops the vehicle makes before this one; None while it is not yet on this run."""
+    def _vehicle_of(
+        self, arrival: Arrival, line: PlannedLine, moment: Moment
+    ) -> tuple[VehiclePosition | None, int | None]:
+        """Return the vehicle and the pattern row at which it calls here; None while it is not yet on this run."""
         vehicle = moment.on_run.get(arrival.run_key)
         if vehicle is None or vehicle.offset_m is None or vehicle.vehicle_id != arrival.vehicle_id:
-            return None
-        patterns = self._network.patterns
+            return None, None
         for row in line.rows:
             pattern = int(self._network.pattern_of_row[row])
-            if pattern == vehicle.pattern and int(patterns.stop_sequence[row]) == arrival.stop_sequence:
-                first = int(patterns.first[pattern])
-                ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(pattern)], vehicle.offset_m))
-                return sum(between not in moment.missed for between in range(ahead, row))
-        return None
+            sequence = int(self._network.patterns.stop_sequence[row])
+            if pattern == vehicle.pattern and sequence == arrival.stop_sequence:
+                return vehicle, row
+        return vehicle, None
+
+    def _stops_away(self, vehicle: VehiclePosition | None, row: int | None, moment: Moment) -> int | None:
+        """Return how many stops the vehicle makes before this one."""
+        if vehicle is None or vehicle.offset_m is None or row is None:
+            return None
+        patterns = self._network.patterns
+        first = int(patterns.first[vehicle.pattern])
+        ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(vehicle.pattern)], vehicle.offset_m))
+        return sum(between not in moment.missed for between in range(ahead, row))
+
+    def _is_here(self, arrival: Arrival, vehicle: VehiclePosition | None, row: int | None, moment: Moment) -> bool:
+        """Return whether the vehicle stands at this stop: by its place, its speed and a fix that is fresh."""
+        if vehicle is None or vehicle.offset_m is None or row is None or arrival.state != ArrivalState.LIVE:
+            return False
+        if vehicle.speed_mps is None or vehicle.speed_mps > STANDING_MPS:
+            return False
+        near = abs(vehicle.offset_m - float(self._network.patterns.offset_m[row])) <= PASSED_M
+        fresh = moment.now_ms - vehicle.fix_ms <= STANDING_MAX_MS
+        return near and fresh and arrival.arrival_ms - moment.now_ms <= AT_STOP_MAX_MS
+
+    def _wheelchair(self, trip: int, line: PlannedLine) -> str:
+        """Return whether a wheelchair can board: the vehicle must take it, and the stop must not forbid it."""
+        of_trip = int(self._network.trips.wheelchair[trip]) if trip >= 0 else line.wheelchair
+        of_stop = int(self._network.stops.wheelchair[self._stop])
+        if INACCESSIBLE in (of_trip, of_stop):
+            return Wheelchair.INACCESSIBLE
+        return Wheelchair.ACCESSIBLE if of_trip == ACCESSIBLE else ""
 
     def _timetable(
         self, line: PlannedLine, live: Mapping[str, Arrival], moment: Moment, served: Container[str]
@@ -115,23 +153,29 @@ class LineBoard:
         now_ms = moment.now_ms
         shown: list[BoardArrival] = []
         for call in self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS):
-            row = self._planned(call)
+            row = self._planned(call, line, moment)
             name = served_as(row)
             known = name in live or name in served or call.row in moment.missed
             if not known and not self._passed(call, moment):
                 shown.append(row)
-        if not shown and not live:
-            later = self._plan.call_after_gap(self._stop, line.key, now_ms, now_ms + HORIZON_MS + 1)
+        if not live and all(row.state == ArrivalState.CANCELLED for row in shown):
+            # A long gap in the middle of the day: the next time, however far; of those cancelled if none is left.
+            begun_ms = shown[-1].arrival_ms + 1 if shown else now_ms
+            where = (self._stop, line.key, begun_ms, now_ms + HORIZON_MS + 1)
+            later = self._plan.call_after_gap(*where, moment.cancelled)
+            if later is None and not shown:
+                later = self._plan.call_after_gap(*where)
             if later is not None and later.row not in moment.missed:
-                shown = [self._planned(later)]  # a long gap in the middle of the day: the next time, however far
-        return shown[:ROWS_MAX]
+                shown.append(self._planned(later, line, moment))
+        return shown
 
-    def _planned(self, call: PlannedCall) -> BoardArrival:
+    def _planned(self, call: PlannedCall, line: PlannedLine, moment: Moment) -> BoardArrival:
         return BoardArrival(
             key=f"|{call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))}",
-            state=ArrivalState.TIMETABLE,
+            state=ArrivalState.CANCELLED if call.run_key in moment.cancelled else ArrivalState.TIMETABLE,
             arrival_ms=call.departure_ms,
             scheduled_ms=call.departure_ms,
+            wheelchair=self._wheelchair(call.trip, line),
         )
 
     def _passed(self, call: PlannedCall, moment: Moment) -> bool:
@@ -141,20 +185,28 @@ class LineBoard:
             return False
         return vehicle.offset_m > float(self._network.patterns.offset_m[call.row]) + PASSED_M
 
-    def _headway_s(self, line: PlannedLine, now_ms: int) -> tuple[int, int] | None:
-        """Return the shortest and longest headway of now and the near future; patterns together run more often."""
-        now = self._plan.windows(self._stop, line.key, now_ms)
-        if not now:
+    def _headway(self, line: PlannedLine, coming_ms: Sequence[int], moment: Moment) -> Headway | None:
+        """Return how often the line comes if it runs by headway now; None too if nothing can be claimed of that."""
+        now_ms = moment.now_ms
+        now = self._plan.windows(self._stop, line.key, now_ms, moment.cancelled)
+        if not now or not line.rows_served(moment.missed):
             return None
-        soon = self._plan.windows(self._stop, line.key, now_ms + HEADWAY_LOOK_MS)
+        soon = self._plan.windows(self._stop, line.key, now_ms + HEADWAY_LOOK_MS, moment.cancelled)
         found = [_together([window.headway_s for window in windows]) for windows in (now, soon) if windows]
-        return min(found), max(found)
+        passed_ms = sorted(at_ms for row in line.rows for at_ms in moment.passages.get(row, ()))
+        return headway_of(
+            passed_ms if moment.heard else (),
+            coming_ms,
+            (min(found), max(found)),
+            since_ms=self._plan.served_since_ms(self._stop, line.key, now_ms),
+            now_ms=now_ms,
+        )
 
     def _state(
         self,
         line: PlannedLine,
         arrivals: Sequence[BoardArrival],
-        headway_s: tuple[int, int] | None,
+        headway: Headway | None,
         moment: Moment,
     ) -> tuple[LineState, int | None]:
         states = {arrival.state for arrival in arrivals}
@@ -162,10 +214,12 @@ class LineBoard:
             return LineState.LIVE, None
         if states:
             return (LineState.TIMETABLE if ArrivalState.TIMETABLE in states else LineState.CANCELLED), None
-        if headway_s is not None:
+        if headway is not None:
             return LineState.HEADWAY, None
         if self._led_past(line, moment):
             return LineState.DETOUR, None
+        if self._plan.windows(self._stop, line.key, moment.now_ms, moment.cancelled):
+            return LineState.NO_DATA, None  # it should run, and nobody has seen it for far too long
         return self._quiet(line, moment)
 
     def _led_past(self, line: PlannedLine, moment: Moment) -> bool:
@@ -179,15 +233,18 @@ class LineBoard:
 
     def _quiet(self, line: PlannedLine, moment: Moment) -> tuple[LineState, int | None]:
         """Return why nothing comes now, and the next departure; calls that are near would be rows if they came."""
-        next_ms = self._plan.next_ms(self._stop, line.key, moment.now_ms, moment.now_ms + HORIZON_MS + 1)
+        where = (self._stop, line.key, moment.now_ms, moment.now_ms + HORIZON_MS + 1)
+        next_ms, zone = self._plan.next_ms(*where, moment.cancelled), self._network.time_zone
+        today = local_date(moment.now_ms, zone)
+        planned_ms = self._plan.next_ms(*where)
+        runs, planned = (at_ms is not None and local_date(at_ms, zone) == today for at_ms in (next_ms, planned_ms))
+        if planned and not runs:
+            return LineState.CANCELLED, next_ms
         if next_ms is None:
             return (LineState.NO_SERVICE if moment.heard else LineState.NO_DATA), None
-        zone = self._network.time_zone
-        today = local_date(moment.now_ms, zone)
         if self._plan.calls(self._stop, line.key, today).first_ms is None:
             return LineState.NO_SERVICE, next_ms
-        later_today = local_date(next_ms, zone) == today
-        return (LineState.BEFORE_FIRST_TRIP if later_today else LineState.SERVICE_ENDED), next_ms
+        return (LineState.BEFORE_FIRST_TRIP if runs else LineState.SERVICE_ENDED), next_ms
 
     def _named(
         self,
@@ -195,7 +252,7 @@ class LineBoard:
         state: LineState,
         arrivals: list[BoardArrival],
         first_ms: int | None,
-        headway_s: tuple[int, int] | None,
+        headway: Headway | None,
     ) -> Line:
         routes = self._network.routes
         return Line(
@@ -208,7 +265,8 @@ class LineBoard:
             colour=routes.colors[line.route],
             text_colour=routes.text_colors[line.route],
             first_ms=first_ms,
-            headway_s=headway_s,
+            headway_s=None if headway is None else (headway.from_s, headway.to_s),
+            headway_planned=headway is not None and headway.planned,
         )
 
 
@@ -238,6 +296,16 @@ def natural(name: str) -> tuple[int, str]:
     """Return a key that sorts route 2 before route 10."""
     digits = "".join(character for character in name if character.isdigit())
     return (int(digits[:9]) if digits else 1_000_000_000, name)
+
+
+def _soonest(rows: Iterable[BoardArrival]) -> list[BoardArrival]:
+    """Return the rows to show: the soonest, and among them the next that runs, however many before it do not."""
+    ordered = sorted(rows, key=lambda row: (row.arrival_ms, row.key))
+    shown, more = ordered[:ROWS_MAX], ordered[ROWS_MAX:]
+    running = next((row for row in more if row.state != ArrivalState.CANCELLED), None)
+    if running is not None and all(row.state == ArrivalState.CANCELLED for row in shown):
+        shown[-1] = running
+    return shown
 
 
 def _when(arrival: Arrival) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from transit.model import Arrival
 from transit.outcomes import ArrivalState
 
 MINUTE_MS: Final = 60_000
+MINUTE_S: Final = 60
 DUE_MS: Final = 90_000  # a row that goes with so little left has been served
 REVIVAL_MS: Final = 180_000  # and is not shown again for so long
 SWAP_MS: Final = 20_000
@@ -60,9 +61,18 @@ def calm(shown: Line | None, true: Line, now_ms: int) -> Line:
     before = {arrival.key: arrival for arrival in shown.arrivals}
     arrivals = [_held(before.get(arrival.key), arrival, now_ms) for arrival in true.arrivals]
     arrivals = _steady(arrivals, [arrival.key for arrival in shown.arrivals])
-    if arrivals == true.arrivals:
+    headway_s = _headway_held(shown, true)
+    if arrivals == true.arrivals and headway_s == true.headway_s:
         return true
-    return msgspec.structs.replace(true, arrivals=arrivals)
+    return msgspec.structs.replace(true, arrivals=arrivals, headway_s=headway_s)
+
+
+def _headway_held(shown: Line, true: Line) -> tuple[int, int] | None:
+    """Return the headway to show: what was shown, as long as neither figure is off by more than a minute."""
+    before, now = shown.headway_s, true.headway_s
+    if before is None or now is None or shown.headway_planned != true.headway_planned:
+        return now
+    return before if max(abs(before[0] - now[0]), abs(before[1] - now[1])) <= MINUTE_S else now
 
 
 def _held(before: BoardArrival | None, now: BoardArrival, now_ms: int) -> BoardArrival:
@@ -70,7 +80,9 @@ def _held(before: BoardArrival | None, now: BoardArrival, now_ms: int) -> BoardA
         return now
     if minutes(now.arrival_ms, now_ms) - minutes(before.arrival_ms, now_ms) != 1:
         return now
-    return msgspec.structs.replace(now, arrival_ms=before.arrival_ms, p10_ms=before.p10_ms, p90_ms=before.p90_ms)
+    return msgspec.structs.replace(
+        now, arrival_ms=before.arrival_ms, p10_ms=before.p10_ms, p90_ms=before.p90_ms, delay_s=before.delay_s
+    )
 
 
 def _steady(arrivals: list[BoardArrival], order: Sequence[str]) -> list[BoardArrival]:

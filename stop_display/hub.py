@@ -15,12 +15,15 @@ from typing import Final
 import msgspec
 
 from gtfs_data.network import Network
-from stop_display.board import ROWS_MAX, LineBoard, Moment, expected, in_order
+from stop_display.board import ROWS_MAX, STANDING_MPS, LineBoard, Moment, expected, in_order
 from stop_display.calm import HELD_MAX_MS, Memory, calm
-from stop_display.model import Change, Line, Snapshot, StopBoard
+from stop_display.headway import Passages
+from stop_display.model import BoardAlert, Change, Line, Snapshot, StopBoard
 from stop_display.plan import Plan
+from stop_display.posted import alerts_of
 from stop_display.search import name_of
 from transit.model import Arrival, Detour, Update, VehiclePosition
+from transit.notices import Cancelled, Notices
 from transit.outcomes import DetourState
 
 REVIEW_S: Final = 3.0  # of wall time: how late a line may notice that time alone changed it, and a little more:
@@ -55,6 +58,8 @@ class _OpenStop:
     lines: dict[str, Line] = field(default_factory=dict)
     memories: defaultdict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
     dirty: dict[str, int] = field(default_factory=dict)  # line → newest fix
+    alerts: list[BoardAlert] = field(default_factory=list)
+    alerts_due: bool = False  # others may hold now
     history: deque[Frame] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
     since: int = 0  # frames after this sequence are in ``history``
     boards: int = 0
@@ -78,6 +83,12 @@ class _OpenStop:
         if key is not None:
             del self.live[key][arrival_key]
             self._touch(key, fix_ms)
+
+    def stands(self, vehicle: VehiclePosition) -> None:
+        """Have the lines looked at again whose next bus is this one, which stands or stood here."""
+        for key, line in self.lines.items():
+            if line.arrivals and line.arrivals[0].vehicle == vehicle.vehicle_id:
+                self._touch(key, vehicle.fix_ms)
 
     def review(self, wall_s: float) -> None:
         """Have every line looked at again, as time alone may have changed it."""
@@ -123,10 +134,19 @@ class Hub:
         self._missed: frozenset[int] = frozenset()  # pattern rows that confirmed detours leave out
         self._heard = False
         self._occupancy: Mapping[str, str] = {}
+        self._passages = Passages(network)
+        self._notices = Notices()
+        self._notices_change_ms: int | None = None
+        self._cancelled = Cancelled()
 
     def fill(self, occupancy: Mapping[str, str]) -> None:
         """Take how full vehicles are, by vehicle id. Boards show it at their next change or review."""
         self._occupancy = occupancy
+
+    def heed(self, notices: Notices, now_ms: int) -> None:
+        """Take all that dispatchers say; boards are told at once."""
+        self._notices = notices
+        self._heed_at(now_ms)
 
     def knows(self, stop_id: str) -> bool:
         """Return whether the network has a stop of that id."""
@@ -165,6 +185,7 @@ class Hub:
         for vehicle_id in update.gone:
             self._leave_run(vehicle_id)
             self._fix_of.pop(vehicle_id, None)
+            self._passages.forget(vehicle_id)
         fixed = self._new_fixes(update.vehicles)
         for vehicle in update.vehicles:
             self._place(vehicle)
@@ -195,6 +216,8 @@ class Hub:
 
     def due(self, now_ms: int, wall_s: float) -> list[str]:
         """Return the open stops to ``renew`` now. Stops that nobody needs any more are closed."""
+        if self._notices_change_ms is not None and now_ms >= self._notices_change_ms:
+            self._heed_at(now_ms)
         heard = self._moment(now_ms).heard
         if heard != self._heard:
             self._heard = heard
@@ -208,7 +231,7 @@ class Hub:
             if wall_s - stop.reviewed_s >= REVIEW_S and (reviews > 0 or stop.reviewed_s == -math.inf):
                 reviews -= 1
                 stop.review(wall_s)
-            if stop.dirty:
+            if stop.dirty or stop.alerts_due:
                 found.append(stop_id)
         return found
 
@@ -223,17 +246,19 @@ class Hub:
             stop.reviewed_s = wall_s
         lines = [(stop.lines[key], stop.renewed(key, moment)) for key in dirty]
         changed = [line for shown, line in lines if line != shown]
-        if not changed:
+        alerts = self._new_alerts(stop_id, stop, now_ms)
+        if not changed and alerts is None:
             return None
         stop.lines.update((line.key, line) for line in changed)
         self.sequence += 1
-        fix_ms = max(dirty.get(line.key, 0) for line in changed) or None
+        fix_ms = max((dirty.get(line.key, 0) for line in changed), default=0) or None
         message = Change(
             sequence=self.sequence,
             server_ms=now_ms,
             as_of_ms=moment.as_of_ms,
             stop=stop_id,
             lines=changed,
+            alerts=alerts,
             fix_ms=fix_ms,
         )
         text = _encoder.encode(message).decode()
@@ -255,7 +280,7 @@ class Hub:
             sequence=sequence,
             server_ms=now_ms,
             as_of_ms=self.as_of_ms,
-            board=self._board(stop_id, self._open[stop_id].lines.values()),
+            board=self._board(stop_id, self._open[stop_id].lines.values(), self._open[stop_id].alerts),
         )
 
     def since(self, stop_ids: Sequence[str], sequence: int) -> list[Frame] | None:
@@ -270,8 +295,28 @@ class Hub:
         """Return the board of any stop, open or not."""
         stop = self._open.get(stop_id)
         if stop is not None:
-            return self._board(stop_id, stop.lines.values())
-        return self._board(stop_id, self._true_lines(stop_id, now_ms).values())
+            return self._board(stop_id, stop.lines.values(), stop.alerts)
+        return self._board(stop_id, self._true_lines(stop_id, now_ms).values(), self._alerts(stop_id, now_ms))
+
+    def _heed_at(self, now_ms: int) -> None:
+        """Note what holds now; boards are made anew where runs are cancelled now, or no longer."""
+        self._notices_change_ms = self._notices.changes_after(now_ms)
+        before, self._cancelled = self._cancelled, self._notices.cancelled_at(now_ms)
+        if self._cancelled != before:
+            self._review_all()
+        for stop in self._open.values():
+            stop.alerts_due = True
+
+    def _alerts(self, stop_id: str, now_ms: int) -> list[BoardAlert]:
+        return alerts_of(self.plan, stop_id, self._notices.alerts_at(now_ms), now_ms)
+
+    def _new_alerts(self, stop_id: str, stop: _OpenStop, now_ms: int) -> list[BoardAlert] | None:
+        """Return all alerts of an open stop, None if they are those shown."""
+        if not stop.alerts_due:
+            return None
+        stop.alerts_due = False
+        before, stop.alerts = stop.alerts, self._alerts(stop_id, now_ms)
+        return stop.alerts if stop.alerts != before else None
 
     def _lead(self, detours: Iterable[Detour]) -> None:
         """Take new, changed and ended detours; boards are made anew where stops are left out now, or no longer."""
@@ -308,6 +353,7 @@ class Hub:
                 stop.take(arrival, 0)
             stop.dirty.clear()
             stop.lines = dict(self._true_lines(stop_id, now_ms))
+            stop.alerts = self._alerts(stop_id, now_ms)
             self._open[stop_id] = stop
         return stop
 
@@ -340,6 +386,10 @@ class Hub:
         if vehicle.run_key:
             self._run_of[vehicle.vehicle_id] = vehicle.run_key
             self._on_run[vehicle.run_key] = vehicle
+        self._passages.note(vehicle)
+        stop = self._open.get(vehicle.next_stop_id)
+        if stop is not None and vehicle.speed_mps is not None and vehicle.speed_mps <= STANDING_MPS:
+            stop.stands(vehicle)
 
     def _leave_run(self, vehicle_id: str) -> None:
         run_key = self._run_of.pop(vehicle_id, "")
@@ -349,16 +399,23 @@ class Hub:
 
     def _moment(self, now_ms: int) -> Moment:
         return Moment(
-            now_ms=now_ms, as_of_ms=self.as_of_ms, on_run=self._on_run, missed=self._missed, occupancy=self._occupancy
+            now_ms=now_ms,
+            as_of_ms=self.as_of_ms,
+            on_run=self._on_run,
+            missed=self._missed,
+            occupancy=self._occupancy,
+            cancelled=self._cancelled,
+            passages=self._passages.by_row,
         )
 
-    def _board(self, stop_id: str, lines: Iterable[Line]) -> StopBoard:
+    def _board(self, stop_id: str, lines: Iterable[Line], alerts: list[BoardAlert]) -> StopBoard:
         index = self.network.stop_by_id[stop_id]
         return StopBoard(
             stop=stop_id,
             code=self.network.stops.codes[index],
             name=name_of(self.network, index),
             lines=in_order(lines),
+            alerts=alerts,
         )
 
 

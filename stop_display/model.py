@@ -48,6 +48,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text_colour: str = ""
     first_ms: int | None = None  # BEFORE_FIRST_TRIP, SERVICE_ENDED, NO_SERVICE: the next known departure, if any
     headway_s: tuple[int, int] | None = None  # HEADWAY: from, to
+    headway_planned: bool = False  # these are the plan's figures: too few vehicles were seen lately to say better
 
 
 class BoardAlert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

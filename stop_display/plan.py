@@ -7,7 +7,7 @@ import bisect
 import datetime as dt
 import functools
 from array import array
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from commons.texts import LANGUAGES
-from gtfs_data.calendar import ServiceDay, local_date, service_day
+from gtfs_data.calendar import HeadwayWindow, ServiceDay, local_date, service_day
 from gtfs_data.network import Network
 
 DAYS_HELD: Final = 12
 CALLS_HELD: Final = 32_768  # (stop, date) pairs: a city of 5,000 stops needs four dates of each around midnight
 AHEAD_DAYS: Final = 7  # how far the next departure is looked for
 MS: Final = 1000
+PAUSE_MAX_MS: Final = 30 * 60_000  # between two headway windows of one stretch of service
 
 Text = Mapping[str, str]
 
@@ -35,6 +36,7 @@ class PlannedLine:
     direction: int
     destination: Text
     rows: tuple[int, ...]
+    wheelchair: int  # of all its trips, 0 where they differ; 1 yes, 2 no
 
     def rows_served(self, missed: Container[int]) -> bool:
         """Return whether any of its patterns still calls here."""
@@ -48,6 +50,7 @@ class Window:
     start_ms: int
     end_ms: int
     headway_s: int
+    trip: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class PlannedCall:
     run_key: str
     departure_ms: int
     row: int
+    trip: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,12 +77,6 @@ class DayCalls:
         """The first departure of the day."""
         starts = [window.start_ms for window in self.windows] + list(self.departure_ms[:1])
         return min(starts, default=None)
-
-    def next_ms(self, now_ms: int, timed_from_ms: int) -> int | None:
-        """Return the next departure: by time from ``timed_from_ms`` on, by headway from ``now_ms`` on."""
-        at = bisect.bisect_left(self.departure_ms, timed_from_ms)
-        found = [max(window.start_ms, now_ms) for window in self.windows if window.end_ms > now_ms]
-        return min(found + list(self.departure_ms[at : at + 1]), default=None)
 
 
 NO_CALLS: Final = DayCalls(departure_ms=(), run=(), row=(), windows=())
@@ -99,6 +97,7 @@ class Plan:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self._wheelchair = _wheelchair_of_patterns(network)
         self._day = functools.lru_cache(maxsize=DAYS_HELD)(self._make_day)
         self._calls = functools.lru_cache(maxsize=CALLS_HELD)(self._make_calls)
         self._lines = functools.lru_cache(maxsize=CALLS_HELD)(self._make_lines)
@@ -122,46 +121,89 @@ class Plan:
             found += [self._call(date, calls, i) for i in range(first, last)]
         return sorted(found, key=lambda call: (call.departure_ms, call.run_key))
 
-    def windows(self, stop: int, line_key: str, now_ms: int) -> list[Window]:
-        """Return the headway windows in force at ``now_ms``."""
+    def served_since_ms(self, stop: int, line_key: str, now_ms: int) -> int:
+        """Return since when the line has run by headway without a pause, ``now_ms`` if it does not now."""
+        today = local_date(now_ms, self.network.time_zone)
+        windows = [
+            window
+            for date in (today - dt.timedelta(1), today)
+            for window in self.calls(stop, line_key, date).windows
+            if window.start_ms <= now_ms
+        ]
+        since_ms = now_ms
+        for window in sorted(windows, key=lambda window: window.end_ms, reverse=True):
+            if window.end_ms + PAUSE_MAX_MS < since_ms:
+                break
+            since_ms = min(since_ms, window.start_ms)
+        return since_ms
+
+    def windows(self, stop: int, line_key: str, now_ms: int, without: Container[str] = ()) -> list[Window]:
+        """Return the headway windows in force at ``now_ms``, but those of trips that are cancelled (``without``)."""
         today = local_date(now_ms, self.network.time_zone)
         return [
             window
             for date in (today - dt.timedelta(1), today)
             for window in self.calls(stop, line_key, date).windows
-            if window.start_ms <= now_ms < window.end_ms
+            if window.start_ms <= now_ms < window.end_ms and self._every_run(date, window) not in without
         ]
 
-    def next_ms(self, stop: int, line_key: str, now_ms: int, timed_from_ms: int) -> int | None:
+    def next_ms(
+        self, stop: int, line_key: str, now_ms: int, timed_from_ms: int, without: Container[str] = ()
+    ) -> int | None:
         """Return the next departure of a line within ``AHEAD_DAYS``, None if there is none.
 
-        Calls with a time of their own count from ``timed_from_ms`` on: those before are known not to come.
+        Calls with a time of their own count from ``timed_from_ms`` on: those before are known not to come. Runs that
+        are cancelled (``without``) are no departures.
         """
         today = local_date(now_ms, self.network.time_zone)
         for ahead in range(-1, AHEAD_DAYS + 1):
-            found = self.calls(stop, line_key, today + dt.timedelta(ahead)).next_ms(now_ms, timed_from_ms)
-            if found is not None:
-                return found
+            date = today + dt.timedelta(ahead)
+            calls = self.calls(stop, line_key, date)
+            found = [
+                max(window.start_ms, now_ms)
+                for window in calls.windows
+                if window.end_ms > now_ms and self._every_run(date, window) not in without
+            ]
+            timed = next(
+                (one for one in self._calls_from(date, calls, timed_from_ms) if one.run_key not in without), None
+            )
+            if timed is not None:
+                found.append(timed.departure_ms)
+            if found:
+                return min(found)
         return None
 
-    def call_after_gap(self, stop: int, line_key: str, now_ms: int, from_ms: int) -> PlannedCall | None:
+    def call_after_gap(
+        self, stop: int, line_key: str, now_ms: int, from_ms: int, without: Container[str] = ()
+    ) -> PlannedCall | None:
         """Return the first call from ``from_ms`` on of a service day that has begun by ``now_ms``."""
         today = local_date(now_ms, self.network.time_zone)
         for date in (today - dt.timedelta(1), today):
             calls = self.calls(stop, line_key, date)
-            at = bisect.bisect_left(calls.departure_ms, from_ms)
-            if at < len(calls.departure_ms) and calls.departure_ms[0] < now_ms:
-                return self._call(date, calls, at)
+            if calls.departure_ms and calls.departure_ms[0] < now_ms:
+                for call in self._calls_from(date, calls, from_ms):
+                    if call.run_key not in without:
+                        return call
         return None
+
+    def _calls_from(self, date: dt.date, calls: DayCalls, from_ms: int) -> Iterator[PlannedCall]:
+        for at in range(bisect.bisect_left(calls.departure_ms, from_ms), len(calls.departure_ms)):
+            yield self._call(date, calls, at)
+
+    def _every_run(self, date: dt.date, window: Window) -> str:
+        """Return the name of all runs of a window's trip on a date, as ``transit.notices`` has it."""
+        return f"{date:%Y%m%d}:{self.network.trips.ids[window.trip]}"
 
     def _call(self, date: dt.date, calls: DayCalls, at: int) -> PlannedCall:
         by_pattern, run = self._day(date), calls.run[at]
         day = by_pattern.day
-        trip_id = self.network.trips.ids[int(day.trip[run])]
+        trip = int(day.trip[run])
+        trip_id = self.network.trips.ids[trip]
         return PlannedCall(
             run_key=f"{by_pattern.date}:{trip_id}@{int(day.start_ms[run]) // MS}",
             departure_ms=calls.departure_ms[at],
             row=calls.row[at],
+            trip=trip,
         )
 
     def _make_day(self, date: dt.date) -> _Day:
@@ -189,8 +231,13 @@ class Plan:
                 direction=int(patterns.direction[pattern]),
                 destination=destination_of(network, pattern),
                 rows=tuple(rows),
+                wheelchair=self._wheelchair_of(rows),
             )
         return lines
+
+    def _wheelchair_of(self, rows: Sequence[int]) -> int:
+        said = {int(self._wheelchair[self.network.pattern_of_row[row]]) for row in rows}
+        return said.pop() if len(said) == 1 else 0
 
     def _make_calls(self, stop: int, date: dt.date) -> Mapping[str, DayCalls]:
         day = self._day(date)
@@ -208,7 +255,7 @@ class Plan:
             runs.append(run)
             at_rows.append(np.full(len(run), row))
             windows += [
-                _window_at(window.start_ms, window.end_ms, window.headway_s, self._after_start_ms(window.trip, place))
+                _window_at(window, self._after_start_ms(window.trip, place))
                 for window in day.headways
                 if trips.pattern[window.trip] == pattern
             ]
@@ -238,10 +285,23 @@ def destination_of(network: Network, pattern: int) -> Text:
     return {language: headsigns.get(language, network.patterns.headsigns)[pattern] for language in LANGUAGES}
 
 
+def _wheelchair_of_patterns(network: Network) -> npt.NDArray[np.int8]:
+    """Return wheelchair_accessible of each pattern's trips, 0 where they differ."""
+    lowest, highest = np.full(len(network.patterns), 2, dtype=np.int8), np.zeros(len(network.patterns), dtype=np.int8)
+    np.minimum.at(lowest, network.trips.pattern, network.trips.wheelchair)
+    np.maximum.at(highest, network.trips.pattern, network.trips.wheelchair)
+    return np.where(lowest == highest, lowest, 0).astype(np.int8)
+
+
 def _packed(code: Literal["i", "q"], values: npt.NDArray[np.int64]) -> Sequence[int]:
     """Return ``values`` as an array of the ``array`` module: a fifth of a list's memory, and quick to bisect."""
     return array(code, values.astype(code).tobytes())
 
 
-def _window_at(start_ms: int, end_ms: int, headway_s: int, after_ms: int) -> Window:
-    return Window(start_ms=start_ms + after_ms, end_ms=end_ms + after_ms, headway_s=headway_s)
+def _window_at(window: HeadwayWindow, after_ms: int) -> Window:
+    return Window(
+        start_ms=window.start_ms + after_ms,
+        end_ms=window.end_ms + after_ms,
+        headway_s=window.headway_s,
+        trip=int(window.trip),
+    )

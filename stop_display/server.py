@@ -30,6 +30,7 @@ from stop_display.outcomes import Drop, Problem
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
 from transit.model import Update
+from transit.notices import Notices
 from transit.store.redis_state import FeedGapError, StateSnapshot
 
 GATHER_S: Final = 0.05  # changes that come so close together are one message
@@ -119,6 +120,11 @@ class Boards:
     def fill(self, occupancy: Mapping[str, str]) -> None:
         """Show how full vehicles are, by vehicle id."""
         self._hub.fill(occupancy)
+
+    def heed(self, notices: Notices) -> None:
+        """Show what dispatchers say."""
+        self._hub.heed(notices, self._clock.now_ms())
+        self._changed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the feed and tell the boards, until ``stop``; then ask them to come back later."""

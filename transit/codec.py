@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from transit.model import Arrival, Detour, PositionReport, Update, VehiclePosition
+from transit.notices import Alert, Cancellation
 
 SCHEMA: Final = b"\x01"
 
@@ -19,6 +20,8 @@ _update: Final = msgspec.msgpack.Decoder(Update)
 _vehicle: Final = msgspec.msgpack.Decoder(VehiclePosition)
 _arrival: Final = msgspec.msgpack.Decoder(Arrival)
 _detour: Final = msgspec.msgpack.Decoder(Detour)
+_alert: Final = msgspec.msgpack.Decoder(Alert)
+_cancellation: Final = msgspec.msgpack.Decoder(Cancellation)
 
 Value = TypeVar("Value")
 
@@ -79,6 +82,26 @@ def encode_detour(detour: Detour) -> bytes:
 def decode_detour(data: bytes) -> Detour:
     """Return a detour of the detours hash."""
     return _decode(_detour, data)
+
+
+def encode_alert(alert: Alert) -> bytes:
+    """Return the value of an alert in the alerts hash."""
+    return SCHEMA + _encoder.encode(alert)
+
+
+def decode_alert(data: bytes) -> Alert:
+    """Return an alert of the alerts hash."""
+    return _decode(_alert, data)
+
+
+def encode_cancellation(cancellation: Cancellation) -> bytes:
+    """Return the value of a cancellation in its hash."""
+    return SCHEMA + _encoder.encode(cancellation)
+
+
+def decode_cancellation(data: bytes) -> Cancellation:
+    """Return a cancellation of its hash."""
+    return _decode(_cancellation, data)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[Value]", data: bytes) -> Value:

@@ -34,6 +34,21 @@ class Keys:
         """Hash: detour id → ``codec.encode_detour``; those that are over are not in it."""
         return f"{{{self.city}}}:detours"
 
+    @property
+    def alerts(self) -> str:
+        """Hash: alert id → ``codec.encode_alert``."""
+        return f"{{{self.city}}}:alerts"
+
+    @property
+    def cancellations(self) -> str:
+        """Hash: name of a run or trip → ``codec.encode_cancellation``."""
+        return f"{{{self.city}}}:cancellations"
+
+    @property
+    def notices_number(self) -> str:
+        """Number that grows with every change of alerts and cancellations."""
+        return f"{{{self.city}}}:notices-number"
+
     def arrivals(self, stop_id: str) -> str:
         """Hash of one stop: arrival key → ``codec.encode_arrival``."""
         return f"{{{self.city}}}:arrivals:{stop_id}"

@@ -42,6 +42,7 @@ from fare.store.postgres_sms import PostgresSms
 from fare.store.redis_boardings import boardings_of, publish_boardings
 from fare.validator.signing import SigningKey
 from gtfs_data.network import Network
+from transit.store.redis_notices import NoticesStore
 from transit.store.redis_state import StateReader
 from transit.tracking.occupancy import Capacity, Loads
 from transit.tracking.whereabouts import Whereabouts
@@ -117,6 +118,7 @@ class _Room:
         self.context, self.network, self.fares, self.agreed = context, network, fares, agreed
         self.key, self.redis, self.pool = key, redis, pool
         self.state = StateReader(redis, context.keys)
+        self.notices = NoticesStore(redis, context.keys)
         self.whereabouts = Whereabouts(network)
         self.fare_keys = FareKeys(context.settings.city)
         self.locator = bridges.Locator(
@@ -188,7 +190,7 @@ class _Room:
             buying=buying,
             charges=charges,
             media=media,
-            next_buses=NextBusesByStop(self.network, self.state, context.clock),
+            next_buses=NextBusesByStop(self.network, self.state, self.notices, context.clock),
             rules=SmsRules(
                 short_codes=frozenset(settings.sms.short_codes.split()),
                 ranges={operator: frozenset(names) for operator, names in self.agreed.ranges.items()},

@@ -12,13 +12,14 @@ from ayaldama import web as pages
 from ayaldama.health import Health
 from ayaldama.http import application, serve_application
 from ayaldama.openapi_web import OPERATIONS
-from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
+from ayaldama.roles._base import RoleContext, end_tasks, open_network, open_postgres, open_redis
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from stop_display.server import Boards
 from transit.keys import Keys
+from transit.store.redis_notices import NoticesStore, follow_notices
 from transit.store.redis_occupancy import read_loads
 from transit.store.redis_state import StateReader
 
@@ -44,6 +45,7 @@ async def serve(context: RoleContext) -> None:
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
             filled.append(boards.fill)
+            tasks.create_task(_heed(boards, NoticesStore(redis, keys), context), name="notices")
         if "dispatch" in context.roles:
             live_map = LiveMap(network, state=state, clock=clock, metrics=metrics)
             tasks.create_task(live_map.run(context.stop), name="map")
@@ -62,6 +64,18 @@ async def serve(context: RoleContext) -> None:
             context.ready({"web": port})
             await context.stop.wait()
             telling.cancel()
+
+
+async def _heed(boards: Boards, store: NoticesStore, context: RoleContext) -> None:
+    """Tell boards what dispatchers say, until ``stop``."""
+    following = asyncio.create_task(_follow(boards, store, context.metrics), name="notices-follow")
+    await context.stop.wait()
+    await end_tasks([following])
+
+
+async def _follow(boards: Boards, store: NoticesStore, metrics: Metrics) -> None:
+    async for notices in follow_notices(store, metrics, role="boards"):
+        boards.heed(notices)
 
 
 async def _fill(

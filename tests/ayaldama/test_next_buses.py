@@ -9,6 +9,8 @@ from gtfs_data.network import Network
 from tests.notation.feed import network
 from transit.keys import Keys
 from transit.model import Arrival, Update
+from transit.notices import Cancellation
+from transit.store.redis_notices import NoticesStore
 from transit.store.redis_state import StateReader, StateWriter
 
 NOW_MS = 1_789_970_700_000
@@ -52,13 +54,17 @@ def arrival(number: int, in_ms: int, *, stop_id: str = "S1", state: str = "live"
     )
 
 
+def answering(redis: Redis, town: Network, now_ms: int) -> NextBusesByStop:
+    return NextBusesByStop(town, StateReader(redis, KEYS), NoticesStore(redis, KEYS), Still(now_ms))
+
+
 async def asked(
     redis: Redis, town: Network, code: str, arrivals: list[Arrival], *, age_ms: int = 0
 ) -> StopBoard | None:
     """Return the answer to ``code`` when tracking said ``arrivals`` so long ago."""
     update = Update(as_of_ms=NOW_MS, vehicles=[], arrivals=arrivals, withdrawn=[])
     await StateWriter(redis, KEYS).replace(update)
-    return await NextBusesByStop(town, StateReader(redis, KEYS), Still(NOW_MS + age_ms))(code, "kk")
+    return await answering(redis, town, NOW_MS + age_ms)(code, "kk")
 
 
 def said(board: StopBoard | None) -> list[tuple[str, int, bool]]:
@@ -105,7 +111,7 @@ async def test_what_tracking_said_long_ago_is_not_said(redis: Redis, town: Netwo
 
 
 async def test_before_tracking_ever_spoke_there_is_a_stop_without_buses(redis: Redis, town: Network) -> None:
-    board = await NextBusesByStop(town, StateReader(redis, KEYS), Still(NOW_MS))("78", "kk")
+    board = await answering(redis, town, NOW_MS)("78", "kk")
     assert board == StopBoard(name="Station", buses=())
 
 
@@ -114,3 +120,15 @@ async def test_an_answer_has_a_bound(redis: Redis, town: Network) -> None:
     assert board is not None
     assert len(board.buses) == BUSES_MAX
     assert board.buses[0] == NextBus(route="1", minutes=1, live=True)
+
+
+async def test_a_bus_on_a_cancelled_run_is_not_offered(redis: Redis, town: Network) -> None:
+    off = Cancellation(name="T1|today", until_ms=NOW_MS + MINUTE_MS, author="x", made_ms=NOW_MS)
+    await NoticesStore(redis, KEYS).put_cancellation(off, NOW_MS)
+    board = await asked(redis, town, "77", [arrival(1, 5 * MINUTE_MS)])
+    assert board is not None
+    assert board.buses == ()
+    await NoticesStore(redis, KEYS).remove_cancellation(off.name, NOW_MS)
+    board = await asked(redis, town, "77", [arrival(1, 5 * MINUTE_MS)])
+    assert board is not None
+    assert [bus.minutes for bus in board.buses] == [5]

@@ -11,6 +11,7 @@ from stop_display.model import Line
 from stop_display.plan import Plan
 from tests.notation.town import DAY, SPEED_MPS, at, seconds, town
 from transit.model import Arrival, ArrivalKey, Detour, DetouredLine, Update, VehiclePosition
+from transit.notices import Cancelled
 
 STREET = [(0.0, 0.0), (2_400.0, 0.0)]
 STOPS_M = (0.0, 800.0, 1_600.0, 2_400.0)
@@ -34,7 +35,19 @@ def with_frequency(network: Network, start: str, end: str, every_s: int, *, exac
     frequencies = Frequencies(
         trip=one[0], start_s=one[1], end_s=one[2], headway_s=one[3], exact=np.array([exact], dtype=np.bool_)
     )
-    return dataclasses.replace(network, frequencies=frequencies)
+    scheduled = np.array([exact, *network.trips.scheduled[1:].tolist()], dtype=np.bool_)
+    trips = dataclasses.replace(network.trips, scheduled=scheduled)
+    return dataclasses.replace(network, frequencies=frequencies, trips=trips)
+
+
+def with_wheelchairs(network: Network, *, trips: int = 0, stops: int = 0) -> Network:
+    """Return ``network`` with what all its trips and stops say of wheelchairs: 0 nothing, 1 yes, 2 no."""
+    said = {"trips": trips, "stops": stops}
+    parts = {
+        name: dataclasses.replace(part, wheelchair=np.full(len(part.ids), said[name], dtype=np.int8))
+        for name, part in (("trips", network.trips), ("stops", network.stops))
+    }
+    return dataclasses.replace(network, **parts)
 
 
 def run_key(trip: str, clock: str, date: dt.date = DAY) -> str:
@@ -65,21 +78,29 @@ def bus(
     return Arrival(**({"key": f"{values['vehicle_id']}|{values['run_key']}|{values['stop_sequence']}"} | values))  # type: ignore[arg-type]
 
 
-def place(offset_m: float, *, run: str = "", vehicle: str = "101", fix_ms: int = 0) -> VehiclePosition:
+def place(
+    offset_m: float,
+    *,
+    run: str = "",
+    vehicle: str = "101",
+    fix_ms: int = 0,
+    speed_mps: float | None = SPEED_MPS,
+    next_stop: str = "",
+) -> VehiclePosition:
     return VehiclePosition(
         vehicle_id=vehicle,
         fix_ms=fix_ms,
         lat=44.85,
         lon=65.5,
         heading_deg=None,
-        speed_mps=SPEED_MPS,
+        speed_mps=speed_mps,
         phase="in_service",
         route_id="1",
         direction_id=0,
         trip_id="",
         run_key=run or run_key("T1", "08:00"),
         offset_m=offset_m,
-        next_stop_id="",
+        next_stop_id=next_stop,
         deviation_s=None,
         pattern=0,
     )
@@ -128,14 +149,19 @@ def line_at(
     vehicles: tuple[VehiclePosition, ...] = (),
     silent_s: int = 0,
     missed: frozenset[int] = frozenset(),
+    cancelled: tuple[str, ...] = (),
+    passed: tuple[str, ...] = (),
 ) -> Line:
-    """Return the street's line at ``stop``; tracking was heard ``silent_s`` ago."""
+    """Return the street's line at ``stop``; tracking was heard ``silent_s`` ago, buses ``passed`` the stop lately."""
     now_ms = at(now) if isinstance(now, str) else now
+    row = network.rows_of_stop[network.stop_by_id[stop]][0]  # type: ignore[index]
     moment = Moment(
         now_ms=now_ms,
         as_of_ms=now_ms - 1000 * silent_s,
         on_run={vehicle.run_key: vehicle for vehicle in vehicles},
         missed=missed,
+        cancelled=Cancelled(cancelled),
+        passages={int(row): [at(clock) for clock in passed]},
     )
     return LineBoard(Plan(network), network.stop_by_id[stop]).line(KEY, live, moment)  # type: ignore[index]
 

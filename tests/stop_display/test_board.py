@@ -19,6 +19,7 @@ from tests.stop_display.scenes import (
     run_key,
     street,
     with_frequency,
+    with_wheelchairs,
 )
 
 T1 = run_key("T1", "08:00")
@@ -126,6 +127,108 @@ def test_without_any_plan_silence_of_tracking_is_no_data_and_not_no_service() ->
 def test_all_that_was_to_come_is_cancelled() -> None:
     line = line_at(street("T1 1/0 08:00"), "08:00", bus("08:01:40", vehicle="", state="cancelled"))
     assert (line.state, rows(line)) == (LineState.CANCELLED, [("cancelled", "08:01:40")])
+
+
+def test_a_cancelled_run_is_struck_out_until_its_time_has_passed_and_the_others_run() -> None:
+    for name in (T1, T1.partition("@")[0]):
+        line = line_at(street(), "08:00", cancelled=(name,))
+        assert (line.state, rows(line)[:2]) == (
+            LineState.TIMETABLE,
+            [("cancelled", "08:01:40"), ("timetable", "08:31:40")],
+        )
+    assert rows(line_at(street(), "08:02", cancelled=(T1,)))[0] == ("timetable", "08:31:40")
+
+
+def test_the_dispatchers_word_wins_over_a_bus_on_the_cancelled_run() -> None:
+    line = line_at(street("T1 1/0 08:00"), "08:00", bus("08:03"), vehicles=(place(10.0),), cancelled=(T1,))
+    assert (line.state, rows(line)) == (LineState.CANCELLED, [("cancelled", "08:01:40")])
+
+
+def test_a_run_that_has_left_is_not_struck_out_where_it_was() -> None:
+    line = line_at(street(), "08:01", vehicles=(place(840.0),), cancelled=(T1,))
+    assert rows(line)[0] == ("timetable", "08:31:40")
+
+
+def test_however_many_are_cancelled_the_next_that_runs_is_shown() -> None:
+    trips = "\n".join(f"T{i} 1/0 08:{10 * i:02}" for i in range(5))
+    gone = tuple(run_key(f"T{i}", f"08:{10 * i:02}") for i in range(4))
+    line = line_at(street(trips), "08:00", cancelled=gone)
+    assert (line.state, rows(line)) == (
+        LineState.TIMETABLE,
+        [("cancelled", "08:01:40"), ("cancelled", "08:11:40"), ("timetable", "08:41:40")],
+    )
+    far = street("T1 1/0 08:00\nT2 1/0 14:00")
+    line = line_at(far, "08:00:30", cancelled=(T1,))
+    assert (line.state, rows(line)) == (LineState.TIMETABLE, [("cancelled", "08:01:40"), ("timetable", "14:01:40")])
+
+
+def test_the_last_bus_of_the_day_is_said_to_be_cancelled_long_before_and_is_no_first_bus() -> None:
+    far = street("T1 1/0 08:00\nT2 1/0 14:00")
+    line = line_at(far, "09:00", cancelled=(run_key("T2", "14:00"),))
+    assert (line.state, rows(line)) == (LineState.CANCELLED, [("cancelled", "14:01:40")])
+    line = line_at(street(), "05:00", cancelled=(T1,))
+    assert (line.state, line.first_ms) == (LineState.BEFORE_FIRST_TRIP, at("08:31:40"))
+    every = tuple(run_key(f"T{i}", clock).partition("@")[0] for i, clock in enumerate(("08:00", "08:30", "09:00"), 1))
+    line = line_at(street(), "05:00", cancelled=every)
+    assert (line.state, line.first_ms) == (LineState.CANCELLED, at("32:01:40"))
+
+
+def test_a_headway_that_is_cancelled_for_the_day_is_not_claimed() -> None:
+    network = with_frequency(street("T1 1/0 00:00"), "08:00", "09:00", 600, exact=False)
+    line = line_at(network, "08:30", cancelled=(run_key("T1", "00:00").partition("@")[0],))
+    assert (line.state, line.headway_s, line.arrivals) == (LineState.CANCELLED, None, [])
+
+
+def test_how_late_a_followed_bus_is_is_told_where_there_is_a_plan() -> None:
+    line = line_at(street(""), "08:00", bus("08:03", scheduled_ms=at("08:01:40")))
+    assert line.arrivals[0].delay_s == 80
+    assert line_at(street(""), "08:00", bus("08:03")).arrivals[0].delay_s is None
+    assert line_at(street(), "08:00").arrivals[0].delay_s is None
+
+
+@pytest.mark.parametrize(
+    ("trips", "stops", "said"),
+    [
+        (0, 0, ""),
+        (1, 0, "accessible"),
+        (1, 1, "accessible"),
+        (0, 1, ""),
+        (2, 1, "inaccessible"),
+        (1, 2, "inaccessible"),
+        (0, 2, "inaccessible"),
+    ],
+)
+def test_a_wheelchair_boards_where_the_bus_takes_it_and_the_stop_does_not_forbid_it(
+    trips: int, stops: int, said: str
+) -> None:
+    network = with_wheelchairs(street(), trips=trips, stops=stops)
+    line = line_at(network, "08:00", bus("08:03", trip_id="T1"), bus("08:10", run="other", vehicle="7"))
+    assert [row.wheelchair for row in line.arrivals] == [said, said, said]
+
+
+@pytest.mark.parametrize(
+    ("offset_m", "speed_mps", "age_s", "at_stop"),
+    [
+        (790.0, 0.0, 5, True),
+        (825.0, 1.0, 5, True),
+        (790.0, 8.0, 5, False),
+        (790.0, None, 5, False),
+        (740.0, 0.0, 5, False),
+        (790.0, 0.0, 31, False),
+    ],
+)
+def test_a_bus_is_at_the_stop_if_it_stands_there_and_that_is_fresh(
+    offset_m: float, speed_mps: float | None, age_s: int, at_stop: bool
+) -> None:
+    vehicle = place(offset_m, speed_mps=speed_mps, fix_ms=at("08:00") - 1000 * age_s)
+    line = line_at(street(""), "08:00", bus("08:00"), vehicles=(vehicle,))
+    assert line.arrivals[0].at_stop is at_stop
+
+
+def test_a_bus_that_waits_at_its_terminus_or_leaves_much_later_is_not_at_the_stop() -> None:
+    vehicle = place(790.0, speed_mps=0.0, fix_ms=at("08:00"))
+    for arrival in (bus("08:00", state="live_terminal"), bus("08:02")):
+        assert not line_at(street(""), "08:00", arrival, vehicles=(vehicle,)).arrivals[0].at_stop
 
 
 def test_where_a_detour_leaves_a_stop_out_no_planned_bus_is_shown_and_the_line_says_why() -> None:

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from stop_display.board import LineBoard, Moment
 from stop_display.hub import HISTORY_MAX, HISTORY_S, LINGER_S, REVIEW_S, Hub
-from stop_display.model import Line
+from stop_display.model import BoardAlert, Line
 from stop_display.outcomes import LineState
-from tests.notation.town import at
+from tests.notation.town import at, town
 from tests.stop_display.hearing import Reader, change_of, frames_of, heard_by
-from tests.stop_display.scenes import bus, detour, place, run_key, street, update, withdrawn
+from tests.stop_display.scenes import STOPS_M, STREET, bus, detour, place, run_key, street, update, withdrawn
+from tests.transit.test_notices import alert
 from transit.model import Arrival
+from transit.notices import Alert, Cancellation, Informed, Notices
 
 NOW = at("08:00")
 STOPS = ("S0", "S1", "S2")
@@ -60,6 +62,85 @@ def test_how_full_a_followed_bus_is_is_told_at_the_next_review() -> None:
     hub.fill({vehicle: "standing_room_only", "another": "full"})
     (change,) = heard_by(hub, NOW + 4_000, REVIEW_S + 1)
     assert [row.occupancy for row in change.lines[0].arrivals] == ["standing_room_only"]
+
+
+def notices(*alerts: Alert, cancelled: tuple[str, ...] = ()) -> Notices:
+    runs = (Cancellation(name=name, until_ms=NOW + 3_600_000, author="x", made_ms=0) for name in cancelled)
+    return Notices(alerts=alerts, cancellations=tuple(runs))
+
+
+def alert_at(stop: str, start_ms: int = NOW, end_ms: int = NOW + 60_000, **changes: object) -> Alert:
+    return alert("a", start_ms, end_ms, informed=[Informed(stop_id=stop)], **changes)
+
+
+def test_boards_of_a_stop_are_told_an_alert_and_its_end_without_any_line_changed() -> None:
+    hub = opened("S1", "S2")
+    hub.heed(notices(alert_at("S1", takeover=True)), NOW)
+    (told,) = heard_by(hub, NOW, 1.0)
+    assert (told.stop, told.lines, told.fix_ms) == ("S1", [], None)
+    assert told.alerts == [
+        BoardAlert(
+            id="a",
+            header={"kk": "Жол жабық", "ru": "Жол жабық", "en": "Жол жабық"},
+            takeover=True,
+            until_ms=NOW + 60_000,
+        )
+    ]
+    assert heard_by(hub, NOW + 59_999, 1.1) == []
+    assert [change.alerts for change in heard_by(hub, NOW + 60_000, 1.2)] == [[]]
+
+
+def test_an_alert_that_is_to_come_is_told_when_it_comes_and_not_again_when_others_change() -> None:
+    hub = opened("S1")
+    hub.heed(notices(alert_at("S1", NOW + 5_000)), NOW)
+    assert heard_by(hub, NOW + 4_999, 1.0) == []
+    assert [len(change.alerts or ()) for change in heard_by(hub, NOW + 5_000, 1.1)] == [1]
+    hub.heed(notices(alert_at("S1", NOW + 5_000), alert_at("S2", NOW)), NOW + 6_000)
+    assert heard_by(hub, NOW + 6_000, 1.2) == []
+
+
+def test_snapshots_and_boards_that_poll_say_alerts_too() -> None:
+    hub = opened("S1")
+    hub.heed(notices(alert_at("S1"), alert_at("S2")), NOW)
+    heard_by(hub, NOW, 1.0)
+    assert [one.id for one in hub.snapshots(["S1"], NOW)[0].board.alerts] == ["a"]
+    assert [len(hub.board(stop, NOW).alerts) for stop in ("S1", "S2", "S3")] == [1, 1, 0]
+    hub.open(["S2"], NOW, 1.0)
+    assert len(hub.snapshots(["S2"], NOW)[0].board.alerts) == 1
+
+
+def test_an_alert_of_a_route_names_it_as_it_is_painted_on_the_bus() -> None:
+    hub = opened()
+    hub.heed(notices(alert("r", NOW, NOW + 1, informed=[Informed(route_id="1")])), NOW)
+    assert [one.routes for one in hub.board("S1", NOW).alerts] == [["1"]]
+
+
+def test_a_cancelled_run_is_struck_out_at_once_and_comes_back_when_restored() -> None:
+    hub = opened("S1", trips="T1 1/0 08:00", arrivals=(bus("08:01:20"),))
+    for second, runs in enumerate([(run_key("T1", "08:00"),), ()], start=1):
+        hub.heed(notices(cancelled=runs), NOW)
+        (change,) = heard_by(hub, NOW, float(second))
+        assert [(row.state, row.vehicle) for row in change.lines[0].arrivals] == (
+            [("cancelled", "")] if runs else [("live", "101")]
+        )
+
+
+def test_boards_are_told_within_the_next_look_that_a_bus_stands_at_the_stop() -> None:
+    hub = opened("S1", arrivals=(bus("08:00:10"),))
+    hub.apply(update(NOW, place(795.0, speed_mps=0.0, fix_ms=NOW, next_stop="S1")))
+    (change,) = heard_by(hub, NOW, 0.2)
+    assert [row.at_stop for row in change.lines[0].arrivals] == [True]
+
+
+def test_the_headway_of_a_line_without_timetable_is_what_passed() -> None:
+    network = town({"1/0": STREET}, {"1/0": STOPS_M}, headways={"1/0": 600})
+    hub = Hub(network)
+    for minute, vehicle in ((0, "1"), (8, "2"), (17, "3")):
+        for second, offset_m in ((0, 700.0), (20, 900.0)):
+            fix_ms = NOW + 60_000 * minute + 1_000 * second
+            hub.apply(update(fix_ms, place(offset_m, run=f"r{vehicle}", vehicle=vehicle, fix_ms=fix_ms)))
+    line = hub.board("S1", NOW + 18 * 60_000).lines[0]
+    assert (line.state, line.headway_s, line.headway_planned) == (LineState.HEADWAY, (480, 540), False)
 
 
 def test_a_stop_that_nobody_looks_at_costs_nothing() -> None:
