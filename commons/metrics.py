@@ -40,6 +40,7 @@ METRICS: Mapping[str, Metric] = {
     "boards_connected": Metric("gauge", "Boards connected now"),
     "boards_messages_total": Metric("counter", "Messages sent to boards", ("type",)),
     "boards_dropped_total": Metric("counter", "Board connections closed by us, by reason", ("reason",)),
+    "boards_refused_total": Metric("counter", "Boards and messages of boards refused, by reason", ("reason",)),
     "boards_fix_to_painted_seconds": Metric("histogram", "From GPS fix to painted on a board, by its acknowledgement"),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),

@@ -5,20 +5,19 @@ Work is done per line of a stop, only where something changed or time may have c
 once for all boards of the stop.
 """
 
-import itertools
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from gtfs_data.network import Network
-from stop_display.board import ROWS_MAX, STANDING_MPS, LineBoard, Moment, expected, in_order
-from stop_display.calm import HELD_MAX_MS, Memory, calm
+from stop_display.board import STANDING_MPS, LineBoard, Moment, in_order
+from stop_display.frames import text_frame
 from stop_display.headway import Passages
-from stop_display.model import BoardAlert, Change, Line, Snapshot, StopBoard
+from stop_display.model import BoardAlert, Change, Line, StopBoard
+from stop_display.open_stop import Frame, OpenStop
 from stop_display.plan import Plan
 from stop_display.posted import alerts_of
 from stop_display.search import name_of
@@ -30,91 +29,17 @@ REVIEW_S: Final = 3.0  # of wall time: how late a line may notice that time alon
 REVIEWS_PART: Final = 10  # at most one in so many stops is reviewed at a time, so that changes do not wait for all
 REVIEWS_MIN: Final = 8
 LINGER_S: Final = 120.0  # of wall time: how long a stop that nobody looks at stays open
-HISTORY_MAX: Final = 60  # frames kept for boards that come back, per stop: after more, a snapshot is less to send
-HISTORY_S: Final = 120.0
 
 _encoder: Final = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One message for the boards of a stop. ``fix_ms``: newest fix that caused it, None if it was time."""
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_field="type"):
+    """``model.Snapshot`` with a board that is encoded already."""
 
-    stop_id: str
     sequence: int
-    text: str
-    fix_ms: int | None
-    made_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class _OpenStop:
-    """What the boards of one stop show, and what they were told lately."""
-
-    index: int
-    board: LineBoard
-    live: defaultdict[str, dict[str, Arrival]] = field(default_factory=lambda: defaultdict(dict))  # line → key →
-    line_of: dict[str, str] = field(default_factory=dict)  # arrival key → line
-    lines: dict[str, Line] = field(default_factory=dict)
-    memories: defaultdict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
-    dirty: dict[str, int] = field(default_factory=dict)  # line → newest fix
-    alerts: list[BoardAlert] = field(default_factory=list)
-    alerts_due: bool = False  # others may hold now
-    history: deque[Frame] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
-    since: int = 0  # frames after this sequence are in ``history``
-    boards: int = 0
-    reviewed_s: float = 0.0
-    left_s: float = 0.0
-
-    def take(self, arrival: Arrival, fix_ms: int) -> None:
-        """Take an arrival of this stop, and the fix behind it; 0 if time alone changed it."""
-        key = self.board.key_of(arrival)
-        if key != self.line_of.get(arrival.key):
-            self.drop(arrival.key, fix_ms)
-        if key is not None:
-            self.line_of[arrival.key] = key
-            self.live[key][arrival.key] = arrival
-            if not self._far_behind(key, arrival):
-                self._touch(key, fix_ms)
-
-    def drop(self, arrival_key: str, fix_ms: int) -> None:
-        """Forget an arrival, if it was known."""
-        key = self.line_of.pop(arrival_key, None)
-        if key is not None:
-            del self.live[key][arrival_key]
-            self._touch(key, fix_ms)
-
-    def stands(self, vehicle: VehiclePosition) -> None:
-        """Have the lines looked at again whose next bus is this one, which stands or stood here."""
-        for key, line in self.lines.items():
-            if line.arrivals and line.arrivals[0].vehicle == vehicle.vehicle_id:
-                self._touch(key, vehicle.fix_ms)
-
-    def review(self, wall_s: float) -> None:
-        """Have every line looked at again, as time alone may have changed it."""
-        self.reviewed_s = wall_s
-        for key in self.board.lines:
-            self._touch(key, 0)
-
-    def renewed(self, key: str, moment: Moment) -> Line:
-        """Return a line as it is to be shown now."""
-        shown, memory = self.lines[key], self.memories[key]
-        coming = expected(self.live[key].values(), moment)
-        if moment.heard:
-            memory.note(shown, coming, moment.now_ms)
-        return calm(shown, self.board.line(key, coming, moment, memory.served_until_ms), moment.now_ms)
-
-    def _far_behind(self, key: str, arrival: Arrival) -> bool:
-        """Return whether a line's rows are full of buses well before this one, so that it changes nothing."""
-        rows = self.lines[key].arrivals if key in self.lines else []
-        return (
-            len(rows) == ROWS_MAX
-            and arrival.arrival_ms > rows[-1].arrival_ms + HELD_MAX_MS
-            and all(row.key != arrival.key for row in rows)
-        )
-
-    def _touch(self, key: str, fix_ms: int) -> None:
-        self.dirty[key] = max(self.dirty.get(key, 0), fix_ms)
+    server_ms: int
+    as_of_ms: int | None
+    board: msgspec.Raw
 
 
 class Hub:
@@ -129,7 +54,7 @@ class Hub:
         self._run_of: dict[str, str] = {}  # vehicle id → run key
         self._on_run: dict[str, VehiclePosition] = {}  # run key → vehicle
         self._fix_of: dict[str, int] = {}  # vehicle id → time of its last fix
-        self._open: dict[str, _OpenStop] = {}
+        self._open: dict[str, OpenStop] = {}
         self._detours: dict[str, Detour] = {}
         self._missed: frozenset[int] = frozenset()  # pattern rows that confirmed detours leave out
         self._heard = False
@@ -261,27 +186,34 @@ class Hub:
             alerts=alerts,
             fix_ms=fix_ms,
         )
-        text = _encoder.encode(message).decode()
-        frame = Frame(stop_id=stop_id, sequence=self.sequence, text=text, fix_ms=fix_ms, made_s=wall_s)
-        _keep(stop, frame)
+        wire = text_frame(_encoder.encode(message))
+        frame = Frame(stop_id=stop_id, sequence=self.sequence, wire=wire, fix_ms=fix_ms, made_s=wall_s)
+        stop.encoded = None
+        stop.keep(frame)
         return frame
 
-    def snapshots(self, stop_ids: Sequence[str], now_ms: int) -> list[Snapshot]:
-        """Return everything that boards of open stops show.
+    def snapshots(self, stop_ids: Sequence[str], now_ms: int) -> list[bytes]:
+        """Return everything that boards of open stops show, as JSON; what a stop shows is encoded once for all.
 
         Only the last carries a sequence: a board cut off before that must not go on as if it had them all.
         """
         return [
-            self._snapshot(stop_id, now_ms, self.sequence if stop_id == stop_ids[-1] else 0) for stop_id in stop_ids
+            _encoder.encode(
+                _Snapshot(
+                    sequence=self.sequence if stop_id == stop_ids[-1] else 0,
+                    server_ms=now_ms,
+                    as_of_ms=self.as_of_ms,
+                    board=self._encoded(stop_id),
+                )
+            )
+            for stop_id in stop_ids
         ]
 
-    def _snapshot(self, stop_id: str, now_ms: int, sequence: int) -> Snapshot:
-        return Snapshot(
-            sequence=sequence,
-            server_ms=now_ms,
-            as_of_ms=self.as_of_ms,
-            board=self._board(stop_id, self._open[stop_id].lines.values(), self._open[stop_id].alerts),
-        )
+    def _encoded(self, stop_id: str) -> msgspec.Raw:
+        stop = self._open[stop_id]
+        if stop.encoded is None:
+            stop.encoded = msgspec.Raw(_encoder.encode(self._board(stop_id, stop.lines.values(), stop.alerts)))
+        return stop.encoded
 
     def since(self, stop_ids: Sequence[str], sequence: int) -> list[Frame] | None:
         """Return what boards of open stops were told after ``sequence``; None if that is not known any more."""
@@ -310,7 +242,7 @@ class Hub:
     def _alerts(self, stop_id: str, now_ms: int) -> list[BoardAlert]:
         return alerts_of(self.plan, stop_id, self._notices.alerts_at(now_ms), now_ms)
 
-    def _new_alerts(self, stop_id: str, stop: _OpenStop, now_ms: int) -> list[BoardAlert] | None:
+    def _new_alerts(self, stop_id: str, stop: OpenStop, now_ms: int) -> list[BoardAlert] | None:
         """Return all alerts of an open stop, None if they are those shown."""
         if not stop.alerts_due:
             return None
@@ -343,12 +275,12 @@ class Hub:
         for stop in self._open.values():
             stop.reviewed_s = -math.inf
 
-    def _opened(self, stop_id: str, now_ms: int, wall_s: float) -> _OpenStop:
+    def _opened(self, stop_id: str, now_ms: int, wall_s: float) -> OpenStop:
         stop = self._open.get(stop_id)
         if stop is None:
             index = self.network.stop_by_id[stop_id]
             self.sequence += 1  # what was shown here before is not known: nobody can go on from an earlier number
-            stop = _OpenStop(index=index, board=LineBoard(self.plan, index), since=self.sequence, reviewed_s=wall_s)
+            stop = OpenStop(index=index, board=LineBoard(self.plan, index), since=self.sequence, reviewed_s=wall_s)
             for arrival in self._arrivals.get(stop_id, {}).values():
                 stop.take(arrival, 0)
             stop.dirty.clear()
@@ -417,13 +349,3 @@ class Hub:
             lines=in_order(lines),
             alerts=alerts,
         )
-
-
-def _keep(stop: _OpenStop, frame: Frame) -> None:
-    """Add a frame to the history, and forget what is too old or too much."""
-    if len(stop.history) == HISTORY_MAX:
-        stop.since = stop.history[0].sequence
-    stop.history.append(frame)
-    for old in list(itertools.takewhile(lambda one: frame.made_s - one.made_s > HISTORY_S, stop.history)):
-        stop.since = old.sequence
-        stop.history.popleft()

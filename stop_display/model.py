@@ -143,13 +143,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     fix_ms: int | None = None
 
 
-class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="heartbeat", tag_field="type"):
     """Nothing changed; the connection lives, and tracking too if ``as_of_ms`` grows."""
 
     sequence: int
     server_ms: int
     utc_offset_s: int
     as_of_ms: int | None
+    spread_s: float = 0  # as in ``Hello``, for the boards of now
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_field="type"):

@@ -31,6 +31,7 @@ class Problem(enum.StrEnum):
     UNKNOWN_STOP = enum.auto()
     NOT_SUBSCRIBED = enum.auto()  # something else came before ``subscribe``
     TOO_FAST = enum.auto()
+    BAD_FRAME = enum.auto()  # larger than allowed, or no WebSocket frame; never sent, the connection ends by its code
 
 
 class Drop(enum.StrEnum):
@@ -42,3 +43,4 @@ class Drop(enum.StrEnum):
     SILENT = enum.auto()  # pings were not answered
     STOPPING = enum.auto()  # the server ends: come back
     FULL = enum.auto()  # more boards than the settings allow
+    CROWD = enum.auto()  # too many come at once

@@ -10,7 +10,7 @@ import collections
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -24,8 +24,12 @@ from commons.metrics import Metrics
 from commons.texts import load_catalogue
 from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
-from stop_display.hub import Frame, Hub
+from stop_display.admission import Admission, spread_s
+from stop_display.frames import text_frame
+from stop_display.hub import Hub
+from stop_display.link import Link
 from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, ToBoard
+from stop_display.open_stop import Frame
 from stop_display.outcomes import Drop, Problem
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
@@ -40,8 +44,6 @@ HEARTBEAT_S: Final = 10.0
 STALE_AFTER_S: Final = 60.0
 DROP_AFTER_S: Final = 90.0
 FIRST_MESSAGE_MAX_S: Final = 10.0
-SEND_MAX_S: Final = 10.0
-WAITING_MAX: Final = 200  # messages that a board may be behind
 PING_S: Final = 25.0
 PAUSE_S: Final = 1.0
 SNAPSHOT_MAX_S: Final = 15.0
@@ -77,13 +79,11 @@ class State(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Board:
-    """One connection: what it looks at, and messages that it has not taken yet; None ends the conversation."""
+    """One connection, and what it looks at."""
 
-    transport: asyncio.Transport
+    link: Link
     session: Session
     stops: tuple[str, ...] = ()
-    waiting: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(WAITING_MAX))
-    drop: Drop | None = None
 
 
 class Boards:
@@ -99,6 +99,7 @@ class Boards:
         self._metrics = metrics
         self._settings = settings
         self._session_id = secrets.token_hex(8)  # of this process: sequence numbers count from its start
+        self._admission = Admission()
         self._boards: set[_Board] = set()
         self._looking: collections.defaultdict[str, set[_Board]] = collections.defaultdict(set)
         self._causes: collections.OrderedDict[int, int] = collections.OrderedDict()
@@ -184,84 +185,95 @@ class Boards:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            text = _text(
-                Heartbeat(
-                    sequence=self._hub.sequence,
-                    server_ms=self._clock.now_ms(),
-                    utc_offset_s=self._utc_offset_s(),
-                    as_of_ms=self._hub.as_of_ms,
-                )
+            heartbeat = Heartbeat(
+                sequence=self._hub.sequence,
+                server_ms=self._clock.now_ms(),
+                utc_offset_s=self._utc_offset_s(),
+                as_of_ms=self._hub.as_of_ms,
+                spread_s=spread_s(len(self._boards)),
             )
+            frame = text_frame(_encoder.encode(heartbeat))
+            now_s = monotonic_s()
             for board in list(self._boards):
                 if board.session.subscribed:
-                    self._hand(board, text, "heartbeat")
+                    board.link.look(now_s)
+                    self._send(board, frame, "heartbeat")
 
     def _send_frame(self, frame: Frame) -> None:
         if frame.fix_ms is not None:
             self._causes[frame.sequence] = frame.fix_ms
             if len(self._causes) > CAUSES_HELD:
                 self._causes.popitem(last=False)
-        for board in list(self._looking[frame.stop_id]):
-            self._hand(board, frame.text, "change")
+        looking = self._looking.get(frame.stop_id, ())
+        for board in list(looking):
+            board.link.send(frame.wire)
+        self._metrics.count("boards_messages_total", len(looking), type="change")
 
     def _hand(self, board: _Board, text: str, kind: str) -> None:
-        """Queue a message; a board that is too far behind is let go, so that it slows nobody and comes back fresh."""
-        try:
-            board.waiting.put_nowait(text)
-        except asyncio.QueueFull:
-            board.drop = Drop.SLOW
-            board.transport.abort()
-            return
-        self._metrics.count("boards_messages_total", type=kind)
+        """Send a message that is for one board alone."""
+        self._send(board, text_frame(text.encode()), kind)
 
     def _hang_up(self, board: _Board, reason: Drop) -> None:
-        board.drop = reason
-        try:
-            board.waiting.put_nowait(None)
-        except asyncio.QueueFull:
-            board.transport.abort()
+        board.link.hang_up(reason)
+
+    def _send(self, board: _Board, frame: bytes, kind: str) -> None:
+        board.link.send(frame)
+        self._metrics.count("boards_messages_total", type=kind)
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
-        if len(self._boards) >= self._settings.boards_max:
-            self._metrics.count("boards_dropped_total", reason=Drop.FULL)
-            raise web.HTTPServiceUnavailable(text=f"{self._settings.boards_max} boards are connected already")
+        await self._let_in()
         socket = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False)
         await socket.prepare(request)
         transport = request.transport
         if transport is None:  # gone already
             return socket
-        board = _Board(transport=transport, session=Session(self._hub.knows))
+        board = _Board(link=Link(socket, transport), session=Session(self._hub.knows))
         self._boards.add(board)
         self._metrics.set("boards_connected", len(self._boards))
-        writing = asyncio.create_task(self._write(socket, board), name="board-write")
         try:
             await self._listen(socket, board)
+            await board.link.closed()
         finally:
-            writing.cancel()
             self._boards.discard(board)
             self._metrics.set("boards_connected", len(self._boards))
             self._look_at(board, ())
-            if board.drop is not None:
-                self._metrics.count("boards_dropped_total", reason=board.drop)
-                _log.info("board let go", board=board.session.board, reason=board.drop)
+            if board.link.drop is not None:
+                self._metrics.count("boards_dropped_total", reason=board.link.drop)
+                _log.info("board let go", board=board.session.board, reason=board.link.drop)
         return socket
+
+    async def _let_in(self) -> None:
+        """Wait until a board has its turn; refuse it where there is no room or too many wait already."""
+        if len(self._boards) >= self._settings.boards_max:
+            self._metrics.count("boards_dropped_total", reason=Drop.FULL)
+            self._metrics.count("boards_refused_total", reason=Drop.FULL)
+            raise web.HTTPServiceUnavailable(text=f"{self._settings.boards_max} boards are connected already")
+        wait_s = self._admission.wait_s(monotonic_s())
+        if wait_s is None:
+            self._metrics.count("boards_refused_total", reason=Drop.CROWD)
+            raise web.HTTPServiceUnavailable(text="many boards come at once: come back", headers={"Retry-After": "5"})
+        if wait_s:
+            await asyncio.sleep(wait_s)
 
     async def _listen(self, socket: web.WebSocketResponse, board: _Board) -> None:
         while True:
             try:
                 message = await socket.receive(None if board.session.subscribed else FIRST_MESSAGE_MAX_S)
             except TimeoutError:
-                board.drop = Drop.NO_SUBSCRIPTION
+                board.link.drop = Drop.NO_SUBSCRIPTION
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"subscribe first")
                 return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                board.drop = board.drop or _cause(message.data)
+                board.link.drop = board.link.drop or _cause(message.data)
+                if isinstance(message.data, WebSocketError):
+                    self._metrics.count("boards_refused_total", reason=Problem.BAD_FRAME)
                 return  # closed by either side, or more than it may say at once
-            if board.drop is None:
+            if board.link.drop is None:
                 self._heed(board, board.session.hear(message.data, monotonic_s()))
 
     def _heed(self, board: _Board, heard: Heard) -> None:
         for refusal in heard.refusals:
+            self._metrics.count("boards_refused_total", reason=refusal.code)
             self._hand(board, _text(refusal), "problem")
         if heard.drop is not None:
             self._hang_up(board, heard.drop)
@@ -287,13 +299,14 @@ class Boards:
             stale_after_s=STALE_AFTER_S,
             drop_after_s=DROP_AFTER_S,
             resumed=missed is not None,
+            spread_s=spread_s(len(self._boards)),
         )
         self._hand(board, _text(hello), "hello")
         if missed is None:
             for snapshot in self._hub.snapshots(heard.stops, now_ms):
-                self._hand(board, _text(snapshot), "snapshot")
+                self._send(board, text_frame(snapshot), "snapshot")
         for frame in missed or ():
-            self._hand(board, frame.text, "change")
+            self._send(board, frame.wire, "change")
 
     def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
         """Change what a board is told of; new stops are opened before old ones are left."""
@@ -317,19 +330,6 @@ class Boards:
         if fix_ms is None or not fix_ms <= ack.painted_ms <= self._clock.now_ms() + PAINTED_AHEAD_MAX_MS:
             return
         self._metrics.observe("boards_fix_to_painted_seconds", (ack.painted_ms - fix_ms) / 1000 / self._clock.rate)
-
-    async def _write(self, socket: web.WebSocketResponse, board: _Board) -> None:
-        try:
-            while (text := await board.waiting.get()) is not None:
-                async with asyncio.timeout(SEND_MAX_S):
-                    await socket.send_str(text)
-            stopping = board.drop is Drop.STOPPING
-            await socket.close(code=WSCloseCode.SERVICE_RESTART if stopping else WSCloseCode.POLICY_VIOLATION)
-        except TimeoutError:
-            board.drop = board.drop or Drop.SLOW
-            board.transport.abort()
-        except ConnectionError:  # it went away by itself
-            board.transport.abort()
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
         known = self._hub.knows(request.match_info["stop_id"])

@@ -47,12 +47,17 @@ class Session:
         if self._allowed < 1:
             return self._refuse(Problem.TOO_FAST, "", "", f"at most {MESSAGES_PER_S:.0f} messages per second")
         self._allowed -= 1
+        if isinstance(text, bytes):
+            return self._refuse(Problem.UNREADABLE, "", "", "a message is a text frame, this one was binary")
+        return self._read(text)
+
+    def _read(self, text: str) -> Heard:
         try:
             message = _decoder.decode(text)
         except msgspec.ValidationError as error:
             said, _, where = str(error).partition(" - at ")
             return self._refuse(Problem.UNREADABLE, where.strip("`$."), "", said)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return self._refuse(Problem.UNREADABLE, "", _quoted(text), f"a message is a JSON object: {error}")
         if isinstance(message, Ack):
             if not self.subscribed:
@@ -83,7 +88,5 @@ class Session:
         return Heard(refusals=(Refusal(code=code, field=field, value=value, rule=rule),), drop=drop)
 
 
-def _quoted(text: str | bytes) -> str:
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", errors="replace")
+def _quoted(text: str) -> str:
     return "".join(character for character in text[:SHOWN_MAX] if character.isprintable())

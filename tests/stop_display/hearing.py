@@ -1,5 +1,7 @@
 """What boards hear from a hub, decoded; and a board as a reader: what it shows after each message."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from stop_display.hub import Frame, Hub
@@ -23,6 +25,12 @@ def frames_of(hub: Hub, now_ms: int, wall_s: float) -> list[Frame]:
     """Renew what is due, and return what is sent."""
     renewed = [hub.renew(stop_id, now_ms, wall_s) for stop_id in hub.due(now_ms, wall_s)]
     return [frame for frame in renewed if frame is not None]
+
+
+def snapshots_of(hub: Hub, stop_ids: Sequence[str], now_ms: int) -> list[Snapshot]:
+    """Return what boards of open stops are told when they come."""
+    messages = [decoded(payload.decode()) for payload in hub.snapshots(stop_ids, now_ms)]
+    return [message for message in messages if isinstance(message, Snapshot)]
 
 
 def heard_by(hub: Hub, now_ms: int, wall_s: float) -> list[Change]:

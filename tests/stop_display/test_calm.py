@@ -8,7 +8,7 @@ from stop_display.calm import DUE_MS, REVIVAL_MS, SWAP_MS, Memory, calm, minutes
 from stop_display.hub import Hub
 from stop_display.model import BoardArrival, Change, Line
 from tests.notation.town import at
-from tests.stop_display.hearing import heard_by, shown_at
+from tests.stop_display.hearing import heard_by, shown_at, snapshots_of
 from tests.stop_display.scenes import bus, run_key, street, update, withdrawn
 from transit.model import Arrival
 
@@ -159,7 +159,7 @@ def test_a_row_that_went_when_due_does_not_come_back_nor_as_planned_time(
     starts = {"A": "08:01", "B": "08:04", "C": "08:06", "D": "08:20"}
     hub.apply(update(now_ms))
     hub.open(["S1"], now_ms, 0.0)
-    before, served = hub.snapshots(["S1"], now_ms)[0].board.lines[0], dict[str, int]()
+    before, served = snapshots_of(hub, ["S1"], now_ms)[0].board.lines[0], dict[str, int]()
     for step, (passed_ms, truth) in enumerate(history):
         now_ms += passed_ms
         arrivals = {

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stop_display.board import LineBoard, Moment
-from stop_display.hub import HISTORY_MAX, HISTORY_S, LINGER_S, REVIEW_S, Hub
+from stop_display.hub import LINGER_S, REVIEW_S, Hub
 from stop_display.model import BoardAlert, Line
+from stop_display.open_stop import HISTORY_MAX, HISTORY_S
 from stop_display.outcomes import LineState
 from tests.notation.town import at, town
-from tests.stop_display.hearing import Reader, change_of, frames_of, heard_by
+from tests.stop_display.hearing import Reader, change_of, frames_of, heard_by, snapshots_of
 from tests.stop_display.scenes import STOPS_M, STREET, bus, detour, place, run_key, street, update, withdrawn
 from tests.transit.test_notices import alert
 from transit.model import Arrival
@@ -103,10 +104,10 @@ def test_snapshots_and_boards_that_poll_say_alerts_too() -> None:
     hub = opened("S1")
     hub.heed(notices(alert_at("S1"), alert_at("S2")), NOW)
     heard_by(hub, NOW, 1.0)
-    assert [one.id for one in hub.snapshots(["S1"], NOW)[0].board.alerts] == ["a"]
+    assert [one.id for one in snapshots_of(hub, ["S1"], NOW)[0].board.alerts] == ["a"]
     assert [len(hub.board(stop, NOW).alerts) for stop in ("S1", "S2", "S3")] == [1, 1, 0]
     hub.open(["S2"], NOW, 1.0)
-    assert len(hub.snapshots(["S2"], NOW)[0].board.alerts) == 1
+    assert len(snapshots_of(hub, ["S2"], NOW)[0].board.alerts) == 1
 
 
 def test_an_alert_of_a_route_names_it_as_it_is_painted_on_the_bus() -> None:
@@ -201,7 +202,7 @@ def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub = opened("S1", "S2")
-    before, make = hub.snapshots(["S1"], NOW)[0].board, LineBoard.line
+    before, make = snapshots_of(hub, ["S1"], NOW)[0].board, LineBoard.line
 
     def broken(
         board: LineBoard, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()
@@ -217,7 +218,7 @@ def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting
         hub.renew("S1", NOW, 1.0)
     assert hub.renew("S2", NOW, 1.0) is not None
     assert hub.due(NOW, 1.1) == []
-    assert hub.snapshots(["S1"], NOW)[0].board == before
+    assert snapshots_of(hub, ["S1"], NOW)[0].board == before
     monkeypatch.setattr(LineBoard, "line", make)
     assert [change.stop for change in heard_by(hub, NOW, 1.0 + REVIEW_S)] == ["S1"]
 
@@ -253,12 +254,12 @@ def test_the_board_of_a_stop_that_nobody_watches_is_the_same() -> None:
     hub = opened(arrivals=(bus("08:05"),))
     closed = hub.board("S1", NOW)
     hub.open(["S1"], NOW, 0.0)
-    assert hub.board("S1", NOW) == closed == hub.snapshots(["S1"], NOW)[0].board
+    assert hub.board("S1", NOW) == closed == snapshots_of(hub, ["S1"], NOW)[0].board
 
 
 def test_only_the_last_snapshot_says_up_to_where_a_board_knows_everything() -> None:
     hub = opened(*STOPS)
-    assert [snapshot.sequence for snapshot in hub.snapshots(STOPS, NOW)] == [0, 0, hub.sequence]
+    assert [snapshot.sequence for snapshot in snapshots_of(hub, STOPS, NOW)] == [0, 0, hub.sequence]
     assert hub.since(STOPS, 0) is None
 
 
@@ -319,7 +320,7 @@ def test_a_board_cut_off_anywhere_shows_the_same_as_one_that_never_was(
 ) -> None:
     hub = opened("S1", "S2")
     steady, cut = Reader(), Reader()
-    for snapshot in hub.snapshots(["S1", "S2"], NOW):
+    for snapshot in snapshots_of(hub, ["S1", "S2"], NOW):
         steady.take(snapshot)
         cut.take(snapshot)
     held: dict[tuple[str, str], Arrival] = {}

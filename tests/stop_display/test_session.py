@@ -24,7 +24,7 @@ def codes(heard: Heard) -> list[str]:
 def test_a_board_subscribes_and_says_from_where_it_goes_on() -> None:
     one = session()
     resume = Resume(session="abc", sequence=7)
-    text = msgspec.json.encode(Subscribe(stops=["S1", "S2", "S1"], resume=resume, board="kiosk\n 4"))
+    text = msgspec.json.encode(Subscribe(stops=["S1", "S2", "S1"], resume=resume, board="kiosk\n 4")).decode()
     assert one.hear(text, 0.0) == Heard(stops=("S1", "S2"), resume=resume)
     assert (one.subscribed, one.board) == (True, "kiosk 4")
 
@@ -46,7 +46,11 @@ def test_known_stops_are_served_though_others_are_unknown() -> None:
         (ACK, Problem.NOT_SUBSCRIBED, "type"),
         ('{"type":"subscribe","stops":["nowhere"]}', Problem.UNKNOWN_STOP, "stops"),
         ('{"type":"subscribe","stops":[]}', Problem.UNREADABLE, "stops"),
-        (msgspec.json.encode(Subscribe(stops=[f"S{i}" for i in range(STOPS_MAX + 1)])), Problem.UNREADABLE, "stops"),
+        (
+            msgspec.json.encode(Subscribe(stops=[f"S{i}" for i in range(STOPS_MAX + 1)])).decode(),
+            Problem.UNREADABLE,
+            "stops",
+        ),
         ('{"type":"subscribe","stops":[4]}', Problem.UNREADABLE, "stops[0]"),
         (
             '{"type":"subscribe","stops":["S1"],"resume":{"session":1,"sequence":2}}',

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ayaldama.embedded import ServerHome, open_home, start_valkey
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
+from stop_display import link as link_module
 from stop_display import server as module
 from stop_display.client import BoardClient
 from stop_display.hub import Frame, Hub
@@ -240,7 +241,7 @@ async def test_more_boards_than_allowed_are_told_so(redis: Redis, writer: StateW
 async def test_a_board_that_does_not_read_is_let_go_and_the_others_are_served(
     redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WAITING_MAX", 2)
+    monkeypatch.setattr(link_module, "BEHIND_MAX_BYTES", 2_000_000)  # some messages, for these are large
     monkeypatch.setattr(module, "GATHER_S", 0.0)
     stalled = b'{"type":"subscribe","stops":["alan"]}'
     async with running(redis) as city, city.opened(ALAN.id) as good:
