@@ -16,7 +16,7 @@ from gtfs_data.network import Network
 from stop_display.board import STANDING_MPS, LineBoard, Moment, in_order
 from stop_display.frames import text_frame
 from stop_display.headway import Passages
-from stop_display.model import BoardAlert, Change, Line, StopBoard
+from stop_display.model import BoardAlert, Change, Line, Resume, StopBoard
 from stop_display.open_stop import Frame, OpenStop
 from stop_display.plan import Plan
 from stop_display.posted import alerts_of
@@ -184,6 +184,7 @@ class Hub:
             stop=stop_id,
             lines=changed,
             alerts=alerts,
+            after=stop.last,
             fix_ms=fix_ms,
         )
         wire = text_frame(_encoder.encode(message))
@@ -215,12 +216,22 @@ class Hub:
             stop.encoded = msgspec.Raw(_encoder.encode(self._board(stop_id, stop.lines.values(), stop.alerts)))
         return stop.encoded
 
-    def since(self, stop_ids: Sequence[str], sequence: int) -> list[Frame] | None:
-        """Return what boards of open stops were told after ``sequence``; None if that is not known any more."""
-        stops = [self._open[stop_id] for stop_id in stop_ids]
-        if sequence > self.sequence or any(stop.since > sequence for stop in stops):
+    def welcome(
+        self, stop_ids: Sequence[str], resume: Resume | None, session: str, now_ms: int
+    ) -> tuple[list[bytes], bool]:
+        """Return the frames for a board that comes to open stops: what it missed (True), or everything (False)."""
+        if resume is not None and resume.session == session:
+            missed = self.since({stop_id: resume.stops.get(stop_id, resume.sequence) for stop_id in stop_ids})
+            if missed is not None:
+                return [frame.wire for frame in missed], True
+        return [text_frame(snapshot) for snapshot in self.snapshots(stop_ids, now_ms)], False
+
+    def since(self, known: Mapping[str, int]) -> list[Frame] | None:
+        """Return what boards were told after the number ``known`` of each open stop; None if it is not held."""
+        stops = [(self._open[stop_id], sequence) for stop_id, sequence in known.items()]
+        if any(not stop.since <= sequence <= self.sequence for stop, sequence in stops):
             return None
-        missed = (frame for stop in stops for frame in stop.history if frame.sequence > sequence)
+        missed = (frame for stop, sequence in stops for frame in stop.history if frame.sequence > sequence)
         return sorted(missed, key=lambda frame: frame.sequence)
 
     def board(self, stop_id: str, now_ms: int) -> StopBoard:

@@ -74,10 +74,11 @@ class StopBoard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board that comes back was, with the same stops."""
+    """Where a board that comes back was, with the same stops. ``stops``: up to which number it knows each."""
 
     session: str
     sequence: int
+    stops: dict[str, int] = {}  # of those not named it knows all up to ``sequence``
 
 
 class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe", tag_field="type"):
@@ -130,7 +131,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="change", tag_field="type"):
     """Lines of one stop as they are now; the stop's other lines stay as they are.
 
-    ``alerts``: all of the stop, None if they are as they were; ``lines`` may then be empty.
+    ``alerts``: all of the stop, None if they are as they were; ``lines`` may then be empty. ``after``: number of the
+    change of this stop before; who does not have that one has missed something.
     ``fix_ms``: the newest fix that led to this change, None if time alone did; so delays can be told from fix to board.
     """
 
@@ -140,6 +142,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     stop: str
     lines: list[Line]
     alerts: list[BoardAlert] | None = None
+    after: int = 0
     fix_ms: int | None = None
 
 

@@ -91,6 +91,11 @@ class OpenStop:
             memory.note(shown, coming, moment.now_ms)
         return calm(shown, self.board.line(key, coming, moment, memory.served_until_ms), moment.now_ms)
 
+    @property
+    def last(self) -> int:
+        """The number of its last change, or from which it was opened."""
+        return self.history[-1].sequence if self.history else self.since
+
     def keep(self, frame: Frame) -> None:
         """Add a frame to the history, and forget what is too old or too much."""
         if len(self.history) == HISTORY_MAX:

@@ -285,9 +285,7 @@ class Boards:
     def _subscribe(self, board: _Board, heard: Heard) -> None:
         now_ms = self._clock.now_ms()
         self._look_at(board, heard.stops)
-        missed = None
-        if heard.resume is not None and heard.resume.session == self._session_id:
-            missed = self._hub.since(heard.stops, heard.resume.sequence)
+        frames, resumed = self._hub.welcome(heard.stops, heard.resume, self._session_id, now_ms)
         hello = Hello(
             protocol=PROTOCOL,
             server_ms=now_ms,
@@ -298,15 +296,12 @@ class Boards:
             heartbeat_s=HEARTBEAT_S,
             stale_after_s=STALE_AFTER_S,
             drop_after_s=DROP_AFTER_S,
-            resumed=missed is not None,
+            resumed=resumed,
             spread_s=spread_s(len(self._boards)),
         )
         self._hand(board, _text(hello), "hello")
-        if missed is None:
-            for snapshot in self._hub.snapshots(heard.stops, now_ms):
-                self._send(board, text_frame(snapshot), "snapshot")
-        for frame in missed or ():
-            self._send(board, frame.wire, "change")
+        for frame in frames:
+            self._send(board, frame, "change" if resumed else "snapshot")
 
     def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
         """Change what a board is told of; new stops are opened before old ones are left."""

@@ -260,7 +260,7 @@ def test_the_board_of_a_stop_that_nobody_watches_is_the_same() -> None:
 def test_only_the_last_snapshot_says_up_to_where_a_board_knows_everything() -> None:
     hub = opened(*STOPS)
     assert [snapshot.sequence for snapshot in snapshots_of(hub, STOPS, NOW)] == [0, 0, hub.sequence]
-    assert hub.since(STOPS, 0) is None
+    assert hub.since(dict.fromkeys(STOPS, 0)) is None
 
 
 def test_a_board_that_was_cut_off_gets_what_it_missed_in_order() -> None:
@@ -269,19 +269,19 @@ def test_a_board_that_was_cut_off_gets_what_it_missed_in_order() -> None:
     for minute in (5, 7, 9):
         hub.apply(update(NOW, bus(f"08:0{minute}"), bus(f"08:1{minute}", stop="S2", sequence=3)))
         heard_by(hub, NOW, minute)
-    missed = hub.since(["S1", "S2"], known)
+    missed = hub.since({"S1": known, "S2": known})
     assert missed is not None
     assert [frame.sequence for frame in missed] == list(range(known + 1, known + 7))
-    assert hub.since(["S1"], hub.sequence) == []
+    assert hub.since({"S1": hub.sequence}) == []
 
 
 def test_a_number_from_before_the_stop_was_opened_or_from_the_future_is_no_place_to_go_on_from() -> None:
     hub = opened("S1")
     before = hub.sequence
     hub.open(["S2"], NOW, 0.0)
-    assert hub.since(["S1"], before) == []
-    assert hub.since(["S1", "S2"], before) is None
-    assert hub.since(["S1"], hub.sequence + 1) is None
+    assert hub.since({"S1": before}) == []
+    assert hub.since({"S1": before, "S2": before}) is None
+    assert hub.since({"S1": hub.sequence + 1}) is None
 
 
 def test_a_stop_lingers_for_boards_that_come_back_and_is_closed_then() -> None:
@@ -290,23 +290,23 @@ def test_a_stop_lingers_for_boards_that_come_back_and_is_closed_then() -> None:
     hub.leave("S1", 10.0)
     heard_by(hub, NOW, 10.0 + LINGER_S)
     hub.open(["S1"], NOW, 11.0 + LINGER_S)
-    assert hub.since(["S1"], known) == []
+    assert hub.since({"S1": known}) == []
     hub.leave("S1", 12.0 + LINGER_S)
     heard_by(hub, NOW, 13.0 + 2 * LINGER_S)
     hub.open(["S1"], NOW, 14.0 + 2 * LINGER_S)
-    assert hub.since(["S1"], known) is None
+    assert hub.since({"S1": known}) is None
 
 
 @pytest.mark.parametrize(("every_s", "kept"), [(0.01, HISTORY_MAX), (HISTORY_S / 4, 5)], ids=["too many", "too old"])
 def test_history_is_bounded(every_s: float, kept: int) -> None:
     hub, made = opened("S1"), 0
     known = hub.sequence
-    while hub.since(["S1"], known) is not None:
+    while hub.since({"S1": known}) is not None:
         made += 1
         hub.apply(update(NOW, bus(at("08:05") + 120_000 * made)))
         assert len(heard_by(hub, NOW, made * every_s)) == 1
     assert made == kept + 1
-    assert hub.since(["S1"], known + 1) is not None
+    assert hub.since({"S1": known + 1}) is not None
 
 
 minutes_ahead = st.one_of(st.none(), st.integers(1, 80))
@@ -344,7 +344,7 @@ def test_a_board_cut_off_anywhere_shows_the_same_as_one_that_never_was(
 
 
 def _come_back(board: Reader, hub: Hub) -> None:
-    missed = hub.since(["S1", "S2"], board.sequence)
+    missed = hub.since({"S1": board.sequence, "S2": board.sequence})
     assert missed is not None
     for frame in missed:
         board.take(change_of(frame))
