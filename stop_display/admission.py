@@ -6,7 +6,7 @@ the generic cell rate algorithm (ITU-T I.371): a burst, then one by one.
 
 from typing import Final
 
-RATE_PER_S: Final = 1_000.0  # a core opens so many connections in about half a second
+RATE_PER_S: Final = 500.0  # half a core or less: opening one connection takes up to a millisecond
 BURST: Final = 100
 WAIT_MAX_S: Final = 8.0  # a little less than boards wait for a connection to open
 

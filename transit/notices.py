@@ -58,7 +58,7 @@ class Severity(enum.StrEnum):
     SEVERE = enum.auto()
 
 
-_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+_RANK: Final[Mapping[Severity, int]] = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Informed(msgspec.Struct, frozen=True, kw_only=True):

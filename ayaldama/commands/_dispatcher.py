@@ -5,7 +5,7 @@ import datetime as dt
 import difflib
 import getpass
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from gtfs_data.network import Network
 
 AUTHOR_MAX: Final = 60
 SPAN: Final = re.compile(r"(\d{1,4})\s*(m|min|h|d)")
-SPAN_MS: Final = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+SPAN_MS: Final[Mapping[str, int]] = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 MOMENT: Final = "%Y-%m-%d %H:%M"
 CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
