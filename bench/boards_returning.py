@@ -8,7 +8,7 @@ that is told to come later does so after a random half to three seconds. Counted
 snapshot, the server's processor time for each, and the delay from publish to received at the steady boards meanwhile
 and before.
 
-26 November 2026, two cores shared with much other work (load 8 to 15 all the while, so times are long), the sample city:
+26 November 2026, two cores shared with much other work (load 8 to 15, so times are long), the sample city:
 
                         all there   come to snapshot      core   kB/board   others' fix to board
                                        p50      p99                          before      meanwhile
