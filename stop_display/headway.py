@@ -7,6 +7,7 @@ less than what somebody waits already: when buses drop out, the figure grows whi
 
 import bisect
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,7 +31,10 @@ MINUTE_S: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headway:
-    """A vehicle comes every ``from_s`` to ``to_s``, whole minutes. ``planned``: the figures are the plan's."""
+    """A vehicle comes every ``from_s`` to ``to_s``, whole minutes. ``planned``: the figures are the plan's.
+
+    Of what was seen, ``from_s`` is the middle gap, not the shortest, which one hurried bus makes; ``to_s`` the longest.
+    """
 
     from_s: int
     to_s: int
@@ -102,7 +106,7 @@ def headway_of(
     recent = [at_ms for at_ms in passed[-GAPS_MAX - 1 :] if now_ms - at_ms <= LOOK_BACK_MS] or passed[-1:]
     gaps_s = [(later - earlier) // 1000 for earlier, later in itertools.pairwise(_apart([*recent, *coming]))]
     if len(gaps_s) >= GAPS_MIN:
-        return Headway(from_s=_minutes_down(min(gaps_s)), to_s=_minutes_up(max([*gaps_s, open_s])), planned=False)
+        return Headway(from_s=_minutes_down(statistics.median_low(gaps_s)), to_s=_minutes_up(max([*gaps_s, open_s])), planned=False)
     to_s = _minutes_up(max([*gaps_s, open_s]) if gaps_s or open_s else 0)
     if to_s <= planned.to_s:
         return planned
