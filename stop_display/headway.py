@@ -106,7 +106,9 @@ def headway_of(
     recent = [at_ms for at_ms in passed[-GAPS_MAX - 1 :] if now_ms - at_ms <= LOOK_BACK_MS] or passed[-1:]
     gaps_s = [(later - earlier) // 1000 for earlier, later in itertools.pairwise(_apart([*recent, *coming]))]
     if len(gaps_s) >= GAPS_MIN:
-        return Headway(from_s=_minutes_down(statistics.median_low(gaps_s)), to_s=_minutes_up(max([*gaps_s, open_s])), planned=False)
+        return Headway(
+            from_s=_minutes_down(statistics.median_low(gaps_s)), to_s=_minutes_up(max([*gaps_s, open_s])), planned=False
+        )
     to_s = _minutes_up(max([*gaps_s, open_s]) if gaps_s or open_s else 0)
     if to_s <= planned.to_s:
         return planned
