@@ -72,13 +72,23 @@ class LineBoard:
         near = [line for line in same if line.direction == arrival.direction_id] or same
         return near[0].key if near else None
 
+    def coming(self, key: str, live: Iterable[Arrival], moment: Moment) -> list[Arrival]:
+        """Return those of tracking's arrivals of a line that are still to come: none while it is not heard.
+
+        A bus that should have come is due for a while; after that it is shown only while it stands at the stop.
+        """
+        if not moment.heard:
+            return []
+        line, due_ms = self.lines[key], moment.now_ms - OVERDUE_MAX_MS
+        return [arrival for arrival in live if arrival.arrival_ms >= due_ms or self._stands(arrival, line, moment)]
+
     def line(self, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()) -> Line:
         """Return the line ``key`` as it is at ``moment``.
 
         ``live`` are tracking's arrivals of this line, ``served`` the calls (``call_of``) that are not shown any more.
         """
         planned = self.lines[key]
-        running = (one for one in expected(live, moment) if one.run_key not in moment.cancelled)
+        running = (one for one in self.coming(key, live, moment) if one.run_key not in moment.cancelled)
         coming = {call_of(one.run_key, one.stop_sequence): one for one in running}
         soonest = sorted((coming[call] for call in coming if call not in served), key=_when)[:ROWS_MAX]
         arrivals = [self._followed(arrival, planned, moment) for arrival in soonest]
@@ -96,7 +106,7 @@ class LineBoard:
             arrival_ms=arrival.arrival_ms,
             delay_s=None if arrival.scheduled_ms is None else (arrival.arrival_ms - arrival.scheduled_ms) // 1000,
             wheelchair=self._wheelchair(self._network.trip_by_id.get(TripId(arrival.trip_id), -1), line),
-            at_stop=self._is_here(arrival, vehicle, row, moment),
+            at_stop=self._stands(arrival, line, moment),
             p10_ms=arrival.arrival_p10_ms,
             p90_ms=arrival.arrival_p90_ms,
             scheduled_ms=arrival.scheduled_ms,
@@ -129,8 +139,9 @@ class LineBoard:
         ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(vehicle.pattern)], vehicle.offset_m))
         return sum(between not in moment.missed for between in range(ahead, row))
 
-    def _is_here(self, arrival: Arrival, vehicle: VehiclePosition | None, row: int | None, moment: Moment) -> bool:
+    def _stands(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> bool:
         """Return whether the vehicle stands at this stop: by its place, its speed and a fix that is fresh."""
+        vehicle, row = self._vehicle_of(arrival, line, moment)
         if vehicle is None or vehicle.offset_m is None or row is None or arrival.state != ArrivalState.LIVE:
             return False
         if vehicle.speed_mps is None or vehicle.speed_mps > STANDING_MPS:
@@ -268,13 +279,6 @@ class LineBoard:
             headway_s=None if headway is None else (headway.from_s, headway.to_s),
             headway_planned=headway is not None and headway.planned,
         )
-
-
-def expected(live: Iterable[Arrival], moment: Moment) -> list[Arrival]:
-    """Return those of tracking's arrivals that are still to come: none while it is not heard."""
-    if not moment.heard:
-        return []
-    return [arrival for arrival in live if arrival.arrival_ms + OVERDUE_MAX_MS >= moment.now_ms]
 
 
 def call_of(run_key: str, stop_sequence: int) -> str:

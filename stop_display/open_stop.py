@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from stop_display.board import ROWS_MAX, LineBoard, Moment, expected
+from stop_display.board import ROWS_MAX, LineBoard, Moment
 from stop_display.calm import HELD_MAX_MS, Memory, calm
 from stop_display.frames import payload_of
 from stop_display.model import BoardAlert, Line
@@ -86,7 +86,7 @@ class OpenStop:
     def renewed(self, key: str, moment: Moment) -> Line:
         """Return a line as it is to be shown now."""
         shown, memory = self.lines[key], self.memories[key]
-        coming = expected(self.live[key].values(), moment)
+        coming = self.board.coming(key, self.live[key].values(), moment)
         if moment.heard:
             memory.note(shown, coming, moment.now_ms)
         return calm(shown, self.board.line(key, coming, moment, memory.served_until_ms), moment.now_ms)

@@ -225,6 +225,14 @@ def test_a_bus_is_at_the_stop_if_it_stands_there_and_that_is_fresh(
     assert line.arrivals[0].at_stop is at_stop
 
 
+def test_a_bus_that_stands_at_the_stop_is_shown_until_it_has_left_however_long_it_stands() -> None:
+    standing = place(800.0, speed_mps=0.0, fix_ms=at("08:03"))
+    line = line_at(street(""), "08:03", bus("08:00"), vehicles=(standing,))
+    assert [(row.vehicle, row.at_stop) for row in line.arrivals] == [("101", True)]
+    for gone in (place(800.0, speed_mps=8.0, fix_ms=at("08:03")), place(700.0, speed_mps=0.0, fix_ms=at("08:03"))):
+        assert line_at(street(""), "08:03", bus("08:00"), vehicles=(gone,)).arrivals == []
+
+
 def test_a_bus_that_waits_at_its_terminus_or_leaves_much_later_is_not_at_the_stop() -> None:
     vehicle = place(790.0, speed_mps=0.0, fix_ms=at("08:00"))
     for arrival in (bus("08:00", state="live_terminal"), bus("08:02")):

@@ -92,7 +92,7 @@ def test_a_line_is_in_one_state_that_fits_its_rows(drawn: tuple[Plan, Moment, li
     for row in line.arrivals:
         run = row.key.removeprefix(f"{row.vehicle}|").rpartition("|")[0]
         assert (run in moment.cancelled) == (row.state == "cancelled") or row.state == "cancelled"
-        assert row.arrival_ms >= moment.now_ms - 30_000
+        assert row.arrival_ms >= moment.now_ms - 30_000 or row.at_stop
 
 
 def test_the_same_knowledge_is_the_same_line() -> None:
