@@ -56,6 +56,7 @@ BATCHES_PER_S: Final = 10
 AHEAD: Final = 12  # arrivals that a vehicle has
 WARM_UP_S: Final = 5.0
 SETTLE_S: Final = 3.0
+CONNECT_MAX_S: Final = 180.0
 ROLE: Final = "bench-boards"
 
 
@@ -224,7 +225,7 @@ async def _served(routes: list[web.RouteDef], said: Any) -> None:
     said.put(runner.addresses[0][1])
 
 
-def boards_process(port: int, stop_ids: list[str], seconds: float, result: Any) -> None:
+def boards_process(port: int, stop_ids: list[str], stalled: int, seconds: float, result: Any) -> None:
     """Be the boards: say when all are connected and when counting begins, then give delays and bytes."""
     decoder, delays, read = msgspec.json.Decoder(Caused), [], [0, 0]
     counting = False
@@ -242,13 +243,15 @@ def boards_process(port: int, stop_ids: list[str], seconds: float, result: Any) 
         nonlocal counting
         firsts = [msgspec.json.encode(Subscribe(stops=[stop_id])) for stop_id in stop_ids]
         transports = await connect_all(port, firsts, heard)
+        for transport in transports[:stalled]:
+            transport.pause_reading()
         result.put("connected")
         await asyncio.sleep(WARM_UP_S)
         counting = True
         result.put("counting")
         await asyncio.sleep(seconds)
         counting = False
-        result.put((read, delays, sum(transport.is_closing() for transport in transports)))
+        result.put((read, delays, sum(transport.is_closing() for transport in transports[stalled:])))
 
     uvloop.run(listen())
 
@@ -266,8 +269,8 @@ class Figures:
     dropped: int
 
 
-def measure(server: Any, said: Any, stop_ids: list[str], seconds: float) -> Figures:
-    """Return what boards of ``stop_ids`` get from ``server``, which says its port."""
+def measure(server: Any, said: Any, stop_ids: list[str], stalled: int, seconds: float) -> Figures:
+    """Return what boards of ``stop_ids``, the first ``stalled`` of which do not read, get from ``server``."""
     spawn = multiprocessing.get_context("spawn")
     result = spawn.Queue()
     server.start()
@@ -275,9 +278,9 @@ def measure(server: Any, said: Any, stop_ids: list[str], seconds: float) -> Figu
     time.sleep(SETTLE_S)
     used = psutil.Process(server.pid)
     before = used.memory_info().rss
-    boards = spawn.Process(target=boards_process, args=(port, stop_ids, seconds, result), daemon=True)
+    boards = spawn.Process(target=boards_process, args=(port, stop_ids, stalled, seconds, result), daemon=True)
     boards.start()
-    result.get(timeout=60), result.get(timeout=60)
+    result.get(timeout=CONNECT_MAX_S), result.get(timeout=60)
     memory, cpu = used.memory_info().rss - before, sum(used.cpu_times()[:2])
     (count, size), delays, dropped = result.get(timeout=60 + seconds)
     share = (sum(used.cpu_times()[:2]) - cpu) / seconds
@@ -293,6 +296,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", type=int, default=1_000)
     parser.add_argument("--vehicles", type=int, default=1_000)
+    parser.add_argument("--stalled", type=int, default=0, help="boards that stop reading; they count for no figure")
     parser.add_argument("--arrivals", type=int, default=3, help="that each report of a vehicle changes")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--feed", type=Path, help="GTFS zip, else the sample city")
@@ -317,10 +321,10 @@ def main() -> int:
             server = spawn.Process(
                 target=server_process, args=(valkey.url, feed, cache, options.profile, said), daemon=True
             )
-            ours = measure(server, said, stop_ids, options.seconds)
+            ours = measure(server, said, stop_ids, options.stalled, options.seconds)
             publisher.kill()
             floor = spawn.Process(target=floor_process, args=(ours.messages_per_s, round(ours.size), said), daemon=True)
-            least = measure(floor, said, stop_ids, options.seconds)
+            least = measure(floor, said, stop_ids, 0, options.seconds)
         finally:
             valkey.stop()
     print(

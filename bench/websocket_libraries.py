@@ -38,6 +38,10 @@ UPGRADE: Final = (
 )
 CALM_PER_S: Final = 10
 SETTLE_S: Final = 1.0
+OPEN_MAX_S: Final = 120.0
+TEXT: Final = 1
+PING: Final = 9
+PONG: Final = b"\x8a\x80\0\0\0\0"
 Send = Callable[[str], Awaitable[None]]
 
 
@@ -71,9 +75,11 @@ class Listener(asyncio.Protocol):
             self._opened()
         taken = 0
         while (frame := _frame(self._buffer, taken)) is not None:
-            start, end, is_text = frame
-            if is_text:
+            start, end, kind = frame
+            if kind == TEXT:
                 self._heard(bytes(self._buffer[start:end]))
+            elif kind == PING:
+                self._transport.write(PONG)
             taken = end
         del self._buffer[:taken]
 
@@ -84,8 +90,8 @@ def masked(text: bytes) -> bytes:
     return b"\x81" + size + b"\0\0\0\0" + text
 
 
-def _frame(buffer: bytearray, at: int) -> tuple[int, int, bool] | None:
-    """Return where the payload of the frame at ``at`` begins and ends, None while it is not there in full."""
+def _frame(buffer: bytearray, at: int) -> tuple[int, int, int] | None:
+    """Return where the payload of the frame at ``at`` begins and ends, and its opcode; None while not all is there."""
     held = len(buffer) - at
     if held < 2:
         return None
@@ -97,7 +103,7 @@ def _frame(buffer: bytearray, at: int) -> tuple[int, int, bool] | None:
         size = int.from_bytes(buffer[at + 2 : at + head], "big")
     if held < head + size:
         return None
-    return at + head, at + head + size, buffer[at] & 0x0F == 1
+    return at + head, at + head + size, buffer[at] & 0x0F
 
 
 async def connect_all(
@@ -118,7 +124,7 @@ async def connect_all(
             lambda first=first: Listener(first, heard, opened), "127.0.0.1", port
         )
         found.append(transport)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(OPEN_MAX_S):
         await done.wait()
     return found
 
