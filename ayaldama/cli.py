@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "refund",
     "reconcile",
     "people",
+    "reports",
     "replay",
     "evaluate",
     "train",

@@ -273,6 +273,11 @@ class Hub:
             return self._board(stop_id, stop.lines.values())
         return self._board(stop_id, self._true_lines(stop_id, now_ms).values())
 
+    def vehicle(self, vehicle_id: str) -> VehiclePosition | None:
+        """Return where a vehicle is, None if it is on no run."""
+        vehicle = self._on_run.get(self._run_of.get(vehicle_id, ""))
+        return vehicle if vehicle is not None and vehicle.vehicle_id == vehicle_id else None
+
     def _lead(self, detours: Iterable[Detour]) -> None:
         """Take new, changed and ended detours; boards are made anew where stops are left out now, or no longer."""
         for detour in detours:
