@@ -112,7 +112,9 @@ def _value_of(body: bytes, field: str) -> str:
     for name in field.replace("[", ".").replace("]", "").split("."):
         if isinstance(value, dict):
             value = value.get(name, "")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and name.isdecimal():
+            value = value[int(name)]
+        else:
             return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 

@@ -125,9 +125,12 @@ class StopPages:
         if not stops:  # the page says so, and offers to search
             self._metrics.count("stop_page_refused_total", reason=PageProblem.UNKNOWN_STOP.value)
             return web.FileResponse(WEB / "stops.html", status=404, headers={"Cache-Control": "no-cache"})
-        one = f"/stop/{urllib.parse.quote(stops[0], safe='')}"
-        to = one if len(stops) == 1 else f"/stop?query={urllib.parse.quote(code, safe='')}"
-        return web.HTTPFound(to, headers={"Cache-Control": "no-cache"})
+        to = f"/stop/{urllib.parse.quote(stops[0], safe='')}" if len(stops) == 1 else "/stop"
+        asked = {} if len(stops) == 1 else {"query": code}
+        if request.query.get("lang") in LANGUAGES:
+            asked["lang"] = request.query["lang"]
+        query = f"?{urllib.parse.urlencode(asked)}" if asked else ""
+        raise web.HTTPFound(to + query, headers={"Cache-Control": "no-cache"})
 
     async def _answer_texts(self, request: web.Request) -> web.Response:
         return self._texts_asset.answer(request, max_age_s=0)
