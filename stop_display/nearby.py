@@ -21,6 +21,7 @@ OPPOSITE_MAX_M: Final = 120.0  # a wide street, and stops are seldom face to fac
 OPPOSITE_MIN_DEG: Final = 120.0
 SAME_NAME_MAX_M: Final = 500.0
 NEIGHBOUR_MAX_M: Final = 800.0  # ten minutes on foot
+NEIGHBOURS_LOOKED_AT: Final = 60  # more are not within that in any city
 HEADING_OVER_M: Final = 30.0  # of the line, before and after a stop
 AGREED_MIN: Final = 0.7  # of 1: above, the buses of a stop leave one way
 
@@ -77,15 +78,16 @@ class NearbyStops:
         for name, value, most in (("lat", lat, 90), ("lon", lon, 180)):
             if not abs(value) <= most:  # also not a number
                 raise ValueError(f"{name} must be a number from -{most} to {most}")
-        found = self._around(lat, lon)
+        found = self._around(lat, lon, limit)
         if not found or found[0].distance_m > OUTSIDE_M:
             raise OutsideError(found[0].distance_m if found else math.inf)
-        return found[:limit]
+        return found
 
     def neighbours(self, stop: int, limit: int) -> list[Near]:
         """Return the stops beside ``stop``: that across the road first, then those of its name, then by distance."""
         lat, lon = float(self._network.stops.lat[stop]), float(self._network.stops.lon[stop])
-        others = [one for one in self._around(lat, lon) if one.stop != stop and one.distance_m <= NEIGHBOUR_MAX_M]
+        around = self._around(lat, lon, NEIGHBOURS_LOOKED_AT)
+        others = [one for one in around if one.stop != stop and one.distance_m <= NEIGHBOUR_MAX_M]
         told = [
             Near(
                 stop=one.stop,
@@ -98,15 +100,15 @@ class NearbyStops:
         order = list(Beside)
         return sorted(told, key=lambda one: (order.index(one.beside), one.distance_m))[:limit]
 
-    def _around(self, lat: float, lon: float) -> list[Near]:
-        """Return all stops, nearest first."""
+    def _around(self, lat: float, lon: float, limit: int) -> list[Near]:
+        """Return the ``limit`` nearest stops, nearest first, however far."""
         north_m = np.radians(self._lat - lat) * EARTH_M
         east_m = np.radians((self._lon - lon + 180) % 360 - 180) * EARTH_M * np.cos(np.radians((self._lat + lat) / 2))
         distance_m = np.hypot(north_m, east_m)
         bearing_deg = np.degrees(np.arctan2(east_m, north_m)) % 360
         return [
             Near(stop=int(self._stops[at]), distance_m=float(distance_m[at]), bearing_deg=float(bearing_deg[at]))
-            for at in np.argsort(distance_m, kind="stable")
+            for at in np.argsort(distance_m, kind="stable")[:limit]
         ]
 
     def _beside(self, stop: int, other: Near) -> Beside:

@@ -79,6 +79,7 @@ async def serve(context: RoleContext) -> None:
 
 def _stop_pages(context: RoleContext, boards: Boards, pool: asyncpg.Pool) -> StopPages:
     settings, clock, metrics = context.settings, context.clock, context.metrics
+    from_where = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
     reports = ReportDesk(
         boards.hub,
         ReportStore(pool, boards.hub.network.time_zone),
@@ -86,10 +87,16 @@ def _stop_pages(context: RoleContext, boards: Boards, pool: asyncpg.Pool) -> Sto
         metrics=metrics,
         by_address=RequestLimit(per_s=REPORTS_PER_ADDRESS_PER_S, burst=REPORTS_PER_ADDRESS_BURST),
         by_city=RequestLimit(per_s=REPORTS_PER_S, burst=REPORTS_BURST),
-        address_of=functools.partial(address_of, behind_proxy=settings.web.behind_proxy),
+        address_of=from_where,
     )
     return StopPages(
-        boards.hub, boards.search, reports=reports, clock=clock, metrics=metrics, settings=settings.for_stop_pages
+        boards.hub,
+        boards.search,
+        reports=reports,
+        clock=clock,
+        metrics=metrics,
+        settings=settings.for_stop_pages,
+        address_of=from_where,
     )
 
 

@@ -57,6 +57,7 @@ class StopPages:
         clock: Clock,
         metrics: Metrics,
         settings: StopPageSettings,
+        address_of: Callable[[web.Request], str],
     ) -> None:
         self._hub = hub
         self._network = hub.network
@@ -64,7 +65,7 @@ class StopPages:
         self._nearby = NearbyStops(hub.network)
         self._maps = ApproachMaps(hub.network, hub.plan)
         self._reports = reports
-        self._streams = VehicleStreams(hub, clock=clock, metrics=metrics)
+        self._streams = VehicleStreams(hub, clock=clock, metrics=metrics, address_of=address_of)
         self._metrics = metrics
         self._settings = settings
         self._approaches: collections.OrderedDict[str, Asset] = collections.OrderedDict()
@@ -72,6 +73,7 @@ class StopPages:
         for stop_id, code in zip(self._network.stops.ids, self._network.stops.codes, strict=True):
             if code:
                 self._stops_of.setdefault(code, []).append(stop_id)
+        self._page = asset_of((WEB / "stop.html").read_bytes(), "text/html")
         self._texts = load_catalogue("stop_display.stop_page")
         self._texts_asset = asset_of(_encoder.encode(_together(self._texts)), "application/json")
 
@@ -115,9 +117,11 @@ class StopPages:
         return refusal(status, code, name, value, rule)
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
-        known = self._hub.knows(request.match_info["stop_id"])
+        if self._hub.knows(request.match_info["stop_id"]):
+            return self._page.answer(request, max_age_s=0)
         # The page of an unknown stop is the same page: it says so in the reader's language.
-        return web.FileResponse(WEB / "stop.html", status=200 if known else 404, headers={"Cache-Control": "no-cache"})
+        self._metrics.count("stop_page_refused_total", reason=PageProblem.UNKNOWN_STOP.value)
+        return web.Response(status=404, body=self._page.body, content_type="text/html", charset="utf-8")
 
     async def _answer_code(self, request: web.Request) -> web.StreamResponse:
         code = request.match_info["code"]

@@ -5,6 +5,8 @@ some. Deadlines are wall seconds.
 """
 
 import asyncio
+import collections
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +24,7 @@ TICK_S: Final = 1.0
 STILL_THERE_S: Final = 10.0  # without news, so that both ends know of each other
 SEND_MAX_S: Final = 10.0
 STREAMS_MAX: Final = 5_000
+STREAMS_PER_ADDRESS_MAX: Final = 300  # a mobile operator has many telephones behind one
 AGAIN_MS: Final = 3_000  # after which a browser asks again
 
 HEADERS: Final = (
@@ -48,12 +51,13 @@ class _Watched:
 class VehicleStreams:
     """Run ``run`` for as long as ``answer_stream`` is served."""
 
-    def __init__(self, hub: Hub, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, hub: Hub, *, clock: Clock, metrics: Metrics, address_of: Callable[[web.Request], str]) -> None:
         self._hub = hub
+        self._address_of = address_of
         self._clock = clock
         self._metrics = metrics
         self._watched: dict[str, _Watched] = {}
-        self._streams = 0
+        self._streams: collections.Counter[str] = collections.Counter()  # by address
         self._ended = asyncio.Event()
 
     def now(self, stop_id: str) -> ComingVehicles:
@@ -96,20 +100,23 @@ class VehicleStreams:
 
     async def answer_stream(self, request: web.Request, stop_id: str) -> web.StreamResponse:
         """Answer with the stream of a stop that the network knows."""
-        if self._streams >= STREAMS_MAX:
+        address = self._address_of(request)
+        if self._streams.total() >= STREAMS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{STREAMS_MAX} maps of stops are open already\n")
+        if self._streams[address] >= STREAMS_PER_ADDRESS_MAX:
+            raise web.HTTPTooManyRequests(text=f"{STREAMS_PER_ADDRESS_MAX} maps are open at this address already\n")
         response = web.StreamResponse(headers=dict(HEADERS))
         await response.prepare(request)
         watched = self._watched.setdefault(stop_id, _Watched())
         watched.watchers += 1
-        self._count(1)
+        self._count(address, 1)
         try:
             await self._tell(response, watched, stop_id)
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
         finally:
-            self._count(-1)
+            self._count(address, -1)
             watched.watchers -= 1
             if watched.watchers == 0:
                 del self._watched[stop_id]
@@ -126,9 +133,11 @@ class VehicleStreams:
             news = watched.news  # before sending, which lets others work
             await _send(response, watched.event)
 
-    def _count(self, more: int) -> None:
-        self._streams += more
-        self._metrics.set("stop_page_streams", self._streams)
+    def _count(self, address: str, more: int) -> None:
+        self._streams[address] += more
+        if self._streams[address] == 0:
+            del self._streams[address]
+        self._metrics.set("stop_page_streams", self._streams.total())
 
 
 async def _send(response: web.StreamResponse, event: bytes) -> None:

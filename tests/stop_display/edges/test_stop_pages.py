@@ -92,6 +92,7 @@ async def running(
         clock=clock,
         metrics=metrics,
         settings=settings or StopPageSettings(),
+        address_of=address_of,
     )
     async with (
         asyncio.timeout(30),
@@ -233,6 +234,18 @@ async def test_who_comes_to_a_full_house_is_sent_away_and_who_leaves_makes_room(
             await asyncio.sleep(0.02)
         async with pages.http.get(f"{pages.url}/stop/{BAZAR.id}/vehicles") as again:
             assert again.status == 200
+
+
+async def test_one_address_cannot_take_all_streams(
+    redis: Redis, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vehicle_streams, "STREAMS_PER_ADDRESS_MAX", 1)
+    async with running(redis, pool) as pages:
+        url = f"{pages.url}/stop/{ALAN.id}/vehicles"
+        async with pages.http.get(url, headers={"X-Who": "one"}):
+            for who, status in (("one", 429), ("other", 200)):
+                async with pages.http.get(url, headers={"X-Who": who}) as answer:
+                    assert answer.status == status
 
 
 async def test_the_qr_leads_to_the_address_that_was_asked_or_that_is_set(redis: Redis, pool: asyncpg.Pool) -> None:

@@ -86,7 +86,13 @@ def stop_pages(
     )
     search = StopSearch(hub.network, Plan(hub.network))
     return StopPages(
-        hub, search, reports=desk, clock=clock, metrics=metrics, settings=StopPageSettings(sms_code="2505")
+        hub,
+        search,
+        reports=desk,
+        clock=clock,
+        metrics=metrics,
+        settings=StopPageSettings(sms_code="2505"),
+        address_of=lambda _: "",
     )
 
 
