@@ -1,38 +1,29 @@
 """Web: boards, map, index page, API, health and metrics in one HTTP application."""
 
 import asyncio
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ayaldama import web as pages
 from ayaldama.health import Health
-from ayaldama.http import RequestLimit, address_of, application, serve_application
+from ayaldama.http import application, serve_application
 from ayaldama.openapi_web import OPERATIONS
 from ayaldama.roles._base import RoleContext, open_network, open_postgres, open_redis
+from ayaldama.stop_pages import stop_pages_of
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from stop_display.server import Boards
-from stop_display.stop_page.report_desk import ReportDesk
-from stop_display.stop_page.report_store import ReportStore
-from stop_display.stop_page.routes import StopPages
 from transit.keys import Keys
 from transit.store.redis_occupancy import read_loads
 from transit.store.redis_state import StateReader
 
 OCCUPANCY_S: Final = 4.0
-# A mobile operator has thousands of telephones behind one address.
-REPORTS_PER_ADDRESS_PER_S: Final = 1 / 60
-REPORTS_PER_ADDRESS_BURST: Final = 10
-REPORTS_PER_S: Final = 1 / 5
-REPORTS_BURST: Final = 200
 
 _log = get_logger(__name__)
 
@@ -54,7 +45,7 @@ async def serve(context: RoleContext) -> None:
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
             filled.append(boards.fill)
-            stop_pages = _stop_pages(context, boards, pool)
+            stop_pages = stop_pages_of(boards, pool, settings, clock=clock, metrics=metrics)
             tasks.create_task(stop_pages.run(context.stop), name="stop-pages")
             routes += stop_pages.routes()
         if "dispatch" in context.roles:
@@ -75,29 +66,6 @@ async def serve(context: RoleContext) -> None:
             context.ready({"web": port})
             await context.stop.wait()
             telling.cancel()
-
-
-def _stop_pages(context: RoleContext, boards: Boards, pool: asyncpg.Pool) -> StopPages:
-    settings, clock, metrics = context.settings, context.clock, context.metrics
-    from_where = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
-    reports = ReportDesk(
-        boards.hub,
-        ReportStore(pool, boards.hub.network.time_zone),
-        clock=clock,
-        metrics=metrics,
-        by_address=RequestLimit(per_s=REPORTS_PER_ADDRESS_PER_S, burst=REPORTS_PER_ADDRESS_BURST),
-        by_city=RequestLimit(per_s=REPORTS_PER_S, burst=REPORTS_BURST),
-        address_of=from_where,
-    )
-    return StopPages(
-        boards.hub,
-        boards.search,
-        reports=reports,
-        clock=clock,
-        metrics=metrics,
-        settings=settings.for_stop_pages,
-        address_of=from_where,
-    )
 
 
 async def _fill(

@@ -84,7 +84,6 @@ export class Page {
       button.type = "button";
       button.lang = language;
       button.title = LANGUAGE_NAMES[language];
-      button.setAttribute("aria-label", LANGUAGE_NAMES[language]);
       button.onclick = () => {
         kept("language", language);
         this.choose(language);
