@@ -121,10 +121,10 @@ class StopPage {
     return lines.every((line) => this.teller.tell(line).state === "no_data") ? words.say("nothing_known") : "";
   }
 
-  /** Alerts with their text; one that has ended by the city's clock is not shown, heard or not. */
+  /** Alerts with their text, until they end by the city's clock; one without an end is believed as long as a plan. */
   showNotices(alerts) {
-    const { words, clock } = this;
-    const now = alerts.filter((alert) => !alert.until_ms || alert.until_ms > clock.now());
+    const { words, clock, feed } = this;
+    const now = alerts.filter((one) => (one.until_ms ? one.until_ms > clock.now() : feed.silentS < PLAN_TRUSTED_S));
     const told = now.map((alert) => ({
       routes: (alert.routes || []).join(", "),
       header: words.name(alert.header),

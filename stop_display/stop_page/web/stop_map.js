@@ -303,7 +303,8 @@ export class StopMap {
       const name = this.words.name(stop.name);
       const wide = name.length * LETTER_PX;
       const box = [at[0] + 7, at[1] - LABEL_PX / 2, wide, LABEL_PX];
-      if (box[0] + wide > this.view.width || taken.some((other) => overlap(box, other))) continue;
+      const whole = box[0] + wide < this.view.width && box[1] > 0 && box[1] + LABEL_PX < HEIGHT_PX;
+      if (!whole || taken.some((other) => overlap(box, other))) continue;
       taken.push(box);
       const text = node("text", { x: box[0].toFixed(1), y: (at[1] + 4).toFixed(1) });
       text.textContent = name;

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 import zxingcpp
 from aiohttp import web
@@ -10,12 +11,14 @@ from playwright.async_api import Page, Request, expect
 
 from ayaldama.http import RequestLimit
 from ayaldama.web.vendor import INSTALLED
+from stop_display.model import BoardAlert, Change
 from stop_display.stop_page import vehicle_streams
 from tests.dispatch.pages import until
-from tests.dispatch.sightings import NOON_MS, arrival, position, update
+from tests.dispatch.sightings import NOON_MS as THEN_MS
+from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, VOKZAL
 from tests.stop_display.pages.conftest import Opened
-from tests.stop_display.pages.scripted import NAME, STOP, Script, board, line, live, planned, scripted
+from tests.stop_display.pages.scripted import NAME, NOON_MS, STOP, Script, board, line, live, planned, scripted
 from tests.stop_display.pages.stop_city import KeptInMemory, Tracking, stop_city, stop_pages
 
 pytestmark = [
@@ -135,14 +138,14 @@ async def test_the_map_follows_the_buses_of_the_board_and_says_the_same_in_words
         assert await page.evaluate("document.querySelector('.map-ways path').getAttribute('d')") != ""
         before = (await page.evaluate(PLACES))[0]
         await tracking.updates.put(
-            update(position("101", lat=44.8495, lon=65.5080, offset_m=700.0), as_of_ms=NOON_MS + 1_000)
+            update(position("101", lat=44.8495, lon=65.5080, offset_m=700.0), as_of_ms=THEN_MS + 1_000)
         )
         await until(page, f"({PLACES})()[0] !== '{before}'")
         await page.locator(".bus-item").first.click()
         await expect(page.locator(".bus-item").first).to_have_attribute("aria-pressed", "true")
         assert await page.locator(".bus-chosen").count() == 1
         await page.get_by_label("Closer").click()
-        await tracking.updates.put(update(as_of_ms=NOON_MS + 2_000, gone=("102",)))
+        await tracking.updates.put(update(as_of_ms=THEN_MS + 2_000, gone=("102",)))
         await until(page, f"({LISTED})().length === 1")
         assert len(await page.evaluate(PLACES)) == 1
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
@@ -238,6 +241,49 @@ async def test_a_page_without_its_server_ages_as_a_board_does(opened: Opened) ->
         await let_time_pass(page, 5)
         await expect(page.locator("#banner")).to_be_hidden()
         await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+
+
+NOTICES = [
+    BoardAlert(
+        id="wind",
+        header={"kk": "Қатты жел", "ru": "Сильный ветер", "en": "Strong wind"},
+        effect="significant_delays",
+        takeover=True,
+    ),
+    BoardAlert(
+        id="works",
+        header=dict.fromkeys(("kk", "ru", "en"), "<b>Bridge</b> works"),
+        text={"kk": "Көпір жабық", "ru": "Мост закрыт", "en": "The bridge is closed"},
+        routes=["4", "10"],
+        until_ms=NOON_MS + 120_000,
+    ),
+]
+
+
+async def test_notices_are_told_with_their_text_until_they_end(opened: Opened) -> None:
+    script = Script(board=msgspec.structs.replace(board(line(live(9.5))), alerts=NOTICES))
+    more = stop_pages(KeptInMemory()).routes()
+    async with scripted(script, more=more) as url, opened(virtual_time=True, width=360) as (page, seen):
+        await page.goto(f"{url.removesuffix('board/')}stop/{STOP}?lang=en")
+        notices = page.locator(".notice")
+        await expect(notices).to_have_text(
+            ["Strong wind", "Routes 4, 10: <b>Bridge</b> worksThe bridge is closeduntil 12:02"]
+        )
+        await expect(page.locator(".notice-urgent")).to_have_text(["Strong wind"])
+        await page.locator("#languages button", has_text="ru").click()
+        await expect(notices.nth(1)).to_contain_text("Мост закрыт")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        for _ in range(25):
+            await page.clock.fast_forward(5_000)
+            script.now_ms += 5_000
+            await script.beat()
+        await page.clock.run_for(600)
+        await expect(notices).to_have_text(["Сильный ветер"])
+        await script.tell(
+            Change(sequence=9, server_ms=script.now_ms, as_of_ms=script.now_ms, stop=STOP, lines=[], alerts=[])
+        )
+        await expect(page.locator("#notices")).to_be_hidden()
+        assert seen.errors == []
 
 
 async def test_a_report_takes_along_what_the_page_showed(opened: Opened) -> None:
