@@ -41,6 +41,11 @@ export function way(words, bearingDeg) {
   return words.say(`page.way.${WAYS[Math.round(bearingDeg / 45) % 8]}`);
 }
 
+/** `key` for one route or for several. */
+export function routesOf(key, routes, words) {
+  return words.say(`${key}.${routes.length === 1 ? "one" : "many"}`, { list: routes.join(", ") });
+}
+
 /** Fill the list `root` with links to `stops`: what search and near answer, or what is saved. */
 export function listStops(root, stops, words) {
   root.replaceChildren(...stops.map((stop) => item(stop, words)));
@@ -61,7 +66,7 @@ function item(stop, words) {
   ].filter(Boolean);
   if (notes.length) link.append(make("span", "stop-note", notes.join(" · ")));
   if (stop.routes && stop.routes.length) {
-    link.append(make("span", "stop-note", words.say("page.routes", { list: stop.routes.join(", ") })));
+    link.append(make("span", "stop-note", routesOf("page.routes", stop.routes, words)));
   }
   if (stop.distance_m !== undefined) link.append(far(stop, words));
   root.append(link);

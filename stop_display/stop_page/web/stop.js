@@ -2,7 +2,7 @@
 // Map and report form are loaded when they are opened.
 
 import { Page, element, fetchJson, make, put, show } from "./page.js";
-import { Favourites, listStops } from "./places.js";
+import { Favourites, listStops, routesOf } from "./places.js";
 
 const SHOW_EVERY_MS = 500;
 const SPEAK_EVERY_MS = 60000;
@@ -126,7 +126,7 @@ class StopPage {
     const { words, clock, feed } = this;
     const now = alerts.filter((one) => (one.until_ms ? one.until_ms > clock.now() : feed.silentS < PLAN_TRUSTED_S));
     const told = now.map((alert) => ({
-      routes: (alert.routes || []).join(", "),
+      routes: alert.routes && alert.routes.length ? routesOf("page.notice_routes", alert.routes, words) : "",
       header: words.name(alert.header),
       text: words.name(alert.text),
       until: alert.until_ms ? this.until(alert.until_ms) : "",
@@ -138,7 +138,7 @@ class StopPage {
     const root = element("notices");
     show(root, told.length > 0);
     root.setAttribute("aria-label", words.say("page.notices"));
-    root.querySelector("ul").replaceChildren(...told.map((one) => notice(one, words)));
+    root.querySelector("ul").replaceChildren(...told.map(notice));
   }
 
   until(ms) {
@@ -245,10 +245,10 @@ class StopPage {
   }
 }
 
-function notice(told, words) {
+function notice(told) {
   const root = make("li", told.takeover ? "notice notice-urgent" : "notice");
   const head = make("p", "notice-head");
-  if (told.routes) head.append(make("span", "", words.say("page.notice_routes", { list: told.routes })), " ");
+  if (told.routes) head.append(make("span", "", told.routes), " ");
   head.append(make("b", "", told.header));
   root.append(head);
   if (told.text) root.append(make("p", "", told.text));
