@@ -19,6 +19,8 @@ from commons.metrics import Metrics
 from commons.migrate import migrate
 from stop_display.server import Boards, BoardSettings
 from stop_display.stop_page import vehicle_streams
+from stop_display.stop_page.coming import ApproachMaps
+from stop_display.stop_page.model import Approaches
 from stop_display.stop_page.report_desk import ReportDesk
 from stop_display.stop_page.report_store import ReportStore
 from stop_display.stop_page.routes import StopPages
@@ -246,6 +248,30 @@ async def test_one_address_cannot_take_all_streams(
             for who, status in (("one", 429), ("other", 200)):
                 async with pages.http.get(url, headers={"X-Who": who}) as answer:
                     assert answer.status == status
+
+
+async def test_the_ways_to_a_stop_are_drawn_once_and_told_with_an_etag(
+    redis: Redis, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    draw = ApproachMaps.of
+
+    def noted(maps: ApproachMaps, stop: int) -> Approaches:
+        drawn.append(stop)
+        return draw(maps, stop)
+
+    monkeypatch.setattr(ApproachMaps, "of", noted)
+    async with running(redis, pool) as pages:
+        url = f"{pages.url}/api/stops/{BAZAR.id}/approaches"
+        answers = await asyncio.gather(*(pages.get(f"/api/stops/{BAZAR.id}/approaches") for _ in range(5)))
+        assert all(answer == answers[0] for answer in answers)
+        lines = sorted(stretch["lines"] for stretch in answers[0][1]["stretches"])
+        assert [sorted({name.split("|")[0] for name in one}) for one in lines] == [["10"], ["10"], ["10", "2"]]
+        async with pages.http.get(url) as first:
+            etag = first.headers["ETag"]
+        async with pages.http.get(url, headers={"If-None-Match": etag}) as again:
+            assert again.status == 304
+    assert len(drawn) == 1
 
 
 async def test_the_qr_leads_to_the_address_that_was_asked_or_that_is_set(redis: Redis, pool: asyncpg.Pool) -> None:
