@@ -195,7 +195,9 @@ class StopPages:
     async def _answer_approaches(self, request: web.Request) -> web.Response:
         stop_id = request.match_info["stop_id"]
         async with self._drawing:  # one at a time, beside the event loop: a large stop takes a tenth of a second
-            asset = self._approaches.pop(stop_id, None) or await asyncio.to_thread(self._drawn, stop_id)
+            asset = self._approaches.pop(stop_id, None)
+            if asset is None:
+                asset = await asyncio.to_thread(self._drawn, stop_id)
             self._approaches[stop_id] = asset
             if len(self._approaches) > APPROACHES_HELD:
                 self._approaches.popitem(last=False)
