@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "refund",
     "reconcile",
     "people",
+    "reports",
     "replay",
     "evaluate",
     "train",

@@ -4,6 +4,7 @@ from typing import Final
 
 from ayaldama.health import Readiness
 from ayaldama.openapi import Operation
+from ayaldama.openapi_stops import OPERATIONS as OF_STOPS
 from ayaldama.web import DemoAnswer
 from ayaldama.web.city import City
 from dispatch.accuracy import AccuracyAnswer
@@ -11,6 +12,7 @@ from dispatch.live import DetourList, VehicleAhead, VehicleList
 from stop_display.model import BoardAnswer, FoundStops
 
 OPERATIONS: Final = (
+    *OF_STOPS,
     Operation(
         path="/api/accuracy",
         summary="How what boards were told compared with what happened, by route and minutes ahead",

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from commons.clock import ClockAnchor
 from stop_display.server import BoardSettings
+from stop_display.stop_page.values import StopPageSettings
 from transit.intake.reception import IntakeSettings
 from transit.protocols import discover
 
@@ -93,6 +94,14 @@ class Web(Section, frozen=True):
     behind_proxy: Annotated[
         bool, Meta(description="Take the client's address from X-Forwarded-For (only behind a proxy that sets it)")
     ] = False
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^https?://[^\s?#]+$",
+            description="Address at which telephones reach the pages, `https://…`: what QR codes at stops say; "
+            "empty: the address that was asked",
+        ),
+    ] = ""
 
 
 class BoardsSection(Section, frozen=True):
@@ -338,6 +347,12 @@ class Settings(Section, frozen=True):
     def for_boards(self) -> BoardSettings:
         """The part of the boards role."""
         return BoardSettings(boards_max=self.boards.connections_max)
+
+    @property
+    def for_stop_pages(self) -> StopPageSettings:
+        """The part of the pages of stops."""
+        sms_code = self.sms.short_codes.split()[0] if self.sms.gateways is not None else ""
+        return StopPageSettings(public_url=self.web.public_url, sms_code=sms_code)
 
     @property
     def for_intake(self) -> IntakeSettings:

@@ -42,6 +42,12 @@ METRICS: Mapping[str, Metric] = {
     "boards_dropped_total": Metric("counter", "Board connections closed by us, by reason", ("reason",)),
     "boards_refused_total": Metric("counter", "Boards and messages of boards refused, by reason", ("reason",)),
     "boards_fix_to_painted_seconds": Metric("histogram", "From GPS fix to painted on a board, by its acknowledgement"),
+    "stop_page_streams": Metric("gauge", "Telephones that watch on a map how buses come to their stop"),
+    "stop_page_refused_total": Metric("counter", "Requests of stops' pages that were refused, by reason", ("reason",)),
+    "stop_reports_total": Metric(
+        "counter", "Reports of people at stops, by what became of them", ("trouble", "outcome")
+    ),
+    "stop_reports_open": Metric("gauge", "Reports of people at stops that nobody has closed"),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),
     "accuracy_samples_total": Metric("counter", "Minutes looked at by the live yardstick, by outcome", ("outcome",)),

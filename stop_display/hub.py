@@ -261,6 +261,11 @@ class Hub:
         before, stop.alerts = stop.alerts, self._alerts(stop_id, now_ms)
         return stop.alerts if stop.alerts != before else None
 
+    def vehicle(self, vehicle_id: str) -> VehiclePosition | None:
+        """Return where a vehicle is, None if it is on no run."""
+        vehicle = self._on_run.get(self._run_of.get(vehicle_id, ""))
+        return vehicle if vehicle is not None and vehicle.vehicle_id == vehicle_id else None
+
     def _lead(self, detours: Iterable[Detour]) -> None:
         """Take new, changed and ended detours; boards are made anew where stops are left out now, or no longer."""
         for detour in detours:

@@ -48,7 +48,7 @@ class StopSearch:
             for entry in self._entries
             if entry.code == folded or all(any(word.startswith(part) for word in entry.words) for part in wanted)
         ]
-        return [self._found(stop) for _, _, stop in sorted(hits)[:limit]]
+        return [self.found(stop) for _, _, stop in sorted(hits)[:limit]]
 
     def _rank(self, entry: _Entry, folded: str, query: str) -> int:
         if query == self._network.stops.ids[entry.stop] or (folded and folded == entry.code):
@@ -61,7 +61,8 @@ class StopSearch:
         words = {word for text in (*names, stop_id, code) for word in WORD.findall(text)}
         return _Entry(stop, frozenset(words), names, code, busyness)
 
-    def _found(self, stop: int) -> FoundStop:
+    def found(self, stop: int) -> FoundStop:
+        """Return what is told of the stop number ``stop``."""
         stops, routes = self._network.stops, self._network.routes
         lines = self._plan.lines(stop)
         names = {routes.short_names[line.route] for line in lines.values()}

@@ -118,6 +118,16 @@ class Boards:
             web.get("/api/stops", self._answer_stops),
         ]
 
+    @property
+    def hub(self) -> Hub:
+        """The contents of all boards, for other pages that show them."""
+        return self._hub
+
+    @property
+    def search(self) -> StopSearch:
+        """The stops, ready to be searched."""
+        return self._search
+
     def fill(self, occupancy: Mapping[str, str]) -> None:
         """Show how full vehicles are, by vehicle id."""
         self._hub.fill(occupancy)

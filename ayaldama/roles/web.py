@@ -13,6 +13,7 @@ from ayaldama.health import Health
 from ayaldama.http import application, serve_application
 from ayaldama.openapi_web import OPERATIONS
 from ayaldama.roles._base import RoleContext, end_tasks, open_network, open_postgres, open_redis
+from ayaldama.stop_pages import stop_pages_of
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
@@ -46,6 +47,9 @@ async def serve(context: RoleContext) -> None:
             routes += boards.routes()
             filled.append(boards.fill)
             tasks.create_task(_heed(boards, NoticesStore(redis, keys), context), name="notices")
+            stop_pages = stop_pages_of(boards, pool, settings, clock=clock, metrics=metrics)
+            tasks.create_task(stop_pages.run(context.stop), name="stop-pages")
+            routes += stop_pages.routes()
         if "dispatch" in context.roles:
             live_map = LiveMap(network, state=state, clock=clock, metrics=metrics)
             tasks.create_task(live_map.run(context.stop), name="map")

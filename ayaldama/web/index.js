@@ -441,6 +441,7 @@ function relabel() {
   write(element("agency"), city.agency);
   write(element("facts"), words.say("city.facts", { routes: number(city.routes), stops: number(city.stops), km: number(city.lines_km) }));
   element("open-map").href = `/map?lang=${words.language}`;
+  element("open-stops").href = `/stop?lang=${words.language}`;
   const [first] = city.featured;
   if (first) {
     const links = ["kk", "ru", "en"].map((language) => {

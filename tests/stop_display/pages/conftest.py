@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -36,3 +38,9 @@ async def opened(browser: Browser) -> Opened:
             yield page, seen
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def low_contrast() -> str:
+    """A function for pages: texts that differ too little from what lies behind them."""
+    return (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8").strip().rstrip(";")

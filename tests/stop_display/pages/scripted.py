@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -230,9 +230,9 @@ class Script:
 
 
 @asynccontextmanager
-async def scripted(script: Script, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve ``script``; give the address of its boards without the query."""
-    async with served(script.routes(), port=port) as at:
+async def scripted(script: Script, *, port: int = 0, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[str]:
+    """Serve ``script`` and ``more``; give the address of its boards without the query."""
+    async with served([*script.routes(), *more], port=port) as at:
         try:
             yield f"http://127.0.0.1:{at}/board/"
         finally:

@@ -1,0 +1,1 @@
+"""The page of a stop on a telephone: next buses, where they are, stops nearby, reports of trouble, QR and label."""
