@@ -41,6 +41,8 @@ METRICS: Mapping[str, Metric] = {
     "boards_messages_total": Metric("counter", "Messages sent to boards", ("type",)),
     "boards_dropped_total": Metric("counter", "Board connections closed by us, by reason", ("reason",)),
     "boards_fix_to_painted_seconds": Metric("histogram", "From GPS fix to painted on a board, by its acknowledgement"),
+    "renderings_total": Metric("counter", "Boards asked for as LED pages, pictures or speech", ("form", "outcome")),
+    "rendering_seconds": Metric("histogram", "Time to answer that", ("form",)),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),
     "accuracy_samples_total": Metric("counter", "Minutes looked at by the live yardstick, by outcome", ("outcome",)),
