@@ -5,6 +5,7 @@ What no table knows is shortened as people do: words lose their ends after a con
 first; then words at the end are left out. No word is cut without that sign.
 """
 
+import functools
 import itertools
 import re
 import tomllib
@@ -25,6 +26,7 @@ LOOSE_MAX: Final = 3  # letters of a preposition, or of "ул."
 VOWELS: Final = frozenset("аәеёиіоөуұүыэюяьъйaeiouy")
 BRACKETS: Final = re.compile(r"\s*\([^)]*\)")
 QUOTES: Final = str.maketrans("", "", '«»“”„"')
+FITTED_HELD: Final = 16_384
 SPACES: Final = re.compile(r"\s+")
 
 
@@ -54,6 +56,7 @@ class Abbreviations:
         self._names: dict[str, dict[str, list[str]]] = {}
         self._kinds: dict[str, list[str]] = {}
         self._spoken: dict[str, dict[str, str]] = {}
+        self.fit = functools.lru_cache(FITTED_HELD)(self._fit)  # panels ask for the same few all day
         for table in tables:
             for language, part in table.items():
                 self._words.setdefault(language, {}).update((key.lower(), short) for key, short in part.words.items())
@@ -68,7 +71,7 @@ class Abbreviations:
         found += [plain, *self._by_words(plain, language)]
         return sorted(dict.fromkeys(found), key=len, reverse=True)
 
-    def fit(self, name: str, language: Language, width: int) -> str:
+    def _fit(self, name: str, language: Language, width: int) -> str:
         """Return the longest form of ``name`` that has at most ``width`` characters."""
         name = unicodedata.normalize("NFC", SPACES.sub(" ", name).strip())
         forms = self.forms(name, language)

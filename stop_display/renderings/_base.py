@@ -70,14 +70,8 @@ def one_of(name: str, meaning: str, *choices: str) -> Parameter:
     def read(text: str) -> str | None:
         return text if text in choices else None
 
-    told = ", ".join(f"`{choice}`" for choice in choices)
-    return Parameter(
-        name=name,
-        meaning=f"{meaning}: {told}; the first if not given",
-        default=choices[0],
-        rule=f"one of {told}",
-        read=read,
-    )
+    meaning = f"{meaning}: {', '.join(f'`{choice}`' for choice in choices)}; the first if not given"
+    return Parameter(name=name, meaning=meaning, default=choices[0], rule=f"one of {', '.join(choices)}", read=read)
 
 
 LANGUAGE: Final = one_of("lang", "Language", *LANGUAGES)

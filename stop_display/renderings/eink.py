@@ -31,6 +31,7 @@ TWO_LINES_FROM: Final = 54
 ALERTS_WITH_TEXT: Final = 1
 ALERTS_MAX: Final = 4
 NOTES_AFTER: Final = 2
+SPARE_CHARACTERS: Final = 4
 NOTES_PART: Final = 0.55  # of a narrow row
 
 
@@ -67,7 +68,11 @@ class _Drawing:
 
     def name(self, text: str, width: float, size: int, weight: int) -> str:
         """Return a name as long as fits in ``width`` pixels."""
-        for characters in range(len(text), 1, -1):
+        full = self.canvas.length(text, size, weight)
+        if full <= width:
+            return text
+        about = int(len(text) * width / full) + SPARE_CHARACTERS  # abbreviations have more narrow letters than names
+        for characters in range(min(about, len(text)), 1, -1):
             short = self.kit.abbreviations.fit(text, self.words.language, characters)
             if self.canvas.length(short, size, weight) <= width:
                 return short
@@ -137,9 +142,9 @@ class _Drawing:
         room = self.canvas.height - self.y - self.px(4)
         fitting = max(1, int(room // self.px(ROW_MIN)))
         rest = shown[fitting - 1 :] if len(shown) > fitting else []
-        told = shown[: len(shown) - len(rest)]
-        height = min(self.px(ROW_MAX), int(room // max(1, len(told) + bool(rest))))
-        for row in told:
+        first = shown[: len(shown) - len(rest)]
+        height = min(self.px(ROW_MAX), int(room // max(1, len(first) + bool(rest))))
+        for row in first:
             if height >= self.px(TWO_LINES_FROM):
                 self._row(row, height)
             else:
@@ -150,9 +155,8 @@ class _Drawing:
             routes = ", ".join(dict.fromkeys(row.line.route for row in rest))
             size = self.px(20)
             more = self.words.say("picture.more", n=len(rest), routes=routes)
-            self.canvas.write(
-                self.left, self.y + height * 0.75, self.canvas.fitted(more, self.right - self.left, size), size, BOLD
-            )
+            told = self.canvas.fitted(more, self.right - self.left, size, BOLD)
+            self.canvas.write(self.left, self.y + height * 0.75, told, size, BOLD)
 
     def _row(self, row: Row, height: int) -> None:
         """Write a row of two lines: what comes when, and below it what that rests on and what follows."""

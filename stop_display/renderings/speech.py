@@ -11,7 +11,7 @@ from stop_display.outcomes import LineState
 from stop_display.renderings._base import LANGUAGE, Form, Kit, Options, Rendered, Rendering, whole
 from stop_display.wording import Coming, Row, Showing, Words, alerts_shown, headway_min, rows
 
-LINES: Final = 8
+LINES: Final = 5  # half a minute
 LINES_MAX: Final = 30
 AFTER_MAX: Final = 1  # buses told after the first: more is not kept in mind
 VALID_S: Final = 60
