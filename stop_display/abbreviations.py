@@ -51,7 +51,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Abbreviations:
     """Short forms by language. Later tables stand before earlier ones."""
 
-    def __init__(self, tables: Iterable[Mapping[str, _Table]]) -> None:
+    def __init__(self, tables: Iterable[Mapping[Language, _Table]]) -> None:
         self._words: dict[str, dict[str, str]] = {}
         self._names: dict[str, dict[str, list[str]]] = {}
         self._kinds: dict[str, list[str]] = {}
@@ -104,7 +104,7 @@ def load_abbreviations(path: Path | None = None) -> Abbreviations:
     return Abbreviations([_read(one) for one in (OWN_TABLE, path) if one is not None])
 
 
-def _read(path: Path) -> Mapping[str, _Table]:
+def _read(path: Path) -> Mapping[Language, _Table]:
     try:
         tables: dict[Language, _Table] = msgspec.convert(
             tomllib.loads(path.read_text(encoding="utf-8")), dict[Language, _Table]

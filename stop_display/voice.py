@@ -18,10 +18,10 @@ from commons.texts import Language
 
 PROGRAM: Final = "espeak-ng"
 VOICES: Final[Mapping[Language, str]] = {"kk": "kk", "ru": "ru", "en": "en-gb"}
-WORDS_PER_MINUTE: Final = 145
+WORDS_PER_MINUTE: Final = 160
 RATE_HZ: Final = 22_050
 SAMPLE_BYTES: Final = 2
-PAUSE_S: Final = 0.35
+PAUSE_S: Final = 0.1  # beside the 0.4 s with which espeak-ng ends a sentence
 SENTENCE_MAX: Final = 400  # characters; what is longer is cut: 40 s of speech
 DEADLINE_S: Final = 8.0
 AT_ONCE: Final = 2

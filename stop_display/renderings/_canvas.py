@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from stop_display.renderings._fonts import BOLD, REGULAR, Fonts
 
 BLACK: Final = 0
-WHITE: Final = 1
+WHITE: Final = 255
+WHITE_FROM: Final = 140  # a pixel that is less grey than that stays white
 QUIET_MODULES: Final = 2  # ISO 18004 asks for four; the white around the code in our pictures is the rest
 CUT: Final = "…"
 
@@ -23,9 +24,8 @@ class Canvas:
         self.height = height
         self.said: list[str] = []
         self._fonts = fonts
-        self._image = Image.new("1", (width, height), WHITE)
+        self._image = Image.new("L", (width, height), WHITE)
         self._draw = ImageDraw.Draw(self._image)
-        self._draw.fontmode = "1"  # no grey: a pixel of e-ink is black or white
 
     def length(self, text: str, size: int, weight: int = REGULAR) -> float:
         """Return how wide a text is."""
@@ -94,7 +94,9 @@ class Canvas:
     def png(self) -> bytes:
         """Return the picture."""
         file = BytesIO()
-        self._image.save(file, format="PNG", optimize=True)
+        # Drawn in grey and divided here: Pillow's own one-bit text sits a pixel higher where it has a tall letter.
+        halves = [WHITE if grey >= WHITE_FROM else BLACK for grey in range(256)]
+        self._image.point(halves, mode="1").save(file, format="PNG", optimize=True)
         return file.getvalue()
 
     def _longest(self, text: str, ended: Callable[[str], str], width: float, size: int, weight: int) -> str:

@@ -55,7 +55,7 @@ class Fonts:
             font = self._sized(part, size, weight)
             run = "".join(letters)
             found.append(Run(text=run, font=font, x=x))
-            x += font.getlength(run, mode="1")
+            x += font.getlength(run)
         return found, x
 
     def ascent(self, size: int, weight: int = REGULAR) -> int:

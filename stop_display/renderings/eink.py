@@ -31,7 +31,9 @@ TWO_LINES_FROM: Final = 54
 ALERTS_WITH_TEXT: Final = 1
 ALERTS_MAX: Final = 4
 NOTES_AFTER: Final = 2
+STRIKE_PART: Final = 0.1  # of the height of figures
 SPARE_CHARACTERS: Final = 4
+BETWEEN: Final = " · "
 NOTES_PART: Final = 0.55  # of a narrow row
 
 
@@ -78,15 +80,26 @@ class _Drawing:
                 return short
         return self.canvas.fitted(text, width, size, weight)
 
+    def largest(self, sizes: Sequence[int], text: str, width: float, weight: int = REGULAR) -> int:
+        """Return the first of ``sizes`` in which ``text`` is no wider than ``width`` pixels, else the last."""
+        return largest([self.px(size) for size in sizes], lambda one: self.canvas.length(text, one, weight) <= width)
+
+    def joined(self, notes: Sequence[str], width: float, size: int) -> str:
+        """Return as many notes as fit in a line: whole ones, because half a time of day is a wrong one."""
+        told = ""
+        for note in notes:
+            longer = f"{told}{BETWEEN}{note}" if told else self.canvas.fitted(note, width, size)
+            told = longer if self.canvas.length(longer, size) <= width else told
+        return told
+
     def header(self, stamp: str) -> None:
         canvas, board = self.canvas, self.showing.board
         side = canvas.code(self.right, self.px(4), self.px(HEADER - 8), self.kit.link) if self.kit.link else 0.0
         width = self.right - self.left - side - self.px(10)
         title = self.words.name(board.name) or board.stop
-        size = largest([self.px(40), self.px(34), self.px(28)], lambda one: canvas.length(title, one, BOLD) <= width)
+        size = self.largest((40, 34, 28, 24), title, width, BOLD)
         canvas.write(self.left, self.px(46), self.name(title, width, size, BOLD), size, BOLD)
-        sizes = [self.px(21), self.px(18), self.px(16), self.px(14)]
-        small = largest(sizes, lambda one: canvas.length(stamp, one, BOLD) <= width)
+        small = self.largest((21, 18, 16, 14), stamp, width, BOLD)
         x = canvas.write(self.left, self.px(80), stamp, small, BOLD)
         code = f" · {self.words.say('code', code=board.code)}" if board.code else ""
         if x + canvas.length(code, small) <= self.left + width:
@@ -160,15 +173,17 @@ class _Drawing:
 
     def _row(self, row: Row, height: int) -> None:
         """Write a row of two lines: what comes when, and below it what that rests on and what follows."""
-        big, small = self.px(34), self.px(20)
+        big = self.px(34)
         first, second = self.y + height * 0.5, self.y + height * 0.87
         x = self._badge(row, self.y + height * 0.14, height * 0.72, big)
         right = self._figure(row, first, big)
         width = right - x - self.px(10)
         destination = self.words.name(row.line.destination)
-        self.canvas.write(x, first, self.name(destination, width, self.px(29), BOLD), self.px(29), BOLD)
-        note = " · ".join(self._notes(row))
-        self.canvas.write(x, second, self.canvas.fitted(note, self.right - x, small), small)
+        size = self.largest((29, 25, 22), destination, width, BOLD)
+        self.canvas.write(x, first, self.name(destination, width, size, BOLD), size, BOLD)
+        notes = self._notes(row)
+        small = self.largest((20, 18, 16), BETWEEN.join(notes), self.right - x)
+        self.canvas.write(x, second, self.joined(notes, self.right - x, small), small)
 
     def _narrow_row(self, row: Row, height: int) -> None:
         """Write a row of one line."""
@@ -176,11 +191,7 @@ class _Drawing:
         foot = self.y + height * 0.76
         x = self._badge(row, self.y + height * 0.1, height * 0.8, size)
         right = self._figure(row, foot, size)
-        room = (self.right - x) * NOTES_PART
-        told = ""
-        for note in self._notes(row):
-            longer = f"{told} · {note}" if told else self.canvas.fitted(note, room, small)
-            told = longer if self.canvas.length(longer, small) <= room else told
+        told = self.joined(self._notes(row), (self.right - x) * NOTES_PART, small)
         right = self.canvas.write_left_of(right - self.px(10) * (right < self.right), foot, told, small)
         width = right - x - self.px(10)
         destination = self.words.name(row.line.destination)
@@ -203,7 +214,7 @@ class _Drawing:
             return self.right
         x = self.canvas.write_left_of(self.right, foot, self._time(first), size, BOLD)
         if not row.coming:
-            self.canvas.line(x - self.px(3), foot - size * 0.34, self.right + self.px(2), self.px(4))
+            self.canvas.line(x - self.px(3), foot - size * 0.34, self.right + self.px(2), round(size * STRIKE_PART))
         return x
 
     def _time(self, coming: Coming) -> str:
@@ -219,10 +230,11 @@ class _Drawing:
         notes = [self.words.kind(first)]
         if row.cancelled is not None:
             notes.append(self.words.say("picture.cancelled", time=self.words.clock(row.cancelled.ms)))
-        if others:
-            told = ", ".join(self._time(one) for one in others[:NOTES_AFTER])
-            notes.append(self.words.say("then_at", list=told))
-        elif row.headway_s is not None:
+        followed = [self._time(one) for one in others[:NOTES_AFTER] if one.live or not first.live]
+        planned = [self._time(one) for one in others[:NOTES_AFTER] if first.live and not one.live]
+        notes += [self.words.say("then_at", list=", ".join(followed))] if followed else []
+        notes += [self.words.say("then_planned", list=", ".join(planned))] if planned else []
+        if not others and row.headway_s is not None:
             notes.append(self.words.headway(row.headway_s))
         return notes
 

@@ -64,7 +64,7 @@ def _when(row: Row, words: Words, now_ms: int) -> str:
     first, *others = row.coming
     said = _first(first, words)
     if others[:AFTER_MAX]:
-        said = words.say("speech.then", first=said, then=_after(others[0], words))
+        said = words.say("speech.then", first=said, then=_after(others[0], words, said_planned=not first.live))
     more = [words.say("speech.wheelchair")] if first.arrival.wheelchair == "accessible" else []
     more += [words.say("room_full")] if first.live and first.arrival.occupancy in ROOM_TOLD else []
     return "; ".join(part for part in (said, *more, gone) if part)
@@ -81,10 +81,10 @@ def _first(coming: Coming, words: Words) -> str:
     return words.say("speech.terminal", when=when) if coming.at_terminus else when
 
 
-def _after(coming: Coming, words: Words) -> str:
+def _after(coming: Coming, words: Words, *, said_planned: bool = False) -> str:
     """Return when a bus comes: in minutes if it is followed and near, else by the clock."""
     if coming.minutes is None:
-        key = "speech.clock_at" if coming.live else "speech.planned"
+        key = "speech.clock_at" if coming.live or said_planned else "speech.planned"
         return words.say(key, time=words.clock(coming.ms))
     when = words.count("speech.minutes", coming.minutes)
     return words.say("speech.about", when=when) if coming.unsure else when

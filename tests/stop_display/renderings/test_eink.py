@@ -10,6 +10,8 @@ from PIL import Image
 
 from stop_display.outcomes import LineState
 from stop_display.renderings._base import Rendered
+from stop_display.renderings._canvas import Canvas
+from stop_display.renderings._fonts import Fonts
 from tests.stop_display.renderings.boards import (
     CASES,
     FONTS_THERE,
@@ -137,3 +139,30 @@ def test_an_alert_that_fills_the_picture_is_as_large_as_it_fits() -> None:
 def _tallest(image: Image.Image) -> int:
     rows = [any(image.getpixel((x, y)) == 0 for x in range(800)) for y in range(110, 480)]
     return max(len(list(run)) for dark, run in itertools.groupby(rows) if dark)
+
+
+def test_what_follows_a_followed_bus_by_plan_is_not_told_as_followed() -> None:
+    both = Case(board=board(line(arrival(6), arrival(14), arrival(22, "timetable"))))
+    assert "live · then 12:14 · timetable 12:22" in picture(both, language="en")[0].says
+    planned = Case(board=board(line(arrival(6, "timetable"), arrival(22, "timetable"))))
+    assert "timetable · then 12:22" in picture(planned, language="en")[0].says
+
+
+def test_letters_stand_on_one_line() -> None:
+    """Pillow's one-bit text does not: a run with a tall letter is a pixel higher."""
+    canvas = Canvas(400, 60, Fonts())
+    for x, text in ((10, "автобус"), (110, "нй"), (210, "тұрақ"), (310, "xb")):
+        canvas.write(x, 40, text[0], 18)
+        canvas.write(x + 30, 40, text, 18)
+    image = Image.open(io.BytesIO(canvas.png())).convert("L").point(lambda grey: 255 - grey)
+    feet = [image.crop((x, 0, x + 8, 60)).getbbox() for x in (10, 40, 110, 140, 210, 240, 310, 340)]
+    assert {foot[3] for foot in feet if foot is not None} == {40}
+
+
+@pytest.mark.parametrize("width", ["400", "480", "800", "1200"])
+def test_no_time_is_cut_in_half(width: str) -> None:
+    for language in ("kk", "ru", "en"):
+        for state in (LineState.SERVICE_ENDED, LineState.NO_SERVICE):
+            case = Case(board=board(line(state=state, first_min=18 * 60 + 30)))
+            said = " ".join(picture(case, language=language, width=width, height="480")[0].says)
+            assert said.count("06:30") == 1 or "…" not in said
