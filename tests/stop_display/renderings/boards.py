@@ -128,6 +128,12 @@ CASES: Final[Mapping[str, Case]] = {
     "due": Case(board=board(line(arrival(0.3)))),
     "at the stop": Case(board=board(line(arrival(0.4, at_stop=True)))),
     "at the terminus": Case(board=board(line(arrival(12, "live_terminal")))),
+    "unsure": Case(
+        board=board(
+            line(arrival(9, p10_ms=NOON_MS, p90_ms=NOON_MS + 6 * MINUTE_MS)),
+            line(arrival(9.1, p10_ms=NOON_MS, p90_ms=NOON_MS + 5 * MINUTE_MS), route="11"),
+        )
+    ),
     "in two hours": Case(board=board(line(arrival(125)))),
     "cancelled and another": Case(board=board(line(arrival(5, "cancelled"), arrival(15)))),
     "alert": Case(board=board(line(arrival(6)), alerts=(alert(routes=("10", "12")),))),

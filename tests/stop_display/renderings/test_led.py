@@ -62,11 +62,17 @@ def test_a_destination_is_the_longest_abbreviation_that_fits(width: int, line_sh
 
 
 def test_rows_to_one_destination_name_it_alike() -> None:
-    case = Case(board=board(line(arrival(6), route="1"), line(arrival(8), route="101"), line(route="7", to=STATION)))
+    one, other = arrival(6), arrival(8)
+    for first, second in ((one, other), (other, one)):
+        _name_alike(Case(board=board(line(first, route="1"), line(second, route="101"), line(route="7", to=STATION))))
+
+
+def _name_alike(case: Case) -> None:
     for language, width in itertools.product(LANGUAGES, range(16, 41)):
         lines = [one for one in shown(case, width=str(width), lang=language) if one.split(" ")[0] in {"1", "101"}]
         named = {re.sub(r"^\d+ | +\d+ \w+$", "", one) for one in lines}
         assert len(lines) == 2
+        assert all(re.search(r" \d \w+$", one) for one in lines)  # in one line each
         assert len(named) == 1, named
 
 
