@@ -52,12 +52,12 @@ class Showing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coming:
-    """One bus to come. ``minutes`` is None where a time of day is said."""
+    """One bus to come. ``minutes`` is None where a time of day is said. One at the stop may wait there to begin."""
 
     ms: int
     live: bool
     minutes: int | None = None
-    due: bool = False  # within 30 s
+    due: bool = False  # within 30 s, or here
     at_stop: bool = False
     at_terminus: bool = False
     unsure: bool = False
@@ -84,7 +84,8 @@ def rows(showing: Showing) -> list[Row]:
 
 def _row(line: Line, showing: Showing) -> Row:
     told = [_as_heard(arrival, showing) for arrival in line.arrivals]
-    shown = sorted((one for one in told if one.arrival_ms - showing.now_ms > -NOW_MS), key=lambda one: one.arrival_ms)
+    shown = [one for one in told if one.at_stop or one.arrival_ms - showing.now_ms > -NOW_MS]
+    shown.sort(key=lambda one: one.arrival_ms)
     all_coming = [(one.state, _coming(one, showing.now_ms)) for one in shown]
     coming = tuple(one for state, one in all_coming if state != ArrivalState.CANCELLED)
     cancelled = next((one for state, one in all_coming if state == ArrivalState.CANCELLED), None)
@@ -108,13 +109,15 @@ def _coming(arrival: BoardArrival, now_ms: int) -> Coming:
     live = arrival.state in LIVE_STATES
     left_ms = arrival.arrival_ms - now_ms
     counted = live and left_ms < AS_CLOCK_MS
+    at_terminus = arrival.state == ArrivalState.LIVE_TERMINAL
+    at_stop = live and arrival.at_stop
     return Coming(
         ms=arrival.arrival_ms,
         live=live,
         minutes=max(1, left_ms // MINUTE_MS) if counted else None,
-        due=live and left_ms <= NOW_MS,
-        at_stop=live and arrival.at_stop,
-        at_terminus=arrival.state == ArrivalState.LIVE_TERMINAL,
+        due=live and (left_ms <= NOW_MS or (at_stop and not at_terminus)),
+        at_stop=at_stop,
+        at_terminus=at_terminus,
         unsure=live and _unsure(arrival, left_ms),
         arrival=arrival,
     )
@@ -196,9 +199,11 @@ class Words:
         return f"{about}{coming.minutes} {self.say('unit')}"
 
     def kind(self, coming: Coming) -> str:
-        """Return what that rests on: a bus that is followed, one that waits at its terminus, the timetable."""
+        """Return what that rests on: a bus that is followed, stands here, waits at its terminus; or the timetable."""
         if not coming.live:
             return self.say("timetable")
+        if coming.at_stop:
+            return self.say("at_stop")
         return self.say("terminal" if coming.at_terminus else "live")
 
     def quiet(self, row: Row) -> str:

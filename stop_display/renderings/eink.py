@@ -218,7 +218,8 @@ class _Drawing:
         return x
 
     def _time(self, coming: Coming) -> str:
-        return ("~" if coming.unsure else "") + self.words.clock(coming.ms)
+        ms = max(coming.ms, self.showing.now_ms) if coming.at_stop else coming.ms
+        return ("~" if coming.unsure else "") + self.words.clock(ms)
 
     def _notes(self, row: Row) -> list[str]:
         """Return in words what the figure rests on, what follows and what does not come."""
@@ -227,7 +228,8 @@ class _Drawing:
         if not row.coming:
             return [note for note in (self.words.quiet(row), self.words.later(row, self.showing.now_ms)) if note]
         first, *others = row.coming
-        notes = [self.words.kind(first)]
+        # That a bus stands here would be wrong as soon as it leaves.
+        notes = [self.words.say("live") if first.at_stop and first.due else self.words.kind(first)]
         if row.cancelled is not None:
             notes.append(self.words.say("picture.cancelled", time=self.words.clock(row.cancelled.ms)))
         followed = [self._time(one) for one in others[:NOTES_AFTER] if one.live or not first.live]

@@ -153,7 +153,7 @@ class _Panel:
         return found
 
     def _figure(self, coming: Coming) -> str:
-        return self.words.say("led.at_stop") if coming.at_stop else self.words.figure(coming)
+        return self.words.say("led.at_stop") if coming.at_stop and coming.due else self.words.figure(coming)
 
     def _quiet(self, row: Row) -> str:
         match row.state:

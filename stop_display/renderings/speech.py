@@ -71,7 +71,7 @@ def _when(row: Row, words: Words, now_ms: int) -> str:
 
 
 def _first(coming: Coming, words: Words) -> str:
-    if coming.at_stop:
+    if coming.at_stop and coming.due:
         return words.say("speech.at_stop")
     if coming.due:
         return words.say("speech.now")

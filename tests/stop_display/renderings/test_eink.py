@@ -148,6 +148,12 @@ def test_what_follows_a_followed_bus_by_plan_is_not_told_as_followed() -> None:
     assert "timetable · then 12:22" in picture(planned, language="en")[0].says
 
 
+def test_a_bus_that_stands_here_is_on_its_way_now() -> None:
+    said = picture(Case(board=board(line(arrival(-3, at_stop=True)))), language="en")[0].says
+    assert {"12:00", "live"} <= set(said)
+    assert "at the stop" not in said  # nobody can say that of the minutes to come
+
+
 def test_letters_stand_on_one_line() -> None:
     """Pillow's one-bit text does not: a run with a tall letter is a pixel higher."""
     canvas = Canvas(400, 60, Fonts())

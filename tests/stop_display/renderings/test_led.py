@@ -178,6 +178,8 @@ def test_a_time_an_hour_away_is_a_time_of_day() -> None:
     assert at(0.5) == "қазір"
     assert at(0.51) == "1 мин"
     assert at(0.2, at_stop=True) == "аялдамада"
+    assert at(-3, at_stop=True) == "аялдамада"  # it stands here longer than was foretold
+    assert at(12, state="live_terminal", at_stop=True) == "~12 мин"  # here it begins
 
 
 def test_a_bus_is_shown_for_half_a_minute_after_its_time() -> None:
