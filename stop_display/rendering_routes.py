@@ -157,6 +157,8 @@ class Renderings:
         self._waiting += 1
         try:
             async with self._turn:
+                if key in self._kept:  # drawn for another meanwhile
+                    return self._kept[key]
                 rendered = await asyncio.to_thread(self._drawn, form, showing, options, kit)
         finally:
             self._waiting -= 1

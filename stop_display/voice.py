@@ -55,7 +55,7 @@ class Voice:
         self._kept: collections.OrderedDict[tuple[Language, str], bytes] = collections.OrderedDict()
         self._kept_bytes = 0
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._speaking: dict[tuple[Language, str], asyncio.Task[bytes]] = {}
         self.spoken = 0  # sentences that were not kept
 
     async def wav(self, sentences: Sequence[str], language: Language) -> bytes:
@@ -71,19 +71,28 @@ class Voice:
         return _wav(b"".join(part + pause for part in said))
 
     async def _sentence(self, sentence: str, language: Language) -> bytes:
+        """Return the sound of a sentence: kept, being spoken for another who asks, or spoken now."""
         key = language, sentence
-        if key not in self._kept:
-            if self._waiting >= WAITING_MAX:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        speaking = self._speaking.get(key)
+        if speaking is None:
+            if len(self._speaking) >= WAITING_MAX:
                 raise VoiceBusyError(f"{WAITING_MAX} sentences wait to be spoken")
-            self._waiting += 1
-            try:
-                async with self._turn:
-                    if key not in self._kept:  # another may have asked for it meanwhile
-                        return self._keep(key, await self._speak(sentence, language))
-            finally:
-                self._waiting -= 1
-        self._kept.move_to_end(key)
-        return self._kept[key]
+            speaking = asyncio.create_task(self._in_turn(sentence, language), name="speak")
+            self._speaking[key] = speaking
+            speaking.add_done_callback(lambda ended: self._spoke(key, ended))
+        return await asyncio.shield(speaking)  # who goes away ends it for nobody else
+
+    def _spoke(self, key: tuple[Language, str], ended: asyncio.Task[bytes]) -> None:
+        del self._speaking[key]
+        if not ended.cancelled():
+            ended.exception()  # who waited was told; if nobody waits any more, nobody needs to know
+
+    async def _in_turn(self, sentence: str, language: Language) -> bytes:
+        async with self._turn:
+            return self._keep((language, sentence), await self._speak(sentence, language))
 
     def _keep(self, key: tuple[Language, str], sound: bytes) -> bytes:
         self.spoken += 1

@@ -56,8 +56,8 @@ class Panel {
     if (this.drawn === text) return;
     this.drawn = text;
     if (page) this.shown = page;
-    this.canvas.setAttribute("lang", page ? page.language : "");
-    this.canvas.setAttribute("aria-label", lines.join("\n"));
+    if (page) this.canvas.setAttribute("lang", page.language);
+    this.canvas.setAttribute("aria-label", lines.join("\n").trim() || "LED");
     this.canvas.dataset.dark = page ? "" : "yes";
     this.draw(lines);
   }

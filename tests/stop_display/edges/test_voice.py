@@ -74,6 +74,17 @@ async def test_a_sentence_is_spoken_once_and_kept_up_to_a_bound(tmp_path: Path) 
     assert voice.spoken == 5
 
 
+async def test_a_sentence_that_many_ask_for_at_once_is_spoken_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    voice = Voice(program(tmp_path, SOUND.format(log=str(log), samples=10)))
+    impatient = asyncio.create_task(voice.wav(["one"], "en"))
+    others = [asyncio.create_task(voice.wav(["one"], "en")) for _ in range(100)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert len(set(await asyncio.gather(*others))) == 1
+    assert log.read_text().split() == ["one"]
+
+
 async def test_the_sound_is_whole_though_its_head_does_not_know_its_length(tmp_path: Path) -> None:
     voice = Voice(program(tmp_path, SOUND.format(log=str(tmp_path / "log"), samples=RATE_HZ)))
     seconds, loudest = read(await voice.wav(["one"], "en"))
@@ -105,9 +116,10 @@ async def test_more_than_can_wait_is_refused_at_once(tmp_path: Path, monkeypatch
     await asyncio.sleep(0)
     with pytest.raises(VoiceBusyError):
         await voice.wav(["three"], "en")
-    for task in first:
+    speaking = [task for task in asyncio.all_tasks() if task.get_name() == "speak"]
+    for task in [*first, *speaking]:
         task.cancel()
-    await asyncio.gather(*first, return_exceptions=True)
+    await asyncio.gather(*first, *speaking, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def watched(opened: Opened, panel: Panel, query: str = "") -> AsyncIterato
 
 
 async def shows(page: Page, lines: list[str]) -> None:
-    await expect(page.locator("#panel")).to_have_attribute("aria-label", "\n".join(lines))
+    await expect(page.locator("#panel")).to_have_attribute("aria-label", "\n".join(lines).strip() or "LED")
 
 
 async def lit(page: Page) -> int:
