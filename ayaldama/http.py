@@ -17,12 +17,14 @@ from aiohttp import hdrs, web
 from ayaldama.exposition import expositions
 from ayaldama.openapi import Operation, describe
 from ayaldama.settings import Web
+from commons.assets import COMPRESSED_ALREADY
 from commons.clock import monotonic_s
 from commons.logs import get_logger
 from commons.metrics import Metrics
 
 BODY_MAX_BYTES: Final = 65_536
 COMPRESS_FROM_BYTES: Final = 1_024
+NOT_COMPRESSED: Final = COMPRESSED_ALREADY | {"audio/wav"}  # speech is large, and saves little
 ADDRESSES_MAX: Final = 20_000
 KEEP_ALIVE_S: Final = 75.0
 CLOSING_S: Final = 3.0
@@ -186,6 +188,7 @@ async def _limited(
     if (
         isinstance(response, web.Response)
         and hdrs.CONTENT_ENCODING not in response.headers
+        and response.content_type not in NOT_COMPRESSED
         and isinstance(response.body, bytes)
         and len(response.body) >= COMPRESS_FROM_BYTES
     ):

@@ -10,9 +10,29 @@ from ayaldama.web.city import City
 from dispatch.accuracy import AccuracyAnswer
 from dispatch.live import DetourList, VehicleAhead, VehicleList
 from stop_display.model import BoardAnswer, FoundStops
+from stop_display.renderings._base import renderings
+
+RENDERINGS: Final = tuple(
+    Operation(
+        path=f"/api/stops/{{stop_id}}/{form.path}",
+        summary=form.summary,
+        answer=form.answer,
+        content_type=form.content_type,
+        parameters=(("stop_id", "stop_id of the GTFS feed"), *((one.name, one.meaning) for one in form.parameters)),
+        failures=(
+            (304, "Says the same as what If-None-Match names"),
+            (400, "A parameter is not what its rule says"),
+            (404, "No such stop"),
+            (503, "No voice or font is installed, or too much is asked for at once"),
+        ),
+    )
+    for rendering in renderings().values()
+    for form in rendering.forms
+)
 
 OPERATIONS: Final = (
     *OF_STOPS,
+    *RENDERINGS,
     Operation(
         path="/api/accuracy",
         summary="How what boards were told compared with what happened, by route and minutes ahead",

@@ -108,6 +108,9 @@ class BoardsSection(Section, frozen=True):
     """Stop boards."""
 
     connections_max: Annotated[Count, Meta(description="Boards connected at once; one more is refused")] = 20_000
+    abbreviations: Annotated[
+        Path | None, Meta(description="File of short names for narrow panels (TOML), used before our own")
+    ] = None
 
 
 class FareSection(Section, frozen=True):
@@ -346,7 +349,7 @@ class Settings(Section, frozen=True):
     @property
     def for_boards(self) -> BoardSettings:
         """The part of the boards role."""
-        return BoardSettings(boards_max=self.boards.connections_max)
+        return BoardSettings(boards_max=self.boards.connections_max, abbreviations=self.boards.abbreviations)
 
     @property
     def for_stop_pages(self) -> StopPageSettings:

@@ -48,6 +48,8 @@ METRICS: Mapping[str, Metric] = {
         "counter", "Reports of people at stops, by what became of them", ("trouble", "outcome")
     ),
     "stop_reports_open": Metric("gauge", "Reports of people at stops that nobody has closed"),
+    "renderings_total": Metric("counter", "Boards asked for as LED pages, pictures or speech", ("form", "outcome")),
+    "rendering_seconds": Metric("histogram", "Time to answer that", ("form",)),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),
     "accuracy_samples_total": Metric("counter", "Minutes looked at by the live yardstick, by outcome", ("outcome",)),

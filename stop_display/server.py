@@ -31,6 +31,7 @@ from stop_display.link import Link
 from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, ToBoard
 from stop_display.open_stop import Frame
 from stop_display.outcomes import Drop, Problem
+from stop_display.rendering_routes import Renderings
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
 from transit.model import Update
@@ -65,6 +66,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator chooses about boards."""
 
     boards_max: int = 20_000
+    abbreviations: Path | None = None  # of names, for narrow panels
 
 
 class State(Protocol):
@@ -94,6 +96,7 @@ class Boards:
     ) -> None:
         self._hub = Hub(network)
         self._search = StopSearch(network, self._hub.plan)
+        self._renderings = Renderings(self._hub, clock=clock, metrics=metrics, abbreviations=settings.abbreviations)
         self._state = state
         self._clock = clock
         self._metrics = metrics
@@ -116,6 +119,7 @@ class Boards:
             web.get("/static/board/texts.json", self._answer_texts),
             web.get("/api/stops/{stop_id}/board", self._answer_board),
             web.get("/api/stops", self._answer_stops),
+            *self._renderings.routes(),
         ]
 
     @property

@@ -12,12 +12,13 @@ from ayaldama import web as pages
 from ayaldama.health import Health
 from ayaldama.http import application, serve_application
 from ayaldama.openapi_web import OPERATIONS
-from ayaldama.roles._base import RoleContext, end_tasks, open_network, open_postgres, open_redis
+from ayaldama.roles._base import RoleContext, RoleError, end_tasks, open_network, open_postgres, open_redis
 from ayaldama.stop_pages import stop_pages_of
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
+from stop_display.abbreviations import TableError
 from stop_display.server import Boards
 from transit.keys import Keys
 from transit.store.redis_notices import NoticesStore, follow_notices
@@ -42,7 +43,10 @@ async def serve(context: RoleContext) -> None:
         routes: list[web.RouteDef] = []
         filled: list[Callable[[Mapping[str, str]], None]] = []
         if "boards" in context.roles:
-            boards = Boards(network, state=state, clock=clock, metrics=metrics, settings=settings.for_boards)
+            try:
+                boards = Boards(network, state=state, clock=clock, metrics=metrics, settings=settings.for_boards)
+            except TableError as error:
+                raise RoleError(f"boards.abbreviations: {error}") from error
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
             filled.append(boards.fill)

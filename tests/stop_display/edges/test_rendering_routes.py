@@ -1,0 +1,210 @@
+"""Renderings over HTTP: what is given, what is refused and how, what panels are told to do next."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from ayaldama.openapi import describe
+from ayaldama.openapi_web import OPERATIONS
+from commons.metrics import Metrics
+from stop_display import rendering_routes as module
+from stop_display.hub import Hub
+from stop_display.rendering_routes import Renderings
+from stop_display.renderings._fonts import FOLDER
+from stop_display.voice import Voice
+from tests.dispatch.pages import served
+from tests.dispatch.sightings import NOON_MS, arrival, position
+from tests.dispatch.small_city import ALAN, network_of
+
+with_fonts = pytest.mark.skipif(not FOLDER.is_dir(), reason="fonts are missing: make vendor")
+
+
+@dataclass(slots=True)
+class StillClock:
+    """The city's clock, moved by the test."""
+
+    ms: int = NOON_MS
+    rate: float = 1.0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    port: int
+    hub: Hub
+    clock: StillClock
+    metrics: Metrics
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{self.port}{path}", headers=headers) as answer,
+        ):
+            return answer, await answer.read()
+
+
+@asynccontextmanager
+async def running(*, voice: Voice | None = None, fonts: Path = FOLDER) -> AsyncIterator[Running]:
+    hub, clock, metrics = Hub(network_of()), StillClock(), Metrics()
+    hub.replace([arrival(ALAN.id, in_s=370)], [position("101")], NOON_MS)
+    renderings = Renderings(hub, clock=clock, metrics=metrics, voice=voice, fonts=fonts)  # type: ignore[arg-type]
+    async with served(renderings.routes()) as port:
+        yield Running(port=port, hub=hub, clock=clock, metrics=metrics)
+
+
+async def test_an_led_panel_gets_pages_and_dark_ones_when_nothing_is_heard_any_more() -> None:
+    async with running() as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/led?lang=kk")
+        pages = json.loads(body)
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert pages["pages"][0]["top"] == "10 Шұғыла м/а      6 мин"
+        assert (pages["expiration_s"], pages["refresh_s"]) == (90, 20)
+        city.clock.ms += 91_000
+        _, body = await city.get(f"/api/stops/{ALAN.id}/led?lang=kk")
+        assert not [page for page in json.loads(body)["pages"] if "мин" in page["top"].split()]
+
+
+async def test_lines_of_text_come_in_the_code_page_asked_for() -> None:
+    async with running() as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/led.txt?encoding=cp866&width=30")
+        assert answer.headers["Content-Type"] == "text/plain; charset=IBM866"
+        lines = body.split(b"\r\n")
+        assert {len(one) for one in lines[:-1]} == {30}
+        assert lines[0].decode("cp866").startswith("10 Шугыла молтек ауданы  ")
+
+
+@with_fonts
+async def test_a_picture_is_sent_once_and_then_only_when_it_says_something_else() -> None:
+    async with running() as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/eink.png")
+        assert (answer.status, answer.content_type) == (200, "image/png")
+        assert Image.open(io.BytesIO(body)).size == (800, 480)
+        assert answer.headers["X-Next-Refresh-S"] == "60"
+        etag = answer.headers["ETag"]
+        city.clock.ms += 60_000
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/eink.png", **{"If-None-Match": etag})
+        assert (answer.status, body, answer.headers["ETag"]) == (304, b"", etag)
+        assert answer.headers["X-Valid-S"]
+        city.hub.replace([arrival(ALAN.id, in_s=500)], [position("101")], city.clock.ms)
+        answer, _ = await city.get(f"/api/stops/{ALAN.id}/eink.png", **{"If-None-Match": etag})
+        assert answer.status == 200
+        assert answer.headers["ETag"] != etag
+
+
+@with_fonts
+async def test_a_picture_that_was_drawn_is_not_drawn_again_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    original = Renderings._drawn
+
+    def counted(self: Renderings, *more: object) -> object:
+        drawn.append("one")
+        return original(self, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Renderings, "_drawn", counted)
+    async with running() as city:
+        bodies = [(await city.get(f"/api/stops/{ALAN.id}/eink.png"))[1] for _ in range(3)]
+        assert len(set(bodies)) == 1
+        assert len(drawn) == 1
+        await city.get(f"/api/stops/{ALAN.id}/eink.png", Host="other.example")
+        assert len(drawn) == 2  # another address in its code
+
+
+@with_fonts
+async def test_more_pictures_than_can_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 0)
+    async with running() as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/eink.png")
+        assert (answer.status, json.loads(body)["code"], answer.headers["Retry-After"]) == (503, "busy", "2")
+
+
+async def test_without_a_font_there_is_no_picture_but_all_else(tmp_path: Path) -> None:
+    async with running(fonts=tmp_path) as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/eink.png")
+        assert (answer.status, json.loads(body)["code"]) == (503, "no_font")
+        assert (await city.get(f"/api/stops/{ALAN.id}/led"))[0].status == 200
+
+
+async def test_without_a_voice_the_text_is_there() -> None:
+    async with running(voice=Voice("no-such-program")) as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/speech?lang=en")
+        problem = json.loads(body)
+        assert (answer.status, problem["code"]) == (503, "no_voice")
+        assert "speech.txt" in problem["rule"]
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/speech.txt?lang=en")
+        assert answer.status == 200
+        assert "Route 10 to Shugyla district: in 6 minutes." in body.decode().splitlines()
+
+
+async def test_what_is_spoken_is_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[tuple[str, ...], str]] = []
+
+    async def wav(self: Voice, sentences: tuple[str, ...], language: str) -> bytes:
+        heard.append((sentences, language))
+        return b"RIFF"
+
+    monkeypatch.setattr(Voice, "wav", wav)
+    async with running() as city:
+        answer, body = await city.get(f"/api/stops/{ALAN.id}/speech?lang=ru")
+        assert (answer.headers["Content-Type"], body) == ("audio/wav", b"RIFF")
+        _, text = await city.get(f"/api/stops/{ALAN.id}/speech.txt?lang=ru")
+        assert heard == [(tuple(text.decode().splitlines()), "ru")]
+        answer, _ = await city.get(f"/api/stops/{ALAN.id}/speech?lang=ru", **{"If-None-Match": answer.headers["ETag"]})
+        assert answer.status == 304
+        assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "problem"),
+    [
+        ("/api/stops/nowhere/led", 404, ("unknown_stop", "stop", "nowhere", "no such stop in this city")),
+        ("/api/stops/alan/led?width=41", 400, ("bad_parameter", "width", "41", "a whole number from 16 to 40")),
+        ("/api/stops/alan/led.txt?encoding=koi8-r", 400, None),
+        ("/api/stops/alan/eink.png?width=100000", 400, None),
+        ("/api/stops/alan/speech?lang=de", 400, ("bad_parameter", "lang", "de", "one of kk, ru, en")),
+        ("/api/stops/alan/eink.png?lang=" + "x" * 2_000, 400, None),
+    ],
+)
+async def test_what_is_wrong_is_refused_with_field_value_and_rule_and_counted(
+    path: str, status: int, problem: tuple[str, str, str, str] | None
+) -> None:
+    async with running() as city:
+        answer, body = await city.get(path)
+        told = json.loads(body)
+        assert answer.status == status
+        assert len(body) < 500
+        assert problem is None or (told["code"], told["field"], told["value"], told["rule"]) == problem
+        assert f'outcome="{told["code"]}"'.encode() in city.metrics.exposition()
+
+
+async def test_the_page_of_a_panel_is_there_for_stops_that_are() -> None:
+    async with running() as city:
+        assert (await city.get(f"/led/{ALAN.id}"))[0].status == 200
+        assert (await city.get("/led/nowhere"))[0].status == 404
+        for name in module.LED_FILES:
+            assert (await city.get(f"/static/led/{name}"))[0].status == 200
+
+
+async def test_every_form_is_described() -> None:
+    async with running() as city:
+        renderings = Renderings(city.hub, clock=city.clock, metrics=Metrics())  # type: ignore[arg-type]
+        paths = describe(OPERATIONS, renderings.routes())["paths"]
+    assert set(paths) == {
+        f"/api/stops/{{stop_id}}/{form}" for form in ("led", "led.txt", "eink.png", "speech", "speech.txt")
+    }
+    assert "image/png" in paths["/api/stops/{stop_id}/eink.png"]["get"]["responses"]["200"]["content"]
+
+
+async def test_requests_beside_each_other_are_all_answered() -> None:
+    async with running() as city:
+        answers = await asyncio.gather(*(city.get(f"/api/stops/{ALAN.id}/led?width={16 + one}") for one in range(20)))
+        assert {answer.status for answer, _ in answers} == {200}
