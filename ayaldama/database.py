@@ -14,7 +14,7 @@ from ayaldama.roles._base import open_postgres
 from ayaldama.settings import Settings
 from commons.migrate import migrate
 
-STORES: Final = ("transit.store", "fare.store", "fare.gateways")  # packages with migrations
+STORES: Final = ("transit.store", "fare.store", "fare.gateways", "stop_display.panels")  # packages with migrations
 
 
 async def bring_up_to_date(pool: asyncpg.Pool) -> None:

@@ -42,5 +42,6 @@ class Drop(enum.StrEnum):
     BAD_MESSAGES = enum.auto()
     SILENT = enum.auto()  # pings were not answered
     STOPPING = enum.auto()  # the server ends: come back
+    WRONG_KEY = enum.auto()  # forged, or revoked
     FULL = enum.auto()  # more boards than the settings allow
     CROWD = enum.auto()  # too many come at once
