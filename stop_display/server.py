@@ -361,6 +361,7 @@ class Boards:
 
     def _turn_away(self, board: _Board, problem: KeyProblem) -> None:
         refusal = Refusal(code=problem, field="key", value="", rule="the key of a board that is registered here")
+        self._metrics.count("boards_refused_total", reason=problem)
         self._hand(board, _text(refusal), "problem")
         self._hang_up(board, Drop.WRONG_KEY)
 

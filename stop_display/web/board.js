@@ -14,6 +14,7 @@ const UP_BEFORE_RENEWAL_MS = 6 * 3600000;
 class BoardPage {
   constructor(stopId, asked) {
     this.stopId = stopId;
+    this.stopIds = [stopId];
     this.panel = asked.mode === "panel";
     this.rotating = asked.lang === "rotate";
     this.words = new Words(this.rotating ? "kk" : firstLanguage(asked.lang, this.panel));

@@ -36,16 +36,16 @@ class Health {
   }
 
   state() {
-    const { feed, stopId } = this.page;
+    const { feed, stopIds } = this.page;
     const { memory } = performance;
     const { connection } = navigator;
     return {
       version: this.fleet.version,
       uptime_s: performance.now() / 1000,
       content_age_s: isFinite(feed.silentS) ? feed.silentS : null,
-      stops: [stopId],
+      stops: stopIds,
       clock: element("clock").textContent.trim(),
-      rows: paintedRows(stopId),
+      rows: paintedRows(stopIds),
       frames: feed.frames,
       errors: this.errors,
       last_error: this.lastError,
@@ -61,13 +61,13 @@ class Health {
 }
 
 /** The rows as they are in the page, whoever wrote them there. */
-function paintedRows(stopId) {
+function paintedRows(stopIds) {
   const rows = [];
-  each(document.querySelectorAll(".row"), (row) => {
-    const section = row.closest("[data-stop]");
+  const places = Array.from(document.querySelectorAll(".rows"));
+  each(document.querySelectorAll(".rows .row"), (row) => {
     if (rows.length < HEALTH_ROWS_MAX) {
       rows.push({
-        stop: section ? section.getAttribute("data-stop") : stopId,
+        stop: stopIds[places.indexOf(row.parentNode)],
         route: textOf(row, ".badge"),
         figure: textOf(row, ".figure span"),
         state: row.getAttribute("data-state") || "",

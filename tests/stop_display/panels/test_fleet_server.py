@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import random
 from typing import Any
 
 import aiohttp
@@ -14,10 +15,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fare.people import Role
+from stop_display.client import BoardClient
 from stop_display.panels import desk as desk_module
 from stop_display.panels import store
 from stop_display.panels.delays import EVERY_BOARD
-from stop_display.panels.model import PanelConfig, PanelError
+from stop_display.panels.model import Configuration, PanelConfig, PanelError
 from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR
 from tests.stop_display.panels.city import KEYS, PASSWORD, VERSION, FleetCity, employed, fleet_city, registered
@@ -84,6 +86,18 @@ class _Any:
 
 
 ANY = _Any()
+
+
+async def test_a_board_that_is_a_program_hears_of_it_too(redis: Redis, fare_postgres: asyncpg.Pool) -> None:
+    async with fleet_city(redis, fare_postgres) as city:
+        key = await registered(city, volume=70)
+        url = f"ws://127.0.0.1:{city.port}/board/ws"
+        client = BoardClient(url, [ALAN.id], key=key, jitter=random.Random(1))  # noqa: S311
+        async with asyncio.timeout(10):
+            async for message in client.messages():
+                if isinstance(message, Configuration):
+                    break
+        assert (message.name, message.volume) == ("kiosk-4", 70)
 
 
 async def test_what_changes_for_another_board_is_not_told_and_boards_without_a_key_are_told_nothing(
