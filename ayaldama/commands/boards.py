@@ -66,7 +66,7 @@ def boards() -> None:
 @click.argument("name")
 @_configured
 @click.pass_obj
-def add(chosen: Chosen, name: str, **given: object) -> None:
+def add(chosen: Chosen, /, name: str, **given: object) -> None:
     """Register the board NAME and print its key and address, now and never again."""
     if not given["stops"]:
         fail("--stops: missing; name 1 to 4 stop_ids, as --stops alan,bazar", EXIT_USAGE)
@@ -118,7 +118,7 @@ def show(chosen: Chosen, name: str) -> None:
 @click.argument("name")
 @_configured
 @click.pass_obj
-def change(chosen: Chosen, name: str, **given: object) -> None:
+def change(chosen: Chosen, /, name: str, **given: object) -> None:
     """Change what the board NAME shows; what is not given stays. It hears of it within seconds."""
     if all(value is None for value in given.values()):
         fail("nothing to change: give at least one option, as --theme light", EXIT_USAGE)

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import pytest
@@ -17,6 +17,7 @@ from fare.people import Role
 from stop_display.panels import desk as desk_module
 from stop_display.panels import judgement, store
 from stop_display.panels.judgement import Standing
+from tests.axe import needs_axe, violations
 from tests.dispatch.pages import Seen, opened, until
 from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, TWO_ROUTES, Line, Stop
@@ -230,3 +231,29 @@ async def test_the_wall_shows_three_hundred_boards_as_they_are_told(
         await page.click("#after")
         await expect(page.locator(".board")).to_have_count(6)
         assert seen.errors == []
+
+
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_wrong_with_the_pages_of_the_fleet(
+    redis: Redis, fare_postgres: asyncpg.Pool, chromium: str, theme: Literal["light", "dark"]
+) -> None:
+    async with on_the_wall(redis, fare_postgres, chromium) as (city, board, _):
+        assert await violations(board) == []
+        await registered(city, "depot", hours="05:30-17:00")
+        await employed(fare_postgres, "nurlan", Role.DISPATCHER)
+        async with opened(chromium, theme=theme) as (page, _):
+            await page.goto(f"{city.at}/panel#nonsense")
+            await expect(page.locator("#form")).to_be_visible()
+            assert await violations(page) == []
+            await page.goto(f"{city.at}/boards")
+            await expect(page.locator("#sign-in")).to_be_visible()
+            assert await violations(page) == []
+            await page.fill("#name", "nurlan")
+            await page.fill("#password", PASSWORD)
+            await page.click("#sign-in button")
+            await expect(page.locator("#rows tr")).to_have_count(2)
+            assert await violations(page) == []
+            await page.goto(f"{city.at}/boards/wall")
+            await until(page, "document.querySelectorAll('.board[data-quality=live] li').length >= 5")
+            assert await violations(page) == []
