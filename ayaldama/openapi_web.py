@@ -31,6 +31,14 @@ _FLEET: Final = (
         failures=_SIGNED_OUT,
     ),
     Operation(
+        method="POST",
+        path="/api/boards/fleet/{panel}/reload",
+        summary="Have a registered board load its page anew; answered 204. Repeats `X-CSRF-Token` of /api/staff/me",
+        answer=None,
+        parameters=(("panel", "Name of the board"),),
+        failures=((404, "No such board"), *_SIGNED_OUT),
+    ),
+    Operation(
         path="/api/boards/wall",
         summary="Stops that buses call at, 300 a page, for the wall of all boards",
         answer=Wall,

@@ -36,12 +36,16 @@ def fleet_routes(
     async def reading(request: web.Request) -> None:
         await door.reading(request, Right.WATCH_BOARDS)
 
+    async def acting(request: web.Request) -> str:
+        return (await door.writing(request, Right.WATCH_BOARDS)).person.name
+
     fleet = FleetRoutes(
         desk,
         network,
         version=version,
         contents=boards.contents,
         reading=reading,
+        acting=acting,
         address_of=address_of,
         clock=clock,
     )

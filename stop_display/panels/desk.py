@@ -154,6 +154,14 @@ class PanelDesk:
         if not self._screens[screen.name]:
             del self._screens[screen.name]
 
+    async def ask_reload(self, name: str) -> bool:
+        """Have a panel load its page anew; return whether there is one of that name.
+
+        Raises:
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+        """
+        return name in self._by_name and await store.ask_reload(self._pool, name) == 1
+
     def connected(self, name: str) -> int:
         """Return how many screens are connected to this process with a panel's key."""
         return len(self._screens.get(name, ()))

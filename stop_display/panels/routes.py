@@ -15,6 +15,7 @@ from aiohttp import web
 
 from commons.assets import asset_of, asset_route
 from commons.clock import Clock
+from commons.logs import get_logger
 from commons.texts import load_catalogue
 from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
@@ -37,6 +38,7 @@ RETRY_S: Final = 60
 VALUE_SHOWN_MAX: Final = 80
 SCHEME: Final = "Bearer "
 
+_log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()
 _health_decoder: Final = msgspec.json.Decoder(PanelHealth)
 
@@ -91,7 +93,10 @@ class Wall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FleetRoutes:
-    """``contents``: what boards of a stop show now. ``reading`` refuses who may not see the fleet, by an HTTP error."""
+    """``contents``: what boards of a stop show now.
+
+    ``reading`` refuses who may not see the fleet, by an HTTP error; ``acting`` too, and says who acts.
+    """
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class FleetRoutes:
         version: str,
         contents: Callable[[str], StopBoard | None],
         reading: Callable[[web.Request], Awaitable[object]],
+        acting: Callable[[web.Request], Awaitable[str]],
         address_of: Callable[[web.Request], str],
         clock: Clock,
     ) -> None:
@@ -109,6 +115,7 @@ class FleetRoutes:
         self._version = version
         self._contents = contents
         self._reading = reading
+        self._acting = acting
         self._address_of = address_of
         self._clock = clock
         texts = {language: dict(texts) for language, texts in load_catalogue("stop_display.panels").items()}
@@ -127,6 +134,7 @@ class FleetRoutes:
             asset_route("/boards/wall", WEB / "wall.html"),
             *(asset_route(f"/static/boards/{name}", WEB / name) for name in STAFF_FILES),
             web.get("/api/boards/fleet", self._answer_fleet),
+            web.post("/api/boards/fleet/{panel}/reload", self._reload),
             web.get("/api/boards/wall", self._answer_wall),
         ]
 
@@ -181,6 +189,13 @@ class FleetRoutes:
                 ],
             )
         )
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        who, name = await self._acting(request), request.match_info["panel"]
+        if not await self._desk.ask_reload(name):
+            raise _refused(404, Problem.UNKNOWN_BOARD, "panel", name, "the name of a board that is registered")
+        _log.info("board told to load its page anew", panel=name, by=who)
+        return web.Response(status=204)
 
     def _shown(self, panel: Panel, judgement: Judgement, delays: Delays | None) -> PanelShown:
         config, report = panel.config, self._desk.reported(panel.name)
@@ -245,5 +260,7 @@ def _refused(status: int, code: str, field: str, value: str, rule: str) -> web.H
         return web.HTTPUnauthorized(
             text=text, content_type="application/json", headers=headers | {"WWW-Authenticate": SCHEME.strip()}
         )
+    if status == HTTPStatus.NOT_FOUND:
+        return web.HTTPNotFound(text=text, content_type="application/json", headers=headers)
     headers["Retry-After"] = str(RETRY_S if field else round(REPORT_MIN_S))
     return web.HTTPTooManyRequests(text=text, content_type="application/json", headers=headers)

@@ -29,7 +29,7 @@ async function ask(path, sent, csrf) {
   } catch {
     throw new Refused("unreachable");
   }
-  const said = await answer.json().catch(() => ({}));
+  const said = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refused(said.error ?? (answer.status === 429 ? "too_often" : "unreachable"));
   return said;
 }
@@ -164,12 +164,25 @@ class FleetPage {
     const urgent = [...panels].sort(
       (a, b) => URGENCY.indexOf(a.standing) - URGENCY.indexOf(b.standing) || (a.name < b.name ? -1 : 1),
     );
+    const held = document.activeElement?.closest("#rows tr")?.dataset.panel;
+    const tag = document.activeElement?.tagName;
     element("rows").replaceChildren(...urgent.map((panel) => this.row(panel)));
+    if (held) element("rows").querySelector(`[data-panel="${held}"] ${tag}`)?.focus();
+  }
+
+  async reload(panel) {
+    try {
+      await ask(`/api/boards/fleet/${panel}/reload`, {}, this.csrf);
+      element("said").textContent = this.say("reloading", { panel });
+    } catch (refused) {
+      this.complaint = refused.message;
+      this.show();
+    }
   }
 
   row(panel) {
     const cells = [
-      [make("b", panel.name), make("small", panel.note)],
+      [make("b", panel.name), make("small", panel.note), this.reloader(panel.name)],
       [
         make("span", this.say(`standing.${panel.standing}`), { className: "standing" }),
         ...panel.remarks.map((remark) => make("small", this.say(`remark.${remark.code}`, remark))),
@@ -196,6 +209,12 @@ class FleetPage {
     row.dataset.standing = panel.standing;
     row.dataset.panel = panel.name;
     return row;
+  }
+
+  reloader(panel) {
+    const button = make("button", this.say("reload"), { type: "button", onclick: () => this.reload(panel) });
+    button.ariaLabel = `${this.say("reload")}: ${panel}`;
+    return button;
   }
 
   named(name, stop) {

@@ -228,14 +228,40 @@ async def test_reports_are_judged_shared_and_seen_by_dispatchers_only(
         assert (kiosk["stop_names"][0]["en"], kiosk["health"]["uptime_s"]) == (ALAN.en, 9.0)
 
 
+async def signed_in(city: FleetCity, who: str) -> dict[str, str]:
+    """Sign somebody in; return the headers of a request that comes from our page."""
+    sent = {"name": who, "password": PASSWORD}
+    async with aiohttp.ClientSession() as http, http.post(f"{city.at}/api/staff/sign-in", json=sent) as answer:
+        assert answer.status == 200
+        cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in answer.cookies.items())
+        return {"Cookie": cookie, "X-CSRF-Token": (await answer.json())["csrf"]}
+
+
 async def fleet_as(city: FleetCity, who: str) -> tuple[int, Any]:
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{city.at}/api/staff/sign-in", json={"name": who, "password": PASSWORD}) as signed_in:
-            assert signed_in.status == 200
-            cookies = {name: morsel.value for name, morsel in signed_in.cookies.items()}
-        header = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        async with http.get(f"{city.at}/api/boards/fleet", headers={"Cookie": header}) as answer:
-            return answer.status, await answer.json()
+    headers = await signed_in(city, who)
+    async with aiohttp.ClientSession() as http, http.get(f"{city.at}/api/boards/fleet", headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_only_a_dispatcher_on_our_page_has_a_board_reload(redis: Redis, fare_postgres: asyncpg.Pool) -> None:
+    async with fleet_city(redis, fare_postgres) as city, aiohttp.ClientSession() as http:
+        key = await registered(city)
+        await employed(fare_postgres, "nurlan", Role.DISPATCHER)
+        await employed(fare_postgres, "aigul", Role.ACCOUNTANT)
+        nurlan, aigul = await signed_in(city, "nurlan"), await signed_in(city, "aigul")
+        foreign = {"Cookie": nurlan["Cookie"]}
+        async with city.board(ALAN.id, key=key) as socket:
+            assert (await hear(socket, "configuration"))["reload"] == 0
+            for name, headers, status in (
+                ("kiosk-4", {}, 401),
+                ("kiosk-4", aigul, 403),
+                ("kiosk-4", foreign, 403),
+                ("nobody", nurlan, 404),
+                ("kiosk-4", nurlan, 204),
+            ):
+                async with http.post(f"{city.at}/api/boards/fleet/{name}/reload", headers=headers) as answer:
+                    assert (name, answer.status) == (name, status)
+            assert (await hear(socket, "configuration"))["reload"] == 1
 
 
 async def test_a_board_that_reports_too_often_is_asked_to_wait(redis: Redis, fare_postgres: asyncpg.Pool) -> None:

@@ -203,6 +203,11 @@ async def test_the_control_room_sees_who_needs_somebody_first(
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert await page.evaluate(FAINT_TEXTS) == []
             await page.screenshot(path=tmp_path / f"fleet-{language}.png", full_page=True)
+            async with board.expect_event("load"):
+                await rows.nth(1).locator("button").click()
+            await expect(page.locator("#said")).to_contain_text("kiosk-4")
+            await page.wait_for_timeout(6_000)  # the list was asked for again meanwhile
+            assert await page.evaluate("document.activeElement.closest('tr').dataset.panel") == "kiosk-4"
             await page.click("#sign-out")
             await expect(page.locator("#sign-in")).to_be_visible()
             assert [error for error in seen.errors if "401" not in error] == []
