@@ -4,6 +4,7 @@ Commands are imported when they are called, so that help and completion answer a
 """
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ COMMANDS: Final = (
     "devices",
     "alerts",
     "trips",
+    "boards",
     "validator",
     "buses",
     "fares",
@@ -35,6 +37,8 @@ COMMANDS: Final = (
     "simulate",
     "version",
 )
+
+ALSO: Final[Mapping[str, str]] = {"board": "boards"}  # other names of commands, as people say them
 
 HELP: Final = """Real-time tracking and stop boards for a city's public transport.
 
@@ -62,6 +66,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command ``cmd_name``."""
+        cmd_name = ALSO.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"ayaldama.commands.{cmd_name}").COMMAND

@@ -14,7 +14,13 @@ from ayaldama.roles._base import open_postgres
 from ayaldama.settings import Settings
 from commons.migrate import migrate
 
-STORES: Final = ("transit.store", "fare.store", "fare.gateways", "stop_display.stop_page")  # packages with migrations
+STORES: Final = (  # packages with migrations
+    "transit.store",
+    "fare.store",
+    "fare.gateways",
+    "stop_display.stop_page",
+    "stop_display.panels",
+)
 
 
 async def bring_up_to_date(pool: asyncpg.Pool) -> None:

@@ -9,7 +9,10 @@ from ayaldama.web import DemoAnswer
 from ayaldama.web.city import City
 from dispatch.accuracy import AccuracyAnswer
 from dispatch.live import DetourList, VehicleAhead, VehicleList
+from fare.api.signed_in import Me, SignInSent
 from stop_display.model import BoardAnswer, FoundStops
+from stop_display.panels.model import Configuration, PanelHealth
+from stop_display.panels.routes import FleetShown, Wall
 from stop_display.renderings._base import renderings
 
 RENDERINGS: Final = tuple(
@@ -30,9 +33,73 @@ RENDERINGS: Final = tuple(
     for form in rendering.forms
 )
 
+
+_KEY: Final = (
+    (401, "`Authorization: Bearer KEY` is missing, or the key is unknown or revoked"),
+    (429, "Too many wrong keys of this address; a right one is always taken"),
+)
+_SIGNED_OUT: Final = (
+    (401, "Nobody is signed in"),
+    (403, "Another role's; it is noted"),
+    (429, "Too often"),
+)
+
+_FLEET: Final = (
+    Operation(
+        path="/api/boards/fleet",
+        summary="Registered boards: which are dark, stale or wrong, what they reported, from fix to pixel",
+        answer=FleetShown,
+        failures=_SIGNED_OUT,
+    ),
+    Operation(
+        method="POST",
+        path="/api/boards/fleet/{panel}/reload",
+        summary="Have a registered board load its page anew; answered 204. Repeats `X-CSRF-Token` of /api/staff/me",
+        answer=None,
+        parameters=(("panel", "Name of the board"),),
+        failures=((404, "No such board"), *_SIGNED_OUT),
+    ),
+    Operation(
+        path="/api/boards/wall",
+        summary="Stops that buses call at, 300 a page, for the wall of all boards",
+        answer=Wall,
+        parameters=(("page", "Which page, from 1; 1 if not given"),),
+        failures=((400, "There is no such page"),),
+    ),
+    Operation(
+        path="/api/panels/configuration",
+        summary="What the registered board of a key is to be (`Authorization: Bearer KEY`)",
+        answer=Configuration,
+        failures=_KEY,
+    ),
+    Operation(
+        method="POST",
+        path="/api/panels/health",
+        summary="A registered board reports of itself every 30 to 60 s; the answer is its configuration",
+        body=PanelHealth,
+        answer=Configuration,
+        failures=((400, "A field breaks its rule, or the body is no report"), *_KEY),
+    ),
+    Operation(
+        method="POST",
+        path="/api/staff/sign-in",
+        summary="Sign in with name, password and, where the account has one, a code; the session is a cookie",
+        body=SignInSent,
+        answer=Me,
+        failures=(
+            (400, "The body has another form"),
+            (401, "Wrong, and not said what of it"),
+            (429, "Too many tries"),
+        ),
+    ),
+    Operation(method="POST", path="/api/staff/sign-out", summary="End the session", answer=None, failures=_SIGNED_OUT),
+    Operation(path="/api/staff/me", summary="Who is signed in, and may do what", answer=Me, failures=_SIGNED_OUT),
+)
+
 OPERATIONS: Final = (
     *OF_STOPS,
     *RENDERINGS,
+    *_FLEET,
     Operation(
         path="/api/accuracy",
         summary="How what boards were told compared with what happened, by route and minutes ahead",

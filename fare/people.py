@@ -1,4 +1,4 @@
-"""People who work with money: what each role may do, how they prove who they are, how often they may try.
+"""People who sign in, most to work with money: what each role may do, how they prove who they are, how often they try.
 
 What is not granted is refused. A role is given when a person is added (``ayaldama people add``) and never changes:
 whoever needs another one is added under another name, so no request can raise anybody (attack 47). A carrier's person
@@ -39,6 +39,7 @@ class Role(enum.StrEnum):
     INSPECTOR = enum.auto()
     OPERATOR = enum.auto()
     AUDITOR = enum.auto()
+    DISPATCHER = enum.auto()
 
 
 class Right(enum.StrEnum):
@@ -55,13 +56,16 @@ class Right(enum.StrEnum):
     ASK_REFUND = enum.auto()
     APPROVE_REFUND = enum.auto()  # never what they asked for themselves
     INSPECT = enum.auto()
+    WATCH_BOARDS = enum.auto()  # which are dark, stale or wrong; nothing of money
 
 
 RIGHTS: Final[Mapping[Role, frozenset[Right]]] = MappingProxyType(
     {
-        Role.ACCOUNTANT: frozenset(Right) - {Right.READ_AUDIT, Right.INSPECT, Right.READ_OWN_STATEMENTS},
+        Role.ACCOUNTANT: frozenset(Right)
+        - {Right.READ_AUDIT, Right.INSPECT, Right.READ_OWN_STATEMENTS, Right.WATCH_BOARDS},
         Role.CARRIER: frozenset({Right.READ_OWN_STATEMENTS, Right.EXPORT}),
         Role.INSPECTOR: frozenset({Right.INSPECT}),
+        Role.DISPATCHER: frozenset({Right.WATCH_BOARDS}),
         Role.OPERATOR: frozenset({Right.READ_REPORTS, Right.ASK_REFUND}),
         Role.AUDITOR: frozenset(
             {Right.READ_BOOKS, Right.READ_STATEMENTS, Right.READ_REPORTS, Right.READ_AUDIT, Right.EXPORT}

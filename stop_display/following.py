@@ -13,6 +13,7 @@ import msgspec
 
 from stop_display.board import in_order
 from stop_display.model import Change, Heartbeat, Hello, Line, Refusal, Resume, Snapshot, StopBoard, Subscribe, ToBoard
+from stop_display.panels.model import Configuration
 
 
 class Taken(enum.Enum):
@@ -67,7 +68,7 @@ class Follower:
     def take(self, message: ToBoard) -> Taken:
         """Take what the server says next."""
         match message:
-            case Refusal():
+            case Refusal() | Configuration():
                 return Taken.NEW
             case Hello():
                 return self._greet(message)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from stop_display.panels.model import Configuration
+
 PROTOCOL = 1
 STOPS_MAX = 20
 
@@ -165,7 +167,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_fiel
     rule: str
 
 
-ToBoard = Hello | Snapshot | Change | Heartbeat | Refusal
+ToBoard = Hello | Snapshot | Change | Heartbeat | Refusal | Configuration
 
 
 class BoardAnswer(msgspec.Struct, frozen=True, kw_only=True):

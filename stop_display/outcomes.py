@@ -29,6 +29,7 @@ class Problem(enum.StrEnum):
 
     UNREADABLE = enum.auto()  # not JSON, or not a message of ours
     UNKNOWN_STOP = enum.auto()
+    UNKNOWN_BOARD = enum.auto()  # no registered board of that name
     NOT_SUBSCRIBED = enum.auto()  # something else came before ``subscribe``
     TOO_FAST = enum.auto()
     BAD_FRAME = enum.auto()  # larger than allowed, or no WebSocket frame; never sent, the connection ends by its code
@@ -42,5 +43,6 @@ class Drop(enum.StrEnum):
     BAD_MESSAGES = enum.auto()
     SILENT = enum.auto()  # pings were not answered
     STOPPING = enum.auto()  # the server ends: come back
+    WRONG_KEY = enum.auto()  # forged, or revoked
     FULL = enum.auto()  # more boards than the settings allow
     CROWD = enum.auto()  # too many come at once

@@ -7,9 +7,10 @@ seconds, ages of data are city time.
 
 import asyncio
 import collections
+import functools
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -28,9 +29,11 @@ from stop_display.admission import Admission, spread_s
 from stop_display.frames import text_frame
 from stop_display.hub import Hub
 from stop_display.link import Link
-from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, ToBoard
+from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, StopBoard, ToBoard
 from stop_display.open_stop import Frame
 from stop_display.outcomes import Drop, Problem
+from stop_display.panels.desk import PanelDesk, Screen
+from stop_display.panels.model import KeyProblem, Panel
 from stop_display.rendering_routes import Renderings
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
@@ -56,7 +59,18 @@ LIMIT_DIGITS_MAX: Final = 10
 ETAG_DIGITS: Final = 20
 
 WEB: Final = Path(__file__).with_name("web")
-PAGE_FILES: Final = ("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "rows.js", "board.js")
+PAGE_FILES: Final = (
+    "board.css",
+    "panel.css",
+    "words.js",
+    "clock.js",
+    "told.js",
+    "feed.js",
+    "rows.js",
+    "panel_config.js",
+    "health.js",
+    "board.js",
+)
 
 _log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()
@@ -85,6 +99,8 @@ class _Board:
 
     link: Link
     session: Session
+    address: str = ""
+    screen: Screen | None = None  # of a registered board
     stops: tuple[str, ...] = ()
 
 
@@ -92,7 +108,15 @@ class Boards:
     """Run ``run`` for as long as the application serves ``routes``."""
 
     def __init__(
-        self, network: Network, *, state: State, clock: Clock, metrics: Metrics, settings: BoardSettings
+        self,
+        network: Network,
+        *,
+        state: State,
+        clock: Clock,
+        metrics: Metrics,
+        settings: BoardSettings,
+        panels: PanelDesk | None = None,
+        address_of: Callable[[web.Request], str] = lambda request: request.remote or "",
     ) -> None:
         self._hub = Hub(network)
         self._search = StopSearch(network, self._hub.plan)
@@ -101,6 +125,8 @@ class Boards:
         self._clock = clock
         self._metrics = metrics
         self._settings = settings
+        self._panels = panels
+        self._address_of = address_of
         self._session_id = secrets.token_hex(8)  # of this process: sequence numbers count from its start
         self._admission = Admission()
         self._boards: set[_Board] = set()
@@ -140,6 +166,10 @@ class Boards:
         """Show what dispatchers say."""
         self._hub.heed(notices, self._clock.now_ms())
         self._changed.set()
+
+    def contents(self, stop_id: str) -> StopBoard | None:
+        """Return what boards of a stop show now, None if there is no such stop."""
+        return self._hub.board(stop_id, self._clock.now_ms()) if self._hub.knows(stop_id) else None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the feed and tell the boards, until ``stop``; then ask them to come back later."""
@@ -241,7 +271,9 @@ class Boards:
         transport = request.transport
         if transport is None:  # gone already
             return socket
-        board = _Board(link=Link(socket, transport), session=Session(self._hub.knows))
+        board = _Board(
+            link=Link(socket, transport), session=Session(self._hub.knows), address=self._address_of(request)
+        )
         self._boards.add(board)
         self._metrics.set("boards_connected", len(self._boards))
         try:
@@ -251,6 +283,7 @@ class Boards:
             self._boards.discard(board)
             self._metrics.set("boards_connected", len(self._boards))
             self._look_at(board, ())
+            self._leave_fleet(board)
             if board.link.drop is not None:
                 self._metrics.count("boards_dropped_total", reason=board.link.drop)
                 _log.info("board let go", board=board.session.board, reason=board.link.drop)
@@ -292,9 +325,9 @@ class Boards:
         if heard.drop is not None:
             self._hang_up(board, heard.drop)
         elif heard.ack is not None:
-            self._note_painted(heard.ack)
+            self._note_painted(board, heard.ack)
         elif heard.stops:
-            self._subscribe(board, heard)
+            self._welcome(board, heard)
 
     def _subscribe(self, board: _Board, heard: Heard) -> None:
         now_ms = self._clock.now_ms()
@@ -317,6 +350,35 @@ class Boards:
         for frame in frames:
             self._send(board, frame, "change" if resumed else "snapshot")
 
+    def _welcome(self, board: _Board, heard: Heard) -> None:
+        """Subscribe a board. One that shows no key may come; one whose key is wrong is told so and let go."""
+        admitted: Panel | KeyProblem | None = None
+        if heard.key:
+            admitted = self._panels.admit(heard.key, board.address) if self._panels else KeyProblem.UNKNOWN_KEY
+        if isinstance(admitted, KeyProblem):
+            self._turn_away(board, admitted)
+            return
+        self._subscribe(board, heard)
+        self._leave_fleet(board)
+        if admitted is not None and self._panels is not None:
+            board.screen = Screen(
+                name=admitted.name,
+                tell=functools.partial(self._hand, board, kind="configuration"),
+                turn_away=functools.partial(self._turn_away, board),
+            )
+            self._panels.join(board.screen)
+
+    def _leave_fleet(self, board: _Board) -> None:
+        if self._panels is not None and board.screen is not None:
+            self._panels.leave(board.screen)
+            board.screen = None
+
+    def _turn_away(self, board: _Board, problem: KeyProblem) -> None:
+        refusal = Refusal(code=problem, field="key", value="", rule="the key of a board that is registered here")
+        self._metrics.count("boards_refused_total", reason=problem)
+        self._hand(board, _text(refusal), "problem")
+        self._hang_up(board, Drop.WRONG_KEY)
+
     def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
         """Change what a board is told of; new stops are opened before old ones are left."""
         old, new, wall_s = board.stops, tuple(stop_ids), monotonic_s()
@@ -333,12 +395,15 @@ class Boards:
     def _utc_offset_s(self) -> int:
         return utc_offset_s(self._clock.now_ms(), self._hub.network.time_zone)
 
-    def _note_painted(self, ack: Ack) -> None:
+    def _note_painted(self, board: _Board, ack: Ack) -> None:
         """Observe the way from fix to pixel. A painting from the future is a wrong clock, not a fast board."""
         fix_ms = self._causes.get(ack.sequence)
         if fix_ms is None or not fix_ms <= ack.painted_ms <= self._clock.now_ms() + PAINTED_AHEAD_MAX_MS:
             return
-        self._metrics.observe("boards_fix_to_painted_seconds", (ack.painted_ms - fix_ms) / 1000 / self._clock.rate)
+        delay_s = (ack.painted_ms - fix_ms) / 1000 / self._clock.rate
+        self._metrics.observe("boards_fix_to_painted_seconds", delay_s)
+        if self._panels is not None:
+            self._panels.painted(board.screen.name if board.screen is not None else "", delay_s)
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
         known = self._hub.knows(request.match_info["stop_id"])

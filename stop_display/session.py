@@ -24,6 +24,7 @@ class Heard:
 
     stops: tuple[str, ...] = ()
     resume: Resume | None = None
+    key: str = ""
     ack: Ack | None = None
     refusals: tuple[Refusal, ...] = ()
     drop: Drop | None = None
@@ -80,7 +81,7 @@ class Session:
             refused = self._refuse(Problem.UNKNOWN_STOP, "stops", _quoted(wanted[0]), "no such stop in this city")
             return Heard(refusals=tuple(unknown), drop=refused.drop)
         self.subscribed = True
-        return Heard(stops=known, resume=message.resume, refusals=tuple(unknown))
+        return Heard(stops=known, resume=message.resume, key=message.key, refusals=tuple(unknown))
 
     def _refuse(self, code: Problem, field: str, value: str, rule: str) -> Heard:
         self._bad += 1

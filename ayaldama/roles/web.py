@@ -1,6 +1,7 @@
 """Web: boards, map, index page, API, health and metrics in one HTTP application."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -10,16 +11,19 @@ from redis.exceptions import RedisError
 
 from ayaldama import web as pages
 from ayaldama.health import Health
-from ayaldama.http import application, serve_application
+from ayaldama.http import address_of, application, serve_application
 from ayaldama.openapi_web import OPERATIONS
 from ayaldama.roles._base import RoleContext, RoleError, end_tasks, open_network, open_postgres, open_redis
+from ayaldama.staff import fleet_routes
 from ayaldama.stop_pages import stop_pages_of
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
 from stop_display.abbreviations import TableError
-from stop_display.server import Boards
+from stop_display.panels.desk import PanelDesk
+from stop_display.panels.routes import version_of
+from stop_display.server import PAGE_FILES, WEB, Boards
 from transit.keys import Keys
 from transit.store.redis_notices import NoticesStore, follow_notices
 from transit.store.redis_occupancy import read_loads
@@ -34,21 +38,35 @@ async def serve(context: RoleContext) -> None:
     """Serve boards, map or both until ``context.stop``; connections end before the state they show."""
     settings, keys, clock, metrics = context.settings, context.keys, context.clock, context.metrics
     network = await open_network(settings)
+    address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
     async with (
         open_redis(settings) as redis,
-        open_postgres(settings, connections_max=4) as pool,
+        open_postgres(settings, connections_max=6) as pool,
         asyncio.TaskGroup() as tasks,
     ):
         state = StateReader(redis, keys)
         routes: list[web.RouteDef] = []
         filled: list[Callable[[Mapping[str, str]], None]] = []
         if "boards" in context.roles:
+            version = version_of(WEB / name for name in (*PAGE_FILES, "board.html"))
+            desk = PanelDesk(pool, time_zone=network.time_zone, version=version, clock=clock, metrics=metrics)
+            await desk.load()
+            tasks.create_task(desk.run(context.stop), name="panels")
             try:
-                boards = Boards(network, state=state, clock=clock, metrics=metrics, settings=settings.for_boards)
+                boards = Boards(
+                    network,
+                    state=state,
+                    clock=clock,
+                    metrics=metrics,
+                    settings=settings.for_boards,
+                    panels=desk,
+                    address_of=address,
+                )
             except TableError as error:
                 raise RoleError(f"boards.abbreviations: {error}") from error
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
+            routes += fleet_routes(boards, desk, network, version=version, pool=pool, clock=clock, address_of=address)
             filled.append(boards.fill)
             tasks.create_task(_heed(boards, NoticesStore(redis, keys), context), name="notices")
             stop_pages = stop_pages_of(boards, pool, settings, clock=clock, metrics=metrics)

@@ -60,12 +60,12 @@ class Doorkeeper:
         self._address_of = address_of
         self._allowances: dict[str, Allowance] = {}
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes of signing in and out."""
+    def routes(self, base: str = "/api/books") -> list[web.RouteDef]:
+        """Return the routes of signing in and out. Who signs in below one ``base`` is signed in on the whole host."""
         return [
-            web.post("/api/books/sign-in", self._open),
-            web.post("/api/books/sign-out", self._end),
-            web.get("/api/books/me", self._me),
+            web.post(f"{base}/sign-in", self._open),
+            web.post(f"{base}/sign-out", self._end),
+            web.get(f"{base}/me", self._me),
         ]
 
     async def reading(self, request: web.Request, right: Right, *, tokens: int = 1) -> Session:

@@ -14,16 +14,20 @@ const UP_BEFORE_RENEWAL_MS = 6 * 3600000;
 class BoardPage {
   constructor(stopId, asked) {
     this.stopId = stopId;
+    this.stopIds = [stopId];
     this.panel = asked.mode === "panel";
     this.rotating = asked.lang === "rotate";
     this.words = new Words(this.rotating ? "kk" : firstLanguage(asked.lang, this.panel));
     this.clock = new CityClock();
+    this.fleet = asked.fleet && panelKey() ? new FleetPanel(this.clock) : null;
     this.feed = new Feed({
       stopId: stopId,
       panelName: asked.board || "",
       clock: this.clock,
       show: () => this.showNext(),
+      fleet: this.fleet,
     });
+    this.health = this.fleet ? new Health(this, this.fleet) : null;
     this.showing = false;
     this.teller = new LineTeller(this.words, this.clock);
     this.rows = new Rows(element("rows"));
@@ -41,6 +45,7 @@ class BoardPage {
     this.makeControls();
     this.choose(this.words.language);
     this.feed.start();
+    if (this.fleet) [this.fleet, this.health].forEach((part) => part.start());
     window.addEventListener("resize", () => this.show());
     setInterval(() => this.show(), SHOW_EVERY_MS);
     setInterval(() => this.turn(), TURN_EVERY_MS);

@@ -21,6 +21,7 @@ class Feed {
     this.panelName = options.panelName;
     this.clock = options.clock;
     this.show = options.show;
+    this.fleet = options.fleet; // of a registered board, else null
     this.stop = { known: false, unknown: false, name: null, code: "", lines: new Map() };
     this.tracked = true; // false while buses are not heard by the server
     this.socket = null;
@@ -40,6 +41,7 @@ class Feed {
     this.acking = 0;
     this.ackedAt = -Infinity;
     this.painted = null;
+    this.frames = 0; // contents painted
   }
 
   start() {
@@ -82,6 +84,7 @@ class Feed {
 
   subscribe() {
     const message = { type: "subscribe", stops: [this.stopId], board: this.panelName };
+    if (this.fleet) message.key = this.fleet.key;
     if (this.session) message.resume = { session: this.session, sequence: this.sequence };
     this.socket.send(JSON.stringify(message));
   }
@@ -141,6 +144,7 @@ class Feed {
       return;
     }
     if (message.type === "hello") this.greeted(message);
+    if (message.type === "configuration") this.fleet.take(message);
     this.heard(message);
     this.spoken = true;
     if (message.type === "snapshot") this.replace(message.board);
@@ -167,6 +171,7 @@ class Feed {
   }
 
   refused(problem) {
+    if (problem.field === "key") this.fleet.take(problem);
     if (problem.code !== "unknown_stop") return;
     this.forgetStop();
     this.failed();
@@ -202,6 +207,7 @@ class Feed {
       const drawn = { session: this.session, sequence: this.sequence, atMs: 0 };
       requestAnimationFrame(() => {
         this.painting = false;
+        this.frames += 1;
         drawn.atMs = Math.round(this.clock.now());
         this.painted = drawn;
         this.sendAck();
