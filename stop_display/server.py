@@ -29,6 +29,8 @@ from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat
 from stop_display.outcomes import Drop, Problem
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
+from stop_display.squeeze import squeezed
+from stop_display.timetable_routes import timetable_routes
 from transit.model import Update
 from transit.store.redis_state import FeedGapError, StateSnapshot
 
@@ -52,7 +54,10 @@ LIMIT_DIGITS_MAX: Final = 10
 ETAG_DIGITS: Final = 20
 
 WEB: Final = Path(__file__).with_name("web")
-PAGE_FILES: Final = ("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "rows.js", "board.js")
+PAGE_FILES: Final = (
+    *("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "kept.js", "rows.js", "alerts.js"),
+    "board.js",
+)
 
 _log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()
@@ -110,10 +115,11 @@ class Boards:
         return [
             web.get("/board/ws", self._speak),
             web.get("/board/{stop_id}", self._answer_page),
-            *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
+            *(asset_route(f"/static/board/{name}", WEB / name, prepare=squeezed(name)) for name in PAGE_FILES),
             web.get("/static/board/texts.json", self._answer_texts),
             web.get("/api/stops/{stop_id}/board", self._answer_board),
             web.get("/api/stops", self._answer_stops),
+            *timetable_routes(self._hub.plan, self._clock),
         ]
 
     def fill(self, occupancy: Mapping[str, str]) -> None:
