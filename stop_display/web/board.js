@@ -25,10 +25,11 @@ class BoardPage {
     this.rotating = asked.lang === "rotate";
     this.words = new Words(this.rotating ? "kk" : firstLanguage(asked.lang, this.panel));
     this.clock = new CityClock();
+    this.fleet = null;
     this.feed = new Feed({
       stopIds: stopIds,
       panelName: asked.board || "",
-      key: asked.key || "",
+      fleet: this.fleet,
       clock: this.clock,
       show: () => this.showNext(),
     });
@@ -214,6 +215,7 @@ class BoardPage {
     this.hush("listen");
     if (audio) return;
     this.audio = new Audio();
+    if (this.fleet) this.audio.volume = this.fleet.volume;
     const next = () => {
       if (!stopIds.length) return this.hush("listen");
       this.audio.src = `/api/stops/${encodeURIComponent(stopIds.shift())}/speech?lang=${this.words.language}`;

@@ -18,7 +18,7 @@ class Feed {
   /** `stopIds`, or one `stopId`; `show()` is called whenever something is known anew. */
   constructor(options) {
     this.panelName = options.panelName;
-    this.key = options.key || ""; // of a registered board
+    this.fleet = options.fleet || null; // of a registered board: `{key, take(message)}`
     this.clock = options.clock;
     this.show = options.show;
     this.name(options.stopIds || [options.stopId]);
@@ -40,6 +40,7 @@ class Feed {
     this.acking = 0;
     this.ackedAt = -Infinity;
     this.painted = null;
+    this.frames = 0; // contents painted
   }
 
   start() {
@@ -107,7 +108,7 @@ class Feed {
 
   subscribe() {
     const message = { type: "subscribe", stops: Array.from(this.stops.keys()), board: this.panelName };
-    if (this.key) message.key = this.key;
+    if (this.fleet) message.key = this.fleet.key;
     if (this.session) message.resume = { session: this.session, sequence: this.sequence };
     this.socket.send(JSON.stringify(message));
   }
@@ -171,6 +172,7 @@ class Feed {
     }
     if (message.type === "hello") this.greeted(message);
     if (message.type === "hello" || message.type === "heartbeat") this.spreadS = message.spread_s || 0;
+    if (message.type === "configuration" && this.fleet) this.fleet.take(message);
     this.heard(message);
     this.spoken = true;
     if (message.type === "snapshot") this.replace(message.board);
@@ -196,6 +198,7 @@ class Feed {
   }
 
   refused(problem) {
+    if (problem.field === "key" && this.fleet) this.fleet.take(problem);
     if (problem.code !== "unknown_stop") return;
     this.forget(problem.value);
     if (this.every((stop) => stop.unknown)) this.failed();
@@ -240,6 +243,7 @@ class Feed {
       const drawn = { session: this.session, sequence: this.sequence, atMs: 0 };
       requestAnimationFrame(() => {
         this.painting = false;
+        this.frames += 1;
         drawn.atMs = Math.round(this.clock.now());
         this.painted = drawn;
         this.sendAck();
