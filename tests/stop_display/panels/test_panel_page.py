@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 from playwright.async_api import Page, expect
 from redis.asyncio import Redis
-from tests.axe import needs_axe, violations
 
 from ayaldama.web.vendor import INSTALLED
 from fare.people import Role
 from stop_display.panels import desk as desk_module
 from stop_display.panels import judgement, store
 from stop_display.panels.judgement import Standing
+from tests.axe import needs_axe, violations
 from tests.dispatch.pages import Seen, opened, until
 from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, TWO_ROUTES, Line, Stop
