@@ -35,7 +35,7 @@ from commons.clock import SystemClock
 from commons.metrics import Metrics
 from gtfs_data.compile import load_network
 from gtfs_data.network import Network
-from stop_display.link import text_frame
+from stop_display.frames import text_frame
 from stop_display.model import Subscribe
 from stop_display.server import Boards, BoardSettings
 from transit.model import Arrival, Update

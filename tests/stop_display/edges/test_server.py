@@ -323,23 +323,6 @@ async def test_after_a_restart_boards_come_back_by_themselves_and_get_everything
         following.cancel()
 
 
-async def test_two_servers_behind_one_redis_show_the_same_and_a_board_may_go_from_one_to_the_other(
-    redis: Redis, writer: StateWriter
-) -> None:
-    async with running(redis) as one, running(redis) as other:
-        async with one.opened(ALAN.id) as here, other.opened(ALAN.id) as there:
-            (hello, sequence), _ = await listening(here), await listening(there)
-            await writer.publish(update(position("101", fix_ms=NOON_MS + 1), arrival(ALAN.id, in_s=700)))
-            told = [await hear_change(socket, NOON_MS + 700_000) for socket in (here, there)]
-            assert told[0].lines == told[1].lines
-        resume = {"session": hello.session, "sequence": sequence}
-        async with other.opened(ALAN.id, resume=resume) as moved:
-            again, snapshot = await hear(moved), await hear(moved)
-            assert isinstance(again, Hello)
-            assert isinstance(snapshot, Snapshot)
-            assert (again.resumed, live_of(snapshot.board)) == (False, [NOON_MS + 700_000])
-
-
 async def test_boards_are_asked_to_come_back_when_the_server_stops(redis: Redis, writer: StateWriter) -> None:
     async with running(redis) as city, city.opened(ALAN.id) as socket:
         await listening(socket)
