@@ -226,7 +226,8 @@ class _Drawing:
         if not row.coming and row.cancelled is not None:
             return [self.words.say("cancelled")]
         if not row.coming:
-            return [note for note in (self.words.quiet(row), self.words.later(row, self.showing.now_ms)) if note]
+            notes = [self.words.quiet(row), self._planned(row), self.words.later(row, self.showing.now_ms)]
+            return [note for note in notes if note]
         first, *others = row.coming
         # That a bus stands here would be wrong as soon as it leaves.
         notes = [self.words.say("live") if first.at_stop and first.due else self.words.kind(first)]
@@ -237,8 +238,13 @@ class _Drawing:
         notes += [self.words.say("then_at", list=", ".join(followed))] if followed else []
         notes += [self.words.say("then_planned", list=", ".join(planned))] if planned else []
         if not others and row.headway_s is not None:
-            notes.append(self.words.headway(row.headway_s))
+            notes.append(" ".join(part for part in (self._planned(row), self.words.headway(row.headway_s)) if part))
         return notes
+
+    def _planned(self, row: Row) -> str:
+        """Return that a headway is only the plan's."""
+        shown = row.state is LineState.HEADWAY or row.coming
+        return self.words.say("timetable") if row.headway_planned and row.headway_s is not None and shown else ""
 
 
 def _draw(showing: Showing, options: Options, kit: Kit) -> Rendered:
