@@ -73,6 +73,7 @@ class Row:
     coming: tuple[Coming, ...]
     cancelled: Coming | None
     headway_s: tuple[int, int] | None
+    headway_planned: bool  # it is the plan's: too few buses were seen lately to say better
     first_ms: int | None
 
 
@@ -95,7 +96,15 @@ def _row(line: Line, showing: Showing) -> Row:
     elif cancelled is not None:
         state = LineState.CANCELLED
     first_ms = line.first_ms if line.first_ms is not None and not _overtaken(line, showing) else None
-    return Row(line=line, state=state, coming=coming, cancelled=cancelled, headway_s=line.headway_s, first_ms=first_ms)
+    return Row(
+        line=line,
+        state=state,
+        coming=coming,
+        cancelled=cancelled,
+        headway_s=line.headway_s,
+        headway_planned=line.headway_planned,
+        first_ms=first_ms,
+    )
 
 
 def _as_heard(arrival: BoardArrival, showing: Showing) -> BoardArrival:

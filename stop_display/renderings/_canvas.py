@@ -85,6 +85,16 @@ class Canvas:
             found.append(rest)
         return [line for line in found if line]
 
+    def first_lines(
+        self, lines: Sequence[str], count: int, width: float, size: int, weight: int = REGULAR
+    ) -> list[str]:
+        """Return at most ``count`` lines, at least one; the last ends with "…" if more would follow."""
+        if len(lines) <= count:
+            return list(lines)
+        kept = list(lines[: max(1, count)])
+        kept[-1] = self._longest(kept[-1], lambda some: some.rstrip() + CUT, width, size, weight).rstrip() + CUT
+        return kept
+
     def fitted(self, text: str, width: float, size: int, weight: int = REGULAR) -> str:
         """Return ``text``, or its beginning with "…" where it is too wide."""
         if self.length(text, size, weight) <= width:

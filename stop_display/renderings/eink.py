@@ -5,7 +5,9 @@ minutes", because such a figure is wrong as soon as it is drawn. The picture has
 is the same a panel gets 304 and need not flash, but at the end of each slot it is drawn anew to show that it lives.
 """
 
+import bisect
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,9 @@ ROW_MIN: Final = 28
 TWO_LINES_FROM: Final = 54
 ALERTS_WITH_TEXT: Final = 1
 ALERTS_MAX: Final = 4
+TEXT_PART: Final = 0.72  # of the size of its header
+LEADING: Final = 1.35
+TEXT_LINES_MAX: Final = 3  # of an alert beside buses
 NOTES_AFTER: Final = 2
 STRIKE_PART: Final = 0.1  # of the height of figures
 SPARE_CHARACTERS: Final = 4
@@ -44,6 +49,20 @@ class _Times:
     slot: int
     until_ms: int
     refresh_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """One line of an alert."""
+
+    text: str
+    size: int
+    weight: int
+
+    @property
+    def height(self) -> int:
+        """Pixels from this line to the next."""
+        return round(self.size * LEADING)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,32 +142,38 @@ class _Drawing:
             self.band(header or text)
             if header and text and len(alerts) <= ALERTS_WITH_TEXT:
                 size = self.px(20)
-                for line in self.canvas.wrapped(text, self.right - self.left, size)[:2]:
+                width = self.right - self.left
+                lines = self.canvas.wrapped(text, width, size)
+                for line in self.canvas.first_lines(lines, TEXT_LINES_MAX, width, size):
                     self.y += self.px(27)
                     self.canvas.write(self.left, self.y - self.px(5), line, size)
                 self.y += self.px(4)
                 self.canvas.line(0, self.y, self.canvas.width, self.px(2))
 
     def take_over(self, alerts: Sequence[BoardAlert]) -> None:
-        """Fill the picture with alerts, as large as they fit."""
-        told = [
-            part for alert in alerts for part in zip((BOLD, REGULAR), self.words.alert(alert), strict=True) if part[1]
-        ]
+        """Fill the picture with alerts, as large as they fit; what does not even fit small ends with "…"."""
         room = self.canvas.height - self.y - self.px(MARGIN)
-        width = self.right - self.left
-
-        def lines(size: int) -> list[tuple[str, int, int]]:
-            return [
-                (line, size if weight == BOLD else round(size * 0.72), weight)
-                for weight, text in told
-                for line in self.canvas.wrapped(text, width, size if weight == BOLD else round(size * 0.72), weight)
-            ]
-
         sizes = [self.px(size) for size in range(64, 17, -4)]
-        size = largest(sizes, lambda one: sum(round(line[1] * 1.35) for line in lines(one)) <= room)
-        for text, height, weight in lines(size):
-            self.y += round(height * 1.35)
-            self.canvas.write(self.left, self.y - round(height * 0.3), text, height, weight)
+        size = largest(sizes, lambda one: sum(line.height for line in self._told(alerts, one)) <= room)
+        lines = self._told(alerts, size)
+        fitting = bisect.bisect_right(list(itertools.accumulate(line.height for line in lines)), room)
+        for place, line in enumerate(lines[:fitting], start=1):
+            text = line.text
+            if place == fitting < len(lines):
+                width = self.right - self.left
+                text = self.canvas.first_lines([text, ""], 1, width, line.size, line.weight)[0]
+            self.y += line.height
+            self.canvas.write(self.left, self.y - line.size * 0.3, text, line.size, line.weight)
+
+    def _told(self, alerts: Sequence[BoardAlert], size: int) -> list[_Text]:
+        """Return alerts in lines: headers in ``size``, texts smaller."""
+        styles = ((size, BOLD), (round(size * TEXT_PART), REGULAR))
+        return [
+            _Text(text=line, size=one, weight=weight)
+            for alert in alerts
+            for (one, weight), text in zip(styles, self.words.alert(alert), strict=True)
+            for line in self.canvas.wrapped(text, self.right - self.left, one, weight)
+        ]
 
     def table(self, shown: Sequence[Row]) -> None:
         """Write the rows; those that have no room are named in the last line."""
@@ -226,7 +251,8 @@ class _Drawing:
         if not row.coming and row.cancelled is not None:
             return [self.words.say("cancelled")]
         if not row.coming:
-            return [note for note in (self.words.quiet(row), self.words.later(row, self.showing.now_ms)) if note]
+            notes = [self.words.quiet(row), self._planned(row), self.words.later(row, self.showing.now_ms)]
+            return [note for note in notes if note]
         first, *others = row.coming
         # That a bus stands here would be wrong as soon as it leaves.
         notes = [self.words.say("live") if first.at_stop and first.due else self.words.kind(first)]
@@ -237,8 +263,13 @@ class _Drawing:
         notes += [self.words.say("then_at", list=", ".join(followed))] if followed else []
         notes += [self.words.say("then_planned", list=", ".join(planned))] if planned else []
         if not others and row.headway_s is not None:
-            notes.append(self.words.headway(row.headway_s))
+            notes.append(" ".join(part for part in (self._planned(row), self.words.headway(row.headway_s)) if part))
         return notes
+
+    def _planned(self, row: Row) -> str:
+        """Return that a headway is only the plan's."""
+        shown = row.state is LineState.HEADWAY or row.coming
+        return self.words.say("timetable") if row.headway_planned and row.headway_s is not None and shown else ""
 
 
 def _draw(showing: Showing, options: Options, kit: Kit) -> Rendered:

@@ -159,9 +159,8 @@ class _Panel:
         match row.state:
             case LineState.HEADWAY if row.headway_s is not None:
                 low, high = headway_min(row.headway_s)
-                if low == high:
-                    return self.words.say("led.headway_one", n=low)
-                return self.words.say("led.headway", **{"from": low, "to": high})
+                minutes = str(low) if low == high else f"{low}–{high}"
+                return self.words.say("led.headway_planned" if row.headway_planned else "led.headway", minutes=minutes)
             case LineState.BEFORE_FIRST_TRIP if row.first_ms is not None:
                 return self.words.say("led.first", time=self.words.clock(row.first_ms))
             case LineState.SERVICE_ENDED:

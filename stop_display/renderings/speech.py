@@ -94,11 +94,9 @@ def _quiet(row: Row, words: Words, now_ms: int) -> str:
     match row.state:
         case LineState.HEADWAY if row.headway_s is not None:
             low, high = headway_min(row.headway_s)
-            return (
-                words.count("speech.every", low)
-                if low == high
-                else words.count("speech.every_between", high, **{"from": low})
-            )
+            key = "speech.every" if low == high else "speech.every_between"
+            every = words.count(key, high, **{"from": low})
+            return words.say("speech.by_plan", when=every) if row.headway_planned else every
         case LineState.BEFORE_FIRST_TRIP if row.first_ms is not None:
             return words.say("speech.first", time=words.clock(row.first_ms))
         case LineState.SERVICE_ENDED:

@@ -13,6 +13,7 @@ from playwright.async_api import Page, expect
 from commons.assets import asset_route
 from commons.texts import LANGUAGES, load_catalogue
 from stop_display.rendering_routes import LED_FILES, WEB
+from tests.axe import needs_axe, violations
 from tests.dispatch.pages import served
 from tests.stop_display.pages.conftest import Opened
 
@@ -122,3 +123,15 @@ async def test_the_font_has_every_letter_that_is_said(opened: Opened) -> None:
     async with watched(opened, Panel()) as page:
         lacking = await page.evaluate("(said) => said.filter((one) => !LED_FONT.glyphs[one])", sorted(said))
         assert lacking == []
+
+
+@needs_axe
+@pytest.mark.parametrize("down", [False, True])
+async def test_axe_finds_nothing_wrong(opened: Opened, down: bool) -> None:
+    async with served(Panel(down=down).routes()) as port, opened() as (page, _):
+        await page.goto(f"http://127.0.0.1:{port}/led/alan")
+        if down:
+            await expect(page.locator("#state")).not_to_be_empty()
+        else:
+            await shows(page, PAGES[0])
+        assert await violations(page) == []

@@ -51,6 +51,7 @@ def line(
     state: LineState | None = None,
     first_min: float | None = None,
     headway_s: tuple[int, int] | None = None,
+    headway_planned: bool = False,
 ) -> Line:
     assumed = LineState.LIVE if arrivals else LineState.NO_DATA
     return Line(
@@ -62,6 +63,7 @@ def line(
         arrivals=list(arrivals),
         first_ms=None if first_min is None else NOON_MS + round(first_min * MINUTE_MS),
         headway_s=headway_s,
+        headway_planned=headway_planned,
     )
 
 
@@ -125,6 +127,7 @@ CASES: Final[Mapping[str, Case]] = {
     "twelve lines": Case(board=full_board()),
     "forty lines": Case(board=board(*(line(arrival(one), route=str(one)) for one in range(1, 41)))),
     "no lines": Case(board=board()),
+    "headway of the plan": Case(board=board(line(state=LineState.HEADWAY, headway_s=(480, 600), headway_planned=True))),
     "due": Case(board=board(line(arrival(0.3)))),
     "at the stop": Case(board=board(line(arrival(0.4, at_stop=True)))),
     "at the terminus": Case(board=board(line(arrival(12, "live_terminal")))),

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import itertools
 
+import msgspec
 import pytest
 import zxingcpp
 from PIL import Image
@@ -172,3 +173,15 @@ def test_no_time_is_cut_in_half(width: str) -> None:
             case = Case(board=board(line(state=state, first_min=18 * 60 + 30)))
             said = " ".join(picture(case, language=language, width=width, height="480")[0].says)
             assert said.count("06:30") == 1 or "…" not in said
+
+
+def test_an_alert_that_is_too_long_says_so() -> None:
+    long = dict.fromkeys(("kk", "ru", "en"), "жол жөнделуде " * 43)
+    longer = msgspec.structs.replace(alert(takeover=True), text=long)
+    assert not any("…" in text for text in picture(Case(board=board(alerts=(longer,))))[0].says)  # 600 letters fit
+    four = tuple(msgspec.structs.replace(longer, id=str(number)) for number in range(4))
+    assert picture(Case(board=board(alerts=four)))[0].says[-1].endswith("…")
+    beside = msgspec.structs.replace(longer, takeover=False)
+    said = picture(Case(board=board(line(arrival(6)), alerts=(beside,))))[0].says
+    assert [text for text in said if text.endswith("…")]
+    assert "12:06" in said

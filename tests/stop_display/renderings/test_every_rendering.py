@@ -117,6 +117,17 @@ def test_every_state_is_told_in_its_words(path: str, language: Language, state: 
 
 @each_language
 @each_form
+def test_a_headway_of_the_plan_is_not_told_as_seen(path: str, language: Language) -> None:
+    told = said(CASES["headway of the plan"], path, language)
+    seen = said(Case(board=board(STATES[LineState.HEADWAY])), path, language)
+    worded = ("timetable", "led.headway_planned", "speech.by_plan")
+    marks = [letters(re.split(r"[:{]", texts(language)[key])[0]) for key in worded]
+    assert any(mark in letters(told) for mark in marks)
+    assert not any(mark in letters(seen) for mark in marks)
+
+
+@each_language
+@each_form
 def test_every_line_is_told(path: str, language: Language) -> None:
     more = {"lines": "30"} if path.startswith("speech") else {}
     told = said(CASES["twelve lines"], path, language, **more)
