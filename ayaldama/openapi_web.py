@@ -14,6 +14,7 @@ from stop_display.model import BoardAnswer, FoundStops
 from stop_display.panels.model import Configuration, PanelHealth
 from stop_display.panels.routes import FleetShown, Wall
 from stop_display.renderings._base import renderings
+from stop_display.timetable import Timetable
 
 RENDERINGS: Final = tuple(
     Operation(
@@ -131,6 +132,16 @@ OPERATIONS: Final = (
         answer=BoardAnswer,
         parameters=(("stop_id", "stop_id of the GTFS feed"),),
         failures=((304, "Nothing changed; X-Server-Ms and X-As-Of-Ms say the times"), (404, "No such stop")),
+    ),
+    Operation(
+        path="/api/stops/{stop_id}/timetable",
+        summary="All departures of one date at a stop, which boards keep for a time without a network; with ETag",
+        answer=Timetable,
+        parameters=(
+            ("stop_id", "stop_id of the GTFS feed"),
+            ("date", "YYYY-MM-DD, from yesterday to a week ahead; today if not given"),
+        ),
+        failures=((400, "date is none, or too far"), (404, "No such stop")),
     ),
     Operation(path="/api/vehicles", summary="All vehicles on the map now", answer=VehicleList),
     Operation(

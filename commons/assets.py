@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,8 +69,15 @@ def asset_of(body: bytes, content_type: str) -> Asset:
     )
 
 
-def asset_route(url: str, path: Path, *, max_age_s: int = 0, when_missing: str = "not found") -> web.RouteDef:
-    """Serve the file ``path`` at ``url``. If it is not there: 404 with the sentence ``when_missing``."""
+def asset_route(
+    url: str,
+    path: Path,
+    *,
+    max_age_s: int = 0,
+    when_missing: str = "not found",
+    prepare: Callable[[bytes], bytes] = bytes,
+) -> web.RouteDef:
+    """Serve what ``prepare`` makes of the file ``path``. If it is not there: 404 with the sentence ``when_missing``."""
     content_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     held: dict[tuple[int, int], Asset] = {}
 
@@ -79,7 +86,7 @@ def asset_route(url: str, path: Path, *, max_age_s: int = 0, when_missing: str =
         version = (status.st_mtime_ns, status.st_size)
         if version not in held:
             held.clear()
-            held[version] = asset_of(path.read_bytes(), content_type)
+            held[version] = asset_of(prepare(path.read_bytes()), content_type)
         return held[version]
 
     async def answer(request: web.Request) -> web.Response:

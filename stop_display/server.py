@@ -37,6 +37,8 @@ from stop_display.panels.model import KeyProblem, Panel
 from stop_display.rendering_routes import Renderings
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
+from stop_display.squeeze import squeezed
+from stop_display.timetable_routes import timetable_routes
 from transit.model import Update
 from transit.notices import Notices
 from transit.store.redis_state import FeedGapError, StateSnapshot
@@ -60,16 +62,8 @@ ETAG_DIGITS: Final = 20
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = (
-    "board.css",
-    "panel.css",
-    "words.js",
-    "clock.js",
-    "told.js",
-    "feed.js",
-    "rows.js",
-    "panel_config.js",
-    "health.js",
-    "board.js",
+    *("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "kept.js", "rows.js", "alerts.js"),
+    *("panel_config.js", "health.js", "board.js"),
 )
 
 _log = get_logger(__name__)
@@ -141,11 +135,12 @@ class Boards:
         return [
             web.get("/board/ws", self._speak),
             web.get("/board/{stop_id}", self._answer_page),
-            *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
+            *(asset_route(f"/static/board/{name}", WEB / name, prepare=squeezed(name)) for name in PAGE_FILES),
             web.get("/static/board/texts.json", self._answer_texts),
             web.get("/api/stops/{stop_id}/board", self._answer_board),
             web.get("/api/stops", self._answer_stops),
             *self._renderings.routes(),
+            *timetable_routes(self._hub.plan, self._clock),
         ]
 
     @property

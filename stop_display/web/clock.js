@@ -19,6 +19,7 @@ class CityClock {
   /** Drop what was learnt: another server may have another clock. */
   forget() {
     this.samples = [];
+    this.guessed = false;
     this.zero = 0; // city time when performance.now() was 0
   }
 
@@ -36,7 +37,21 @@ class CityClock {
     if (last && at - last.at < SAMPLE_EVERY_MS) last.zero = Math.max(last.zero, zero);
     else this.samples.push({ at: at, zero: zero });
     if (this.samples.length > SAMPLES_MAX) this.samples.shift();
+    this.guessed = false;
     this.zero = Math.max.apply(null, this.samples.map((sample) => sample.zero));
+  }
+
+  /**
+   * After a start without a server: `deviceMs`, put right by what the device was wrong when it last heard the server
+   * (`last`, or null). A device that went back since then has lost its time: then there is none.
+   */
+  guess(last, deviceMs) {
+    const goneMs = last ? deviceMs - last.device_ms : 0;
+    if (this.known || this.guessed || goneMs < 0) return;
+    this.rate = last ? last.rate : 1;
+    this.offsetS = last ? last.offset_s : -60 * new Date(deviceMs).getTimezoneOffset();
+    this.zero = (last ? last.server_ms : deviceMs) + (goneMs - performance.now()) * this.rate;
+    this.guessed = true;
   }
 
   now() {
@@ -58,9 +73,14 @@ class CityClock {
     return day(ms) - day(this.now());
   }
 
+  /** `2026-11-28` */
+  day(ms) {
+    return new Date(ms + this.offsetS * 1000).toISOString().slice(0, 10);
+  }
+
   /** `28.11` */
   date(ms) {
-    const day = new Date(ms + this.offsetS * 1000).toISOString();
-    return `${day.slice(8, 10)}.${day.slice(5, 7)}`;
+    const day = this.day(ms);
+    return `${day.slice(8)}.${day.slice(5, 7)}`;
   }
 }

@@ -15,14 +15,13 @@ const ACK_EVERY_MS = 250;
 const TRACKING_HEARD_MAX_MS = 90000; // of city time: as the server itself judges what may be shown as live
 
 class Feed {
-  /** `show()` is called whenever something is known anew. */
+  /** `stopIds`, or one `stopId`; `show()` is called whenever something is known anew. */
   constructor(options) {
-    this.stopId = options.stopId;
     this.panelName = options.panelName;
+    this.fleet = options.fleet || null; // of a registered board: `{key, take(message)}`
     this.clock = options.clock;
     this.show = options.show;
-    this.fleet = options.fleet; // of a registered board, else null
-    this.stop = { known: false, unknown: false, name: null, code: "", lines: new Map() };
+    this.name(options.stopIds || [options.stopId]);
     this.tracked = true; // false while buses are not heard by the server
     this.socket = null;
     this.session = "";
@@ -34,7 +33,7 @@ class Feed {
     this.heartbeatS = 10;
     this.staleS = 60;
     this.dropS = 90;
-    this.etag = "";
+    this.spreadS = 0; // so that boards of a server that went away do not all come back at once
     this.answered = false; // by HTTP, while sockets fail
     this.retrying = 0;
     this.painting = false;
@@ -47,6 +46,31 @@ class Feed {
   start() {
     this.connect();
     setInterval(() => this.watch(), WATCH_EVERY_MS);
+  }
+
+  name(stopIds) {
+    this.stops = new Map();
+    stopIds.forEach((id) => this.stops.set(id, stopOf(id)));
+  }
+
+  /** Show other stops from now on. */
+  look(stopIds) {
+    this.name(stopIds);
+    this.session = "";
+    if (this.spoken && this.socket && this.socket.readyState === WebSocket.OPEN) this.subscribe();
+  }
+
+  /** The first stop: often the only one. */
+  get stop() {
+    return this.stops.values().next().value;
+  }
+
+  every(test) {
+    return Array.from(this.stops.values()).every(test);
+  }
+
+  get known() {
+    return !this.every((stop) => !stop.known);
   }
 
   /** Seconds of the wall since the server was last heard. */
@@ -83,7 +107,7 @@ class Feed {
   }
 
   subscribe() {
-    const message = { type: "subscribe", stops: [this.stopId], board: this.panelName };
+    const message = { type: "subscribe", stops: Array.from(this.stops.keys()), board: this.panelName };
     if (this.fleet) message.key = this.fleet.key;
     if (this.session) message.resume = { session: this.session, sequence: this.sequence };
     this.socket.send(JSON.stringify(message));
@@ -95,15 +119,18 @@ class Feed {
   }
 
   failed() {
+    const spreadMs = this.spoken ? this.spreadS * 1000 : 0;
+    this.spoken = false;
     this.hang(this.socket);
     this.failures += 1;
-    if (this.stop.unknown) this.again(UNKNOWN_PAUSE_MS);
-    else this.again(this.answered ? POLL_EVERY_MS : this.backOff());
+    if (this.every((stop) => stop.unknown)) this.again(UNKNOWN_PAUSE_MS);
+    else this.again(this.answered ? POLL_EVERY_MS : this.backOff(), spreadMs);
   }
 
-  again(pauseMs) {
+  again(pauseMs, spreadMs) {
     clearTimeout(this.retrying);
-    this.retrying = setTimeout(() => this.retry(), pauseMs * (0.5 + Math.random() / 2));
+    const waitMs = pauseMs * (0.5 + Math.random() / 2) + Math.random() * (spreadMs || 0);
+    this.retrying = setTimeout(() => this.retry(), waitMs);
   }
 
   backOff() {
@@ -144,14 +171,14 @@ class Feed {
       return;
     }
     if (message.type === "hello") this.greeted(message);
-    if (message.type === "configuration") this.fleet.take(message);
+    if (message.type === "hello" || message.type === "heartbeat") this.spreadS = message.spread_s || 0;
+    if (message.type === "configuration" && this.fleet) this.fleet.take(message);
     this.heard(message);
     this.spoken = true;
     if (message.type === "snapshot") this.replace(message.board);
-    if (message.type === "change") message.lines.forEach((line) => this.stop.lines.set(line.key, line));
+    if (message.type === "change") this.change(message);
     if (message.type === "snapshot" || message.type === "change") {
-      this.sequence = message.sequence;
-      this.etag = ""; // what was polled once is no longer what is shown
+      this.sequence = message.sequence; // 0 in all snapshots but the last: a cut in between leads to all of them anew
       this.acknowledge();
     }
     if (message.type !== "hello") {
@@ -171,10 +198,10 @@ class Feed {
   }
 
   refused(problem) {
-    if (problem.field === "key") this.fleet.take(problem);
+    if (problem.field === "key" && this.fleet) this.fleet.take(problem);
     if (problem.code !== "unknown_stop") return;
-    this.forgetStop();
-    this.failed();
+    this.forget(problem.value);
+    if (this.every((stop) => stop.unknown)) this.failed();
   }
 
   heard(message) {
@@ -186,15 +213,24 @@ class Feed {
   }
 
   replace(board) {
-    const lines = new Map();
-    board.lines.forEach((line) => lines.set(line.key, line));
-    this.stop = { known: true, unknown: false, name: board.name, code: board.code, lines: lines };
+    if (!this.stops.has(board.stop)) return; // asked for before `look`
+    const stop = stopOf(board.stop);
+    board.lines.forEach((line) => stop.lines.set(line.key, line));
+    this.stops.set(board.stop, Object.assign(stop, { known: true, name: board.name, code: board.code, alerts: board.alerts || [] }));
   }
 
-  forgetStop() {
+  change(message) {
+    const stop = this.stops.get(message.stop);
+    if (!stop) return;
+    (message.lines || []).forEach((line) => stop.lines.set(line.key, line));
+    if (message.alerts) stop.alerts = message.alerts;
+    stop.etag = ""; // what was polled once is no longer what is shown
+  }
+
+  forget(stopId) {
+    if (!this.stops.has(stopId)) return;
     this.session = "";
-    this.etag = "";
-    this.stop = { known: false, unknown: true, name: null, code: "", lines: new Map() };
+    this.stops.set(stopId, Object.assign(stopOf(stopId), { unknown: true }));
   }
 
   // What is said back
@@ -230,26 +266,29 @@ class Feed {
 
   // Polling
 
-  poll() {
+  /** Ask for one stop after the other, as long as there are answers. */
+  poll(left) {
+    const [stop, ...further] = left || Array.from(this.stops.values());
     const request = new XMLHttpRequest();
-    request.open("GET", `/api/stops/${encodeURIComponent(this.stopId)}/board`);
+    request.open("GET", `/api/stops/${encodeURIComponent(stop.id)}/board`);
     request.timeout = OPENING_MAX_MS;
-    if (this.etag) request.setRequestHeader("If-None-Match", this.etag);
+    if (stop.etag) request.setRequestHeader("If-None-Match", stop.etag);
     request.onloadend = () => {
-      this.answered = this.polled(request);
+      this.answered = this.polled(request, stop.id);
       this.show();
-      if (this.answered || performance.now() - this.openedAt > UNPROMPTED_MS) this.connect();
+      if (this.answered && further.length) this.poll(further);
+      else if (this.answered || performance.now() - this.openedAt > UNPROMPTED_MS) this.connect();
       else this.again(this.backOff());
     };
     request.send();
   }
 
   /** Take the answer; return whether it was one of our server. */
-  polled(request) {
+  polled(request, stopId) {
     try {
       if (request.status === 200) this.takeAnswer(JSON.parse(request.responseText), request.getResponseHeader("ETag"));
       else if (request.status === 304) this.heard({ server_ms: parseInt(request.getResponseHeader("X-Server-Ms"), 10) });
-      else if (request.status === 404) this.forgetStop();
+      else if (request.status === 404) this.forget(stopId);
       else return false;
     } catch (error) {
       return false; // a proxy's page, or half an answer
@@ -262,6 +301,11 @@ class Feed {
     this.heard(answer);
     this.replace(answer.board);
     this.session = ""; // numbers of an earlier session do not fit what was polled
-    this.etag = etag || "";
+    const stop = this.stops.get(answer.board.stop);
+    if (stop) stop.etag = etag || "";
   }
+}
+
+function stopOf(id) {
+  return { id: id, known: false, unknown: false, name: null, code: "", lines: new Map(), alerts: [], etag: "" };
 }

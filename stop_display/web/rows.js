@@ -5,11 +5,16 @@ const SVG = "http://www.w3.org/2000/svg";
 const MARKS = {
   live: ["M5.5 18.5a3 3 0 1 0-.1 0z", "M6 9.5a9 9 0 0 1 8.5 8.5", "M6 3.5A15 15 0 0 1 20.5 18"],
   timetable: ["M12 3.5a8.5 8.5 0 1 0 .1 0z", "M12 7.5V12l3.2 2.2"],
+  access: ["M10 3.2a1.5 1.5 0 1 0 .1 0z", "M10.2 8.5v6h5.3l2.8 5.2", "M10.4 11h4", "M8 11.8a4.9 4.9 0 1 0 6.4 6.4"],
+  alert: ["M12 3.5L2.5 20.5h19z", "M12 10v5", "M12 17.8v.2"],
   cancelled: ["M12 3.5a8.5 8.5 0 1 0 .1 0z", "M6.2 6.2l11.6 11.6"],
 };
 const GLIDE_MS = 450;
 const ROW_MAX = 15.5; // of a panel, in hundredths of its size
 const ROW_WANTED = 12.4;
+const ROWS_LEAST = 3; // of each of several stops
+const STOP_WIDTH = 72;
+const STOP_HEAD = 8;
 
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -30,6 +35,28 @@ function each(nodes, work) {
   Array.prototype.forEach.call(nodes, work);
 }
 
+/** A sign that is a picture only; what it means is said beside it. */
+function sign(parent, name) {
+  const drawn = document.createElementNS(SVG, "svg");
+  drawn.setAttribute("viewBox", "0 0 24 24");
+  drawn.setAttribute("aria-hidden", "true");
+  parent.appendChild(drawn);
+  draw(drawn, name);
+  return drawn;
+}
+
+function draw(drawn, name) {
+  if (drawn.getAttribute("data-name") === name) return;
+  drawn.setAttribute("data-name", name);
+  drawn.setAttribute("class", `mark mark-${name}`);
+  while (drawn.firstChild) drawn.removeChild(drawn.firstChild);
+  (MARKS[name] || []).forEach((way) => {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", way);
+    drawn.appendChild(path);
+  });
+}
+
 /** One row. Nothing of the feed becomes markup: names are written as text, colours only if they are six hex digits. */
 class Row {
   constructor() {
@@ -39,6 +66,9 @@ class Row {
     const to = add(this.root, "div", "to");
     this.destination = add(to, "span", "destination");
     const note = add(to, "span", "note");
+    this.access = add(note, "i", "access");
+    sign(this.access, "access");
+    this.accessWord = add(this.access, "em", "unseen");
     this.note = add(note, "span", "");
     this.gone = add(note, "span", "gone");
     this.goneTime = add(this.gone, "s", "");
@@ -48,12 +78,8 @@ class Row {
     this.figure = add(figure, "span", "");
     this.unit = add(figure, "small", "");
     const kind = add(when, "span", "kind");
-    this.mark = document.createElementNS(SVG, "svg");
-    this.mark.setAttribute("viewBox", "0 0 24 24");
-    this.mark.setAttribute("aria-hidden", "true");
-    kind.appendChild(this.mark);
+    this.mark = sign(kind, "none");
     this.kind = add(kind, "span", "");
-    this.shownMark = "";
     this.shownColour = null;
   }
 
@@ -65,6 +91,8 @@ class Row {
     mark(this.badge, "data-long", line.route.length > 4 ? "yes" : "no");
     this.colour(line.colour || "", line.text_colour || "");
     write(this.destination, words.name(line.destination));
+    mark(this.access, "data-shown", said.accessible ? "yes" : "no");
+    write(this.accessWord, said.accessible ? words.say("accessible") : "");
     write(this.note, said.note);
     mark(this.gone, "data-shown", said.gone ? "yes" : "no");
     write(this.goneTime, said.gone);
@@ -72,7 +100,7 @@ class Row {
     write(this.figure, said.figure);
     write(this.unit, said.unit);
     write(this.kind, said.kind);
-    this.sign(said.mark);
+    draw(this.mark, said.mark);
   }
 
   colour(colour, ink) {
@@ -81,18 +109,6 @@ class Row {
     const known = isColour(colour);
     this.badge.style.backgroundColor = known ? `#${colour}` : "";
     this.badge.style.color = known ? `#${inkOn(colour, ink)}` : "";
-  }
-
-  sign(name) {
-    if (this.shownMark === name) return;
-    this.shownMark = name;
-    this.mark.setAttribute("class", `mark mark-${name}`);
-    while (this.mark.firstChild) this.mark.removeChild(this.mark.firstChild);
-    (MARKS[name] || []).forEach((drawn) => {
-      const path = document.createElementNS(SVG, "path");
-      path.setAttribute("d", drawn);
-      this.mark.appendChild(path);
-    });
   }
 }
 
@@ -169,6 +185,57 @@ class Rows {
     if (this.heightPx !== heightPx) this.list.style.setProperty("--row-height", `${heightPx}px`);
     this.heightPx = heightPx;
     return pages;
+  }
+}
+
+/** One of the stops of a board: its name, where there are several, and its rows. */
+class StopView {
+  constructor(root, stopId) {
+    this.root = root;
+    mark(root, "data-stop", stopId);
+    this.title = root.querySelector(".stop-name");
+    this.list = root.querySelector(".rows");
+    this.empty = root.querySelector(".empty");
+    this.list.textContent = "";
+    this.rows = new Rows(this.list);
+  }
+
+  name(name, code) {
+    if (this.title.hidden !== !name) this.title.hidden = !name;
+    write(this.title.firstElementChild, name);
+    write(this.title.lastElementChild, code);
+  }
+
+  say(empty, label) {
+    if (this.empty.hidden !== !empty) this.empty.hidden = !empty;
+    write(this.empty, empty);
+    mark(this.list, "aria-label", label);
+  }
+
+  /** Give the stop its part of the screen; sizes give way to `least` rows. Return how many turns its rows take. */
+  fit(height, unit, least, page) {
+    this.stretch(`${Math.floor(height)}px`);
+    let own = unit;
+    if (least) {
+      const head = this.title.hidden ? 0 : STOP_HEAD * unit;
+      own = Math.min(unit, this.root.clientWidth / STOP_WIDTH, (height - head - unit) / (least * ROW_WANTED));
+    }
+    if (own !== this.unit) this.root.style.setProperty("--u", `${own}px`);
+    this.unit = own;
+    const above = this.list.offsetTop - this.root.offsetTop;
+    return this.rows.fit(height - this.empty.offsetHeight - above, own, page);
+  }
+
+  /** While an alert fills the board: a few rows, in as little room as they need. */
+  shrink(count) {
+    this.stretch("");
+    this.root.style.removeProperty("--u");
+    this.unit = 0;
+    each(this.list.children, (child, i) => (child.hidden = i >= count));
+  }
+
+  stretch(height) {
+    if (this.root.style.height !== height) this.root.style.height = height;
   }
 }
 

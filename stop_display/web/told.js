@@ -5,6 +5,8 @@ const NOW_MS = 30000; // nearer than that is "now"; so long a bus whose time has
 const MINUTE_MS = 60000;
 const AS_CLOCK_MS = 60 * MINUTE_MS; // farther than that is a time of day
 const UNSURE_MS = 3 * MINUTE_MS; // p10 to p90 wider than that and a quarter of the wait is marked "~"
+const LATE_MIN = 2; // fewer minutes late or early are not worth a word
+const HEARD_S = 25; // a bus "at the stop" stands there as long as the server says so
 const PLAN_TRUSTED_S = 30 * 60; // "every 8–10 min" is believed for so long after the server was last heard
 
 /** What one line says. `fresh`: live rows may be shown; `silentS`: since the server was last heard. */
@@ -21,13 +23,13 @@ class LineTeller {
     const now = this.clock.now();
     return (line.arrivals || [])
       .map((arrival) => (isLive(arrival) && !this.fresh ? byTimetable(arrival) : arrival))
-      .filter((arrival) => arrival.arrival_ms - now > -NOW_MS)
+      .filter((arrival) => arrival.arrival_ms - now > -NOW_MS || (arrival.at_stop && this.silentS < HEARD_S))
       .sort((a, b) => a.arrival_ms - b.arrival_ms);
   }
 
   /**
    * Return `{state, figure, unit, kind, mark, due, phrase, note, gone}`: `mark` is the sign beside `kind`, `phrase` is
-   * true where the figure is words, `gone` is the time of a cancelled bus.
+   * true where the figure is words, `gone` is the time of a cancelled bus, `accessible` of the first for wheelchairs.
    */
   tell(line) {
     const arrivals = this.arrivals(line);
@@ -38,14 +40,16 @@ class LineTeller {
     else if (cancelled) return this.cancelled(cancelled);
     else said = this.quiet(line);
     if (cancelled) said.gone = this.clock.time(cancelled.arrival_ms);
+    if (first) said.accessible = first.wheelchair === "accessible";
     return said;
   }
 
   live(line, first, arrivals) {
     const leftMs = first.arrival_ms - this.clock.now();
-    const kind = first.state === "live_terminal" ? "terminal" : "live";
+    const starting = first.state === "live_terminal";
+    const kind = first.at_stop ? "at_stop" : starting ? "terminal" : "live";
     const said = saying("live", { kind: this.words.say(kind), mark: "live" });
-    if (leftMs <= NOW_MS) {
+    if (leftMs <= NOW_MS || (first.at_stop && !starting)) {
       said.figure = this.words.say("now");
       said.due = true;
     } else if (leftMs >= AS_CLOCK_MS) {
@@ -54,7 +58,8 @@ class LineTeller {
       said.figure = this.about(first) + minutes(leftMs);
       said.unit = this.words.say("unit");
     }
-    said.note = notes([this.room(first), this.place(first), this.following(line, first, arrivals)]);
+    const following = this.following(line, first, arrivals);
+    said.note = notes([this.access(first), this.room(first), this.delay(first), this.place(first), following]);
     return said;
   }
 
@@ -63,7 +68,7 @@ class LineTeller {
       figure: this.clock.time(first.arrival_ms),
       kind: this.words.say("timetable"),
       mark: "timetable",
-      note: this.following(line, first, arrivals),
+      note: notes([this.access(first), this.following(line, first, arrivals)]),
     });
   }
 
@@ -76,7 +81,7 @@ class LineTeller {
     const state = this.stillTrue(line);
     const { words, clock } = this;
     const said = saying(state, { figure: words.say("no_data"), phrase: true, mark: "none" });
-    if (state === "headway") said.figure = this.headway(line);
+    if (state === "headway") Object.assign(said, { figure: this.headway(line), note: this.planOf(line) });
     else if (state === "before_first_trip") said.figure = words.say("first", { time: clock.time(line.first_ms) });
     else if (state === "service_ended") said.figure = words.say("ended");
     else if (state === "no_service") said.figure = words.say("no_service");
@@ -90,7 +95,7 @@ class LineTeller {
     const overtaken = line.first_ms && line.first_ms < this.clock.now() - NOW_MS;
     const arrivals = line.arrivals && line.arrivals.length > 0;
     if ((line.state === "headway" || arrivals) && line.headway_s) {
-      return this.silentS < PLAN_TRUSTED_S ? "headway" : "no_data";
+      return line.kept || this.silentS < PLAN_TRUSTED_S ? "headway" : "no_data";
     }
     if (arrivals || overtaken || line.state === "live" || line.state === "timetable") return "no_data";
     return line.state === "before_first_trip" && !line.first_ms ? "no_data" : line.state;
@@ -103,6 +108,11 @@ class LineTeller {
     return this.words.say("headway", { from: from, to: to });
   }
 
+  /** That a headway is the plan's, not what was seen at the stop. */
+  planOf(line) {
+    return line.headway_planned ? this.words.say("timetable") : "";
+  }
+
   next(ms) {
     const days = this.clock.daysAhead(ms);
     const time = this.clock.time(ms);
@@ -113,9 +123,20 @@ class LineTeller {
 
   /** How far away a bus on the road is. */
   place(arrival) {
-    if (arrival.state !== "live") return "";
+    if (arrival.state !== "live" || arrival.at_stop) return "";
     if (arrival.stops_away === 0) return this.words.say("approaching");
     return arrival.stops_away ? this.words.count("stops", arrival.stops_away) : "";
+  }
+
+  /** How late or early a followed bus is, in whole minutes. */
+  delay(arrival) {
+    const n = Math.floor(Math.abs(arrival.delay_s || 0) / 60);
+    return n < LATE_MIN ? "" : this.words.say(arrival.delay_s > 0 ? "late" : "early", { n: n });
+  }
+
+  /** That a bus takes no wheelchairs is a word, that it does a sign. */
+  access(arrival) {
+    return arrival.wheelchair === "inaccessible" ? this.words.say("inaccessible") : "";
   }
 
   /** How full a bus is, where that is worth knowing before it comes. */
@@ -137,7 +158,7 @@ class LineTeller {
     return notes([
       ahead && this.words.say("then", { list: ahead }),
       times && this.words.say(allPlanned && isLive(first) ? "then_planned" : "then_at", { list: times }),
-      !later.length && line.headway_s ? this.headway(line) : "",
+      !later.length && line.headway_s ? notes([this.headway(line), this.planOf(line)]) : "",
     ]);
   }
 
@@ -182,7 +203,8 @@ function isLive(arrival) {
 
 /** What the timetable says of a live arrival; one that has no planned time is over. */
 function byTimetable(arrival) {
-  return { key: arrival.key, state: "timetable", arrival_ms: arrival.scheduled_ms || 0 };
+  const { key, wheelchair } = arrival;
+  return { key: key, wheelchair: wheelchair, state: "timetable", arrival_ms: arrival.scheduled_ms || 0 };
 }
 
 function minutes(leftMs) {
@@ -194,6 +216,6 @@ function notes(parts) {
 }
 
 function saying(state, more) {
-  const empty = { figure: "", unit: "", kind: "", mark: "none", due: false, phrase: false, note: "", gone: "" };
+  const empty = { figure: "", unit: "", kind: "", mark: "none", due: false, phrase: false, note: "", gone: "", accessible: false };
   return Object.assign(empty, { state: state }, more);
 }

@@ -25,10 +25,14 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 async def opened(browser: Browser) -> Opened:
     @asynccontextmanager
     async def open_page(
-        *, language: str = "kk", width: int = 1000, height: int = 640, virtual_time: bool = False
+        *, language: str = "kk", width: int = 1000, height: int = 640, virtual_time: bool = False, worker: bool = False
     ) -> AsyncIterator[tuple[Page, Seen]]:
-        viewport = {"width": width, "height": height}
-        async with await browser.new_context(viewport=viewport, locale=language, color_scheme="light") as context:
+        async with await browser.new_context(
+            viewport={"width": width, "height": height},
+            locale=language,
+            color_scheme="light",
+            service_workers="allow" if worker else "block",
+        ) as context:
             page = await context.new_page()
             page.set_default_timeout(10_000)
             if virtual_time:

@@ -15,6 +15,7 @@ from commons.assets import asset_of, asset_route
 from commons.texts import load_catalogue
 from stop_display.model import (
     Ack,
+    BoardAlert,
     BoardAnswer,
     BoardArrival,
     Change,
@@ -29,6 +30,9 @@ from stop_display.model import (
     ToBoard,
 )
 from stop_display.server import PAGE_FILES, WEB
+from stop_display.squeeze import squeezed
+from stop_display.timetable import Headway, Timetable, TimetableLine
+from stop_display.timetable_routes import WORKER
 from tests.dispatch.pages import served
 
 NOON_MS: Final = 1_790_060_400_000  # 22 September 2026, 12:00 at UTC+5
@@ -36,6 +40,7 @@ MINUTE_MS: Final = 60_000
 UTC_OFFSET_S: Final = 5 * 3600
 STOP: Final = "alan"
 NAME: Final = {"kk": "Орталық алаң", "ru": "Центральная площадь", "en": "Central square"}
+BAZAAR: Final = {"kk": "Базар", "ru": "Базар", "en": "Bazaar"}
 SHUGYLA: Final = {"kk": "Шұғыла мөлтек ауданы", "ru": "мкр Шугыла", "en": "Shugyla district"}
 
 _encoder: Final = msgspec.json.Encoder()
@@ -49,9 +54,36 @@ def live(minutes: float, *, key: str = "v1|run|3", state: str = "live", **more: 
     )
 
 
-def planned(minutes: float, *, key: str = "|run2|3", state: str = "timetable") -> BoardArrival:
+def planned(minutes: float, *, key: str = "|run2|3", state: str = "timetable", wheelchair: str = "") -> BoardArrival:
     at_ms = NOON_MS + round(minutes * MINUTE_MS)
-    return BoardArrival(key=key, state=state, arrival_ms=at_ms, scheduled_ms=at_ms)
+    return BoardArrival(key=key, state=state, arrival_ms=at_ms, scheduled_ms=at_ms, wheelchair=wheelchair)
+
+
+def alert(
+    name: str, *, takeover: bool = False, routes: Sequence[str] = (), text: str = "", until_ms: int | None = None
+) -> BoardAlert:
+    """An alert whose words are ``name`` and ``text`` with the language before them."""
+    words = [
+        {language: f"{language}: {said}" for language in ("kk", "ru", "en")} if said else {} for said in (name, text)
+    ]
+    return BoardAlert(
+        id=name, header=words[0], text=words[1], takeover=takeover, routes=list(routes), until_ms=until_ms
+    )
+
+
+def timetable_line(
+    *minutes: float, route: str = "10", destination: Mapping[str, str] = SHUGYLA, headways: Sequence[Headway] = ()
+) -> TimetableLine:
+    """A line that leaves so many minutes after noon."""
+    return TimetableLine(
+        key=f"{route}|{destination['kk']}",
+        route_id=route,
+        route=route,
+        destination=destination,
+        departures_ms=[NOON_MS + round(one * MINUTE_MS) for one in minutes],
+        headways=list(headways),
+        colour="1F6FB2",
+    )
 
 
 def line(
@@ -78,8 +110,14 @@ def line(
     )
 
 
-def board(*lines: Line, name: Mapping[str, str] = NAME) -> StopBoard:
-    return StopBoard(stop=STOP, code="017", name=name, lines=list(lines))
+def board(
+    *lines: Line,
+    name: Mapping[str, str] = NAME,
+    stop: str = STOP,
+    code: str = "017",
+    alerts: Sequence[BoardAlert] = (),
+) -> StopBoard:
+    return StopBoard(stop=stop, code=code, name=name, lines=list(lines), alerts=list(alerts))
 
 
 @dataclass(slots=True)
@@ -87,6 +125,10 @@ class Script:
     """The server's side of one board. Its clock stands still until the test moves ``now_ms``."""
 
     board: StopBoard = field(default_factory=board)
+    others: Sequence[StopBoard] = ()  # further stops that there are
+    timetables: Mapping[str, Sequence[TimetableLine]] = field(default_factory=dict)  # date → lines, of every stop
+    spread_s: float = 0
+    voice: bytes = b""  # WAV; none: 501
     now_ms: int = NOON_MS
     rate: float = 1.0
     session: str = "first"
@@ -98,6 +140,8 @@ class Script:
     resumed: bool = False
     tracking_silent_ms: int = 0
     polled: list[str | None] = field(default_factory=list)  # the ETag that each poll brought
+    timetables_asked: list[str] = field(default_factory=list)
+    spoken: list[str] = field(default_factory=list)
     connected: int = 0
     _said: asyncio.Queue[FromBoard] = field(default_factory=asyncio.Queue)
     _socket: web.WebSocketResponse | None = None
@@ -112,9 +156,12 @@ class Script:
         return [
             web.get("/board/ws", self._speak),
             web.get("/board/{stop}", self._answer_page),
-            *(asset_route(f"/static/board/{name}", WEB / name) for name in PAGE_FILES),
+            *(asset_route(f"/static/board/{name}", WEB / name, prepare=squeezed(name)) for name in PAGE_FILES),
             web.get("/static/board/texts.json", answer_texts),
             web.get("/api/stops/{stop}/board", self._poll),
+            web.get("/api/stops/{stop}/timetable", self._timetable),
+            web.get("/api/stops/{stop}/speech", self._say),
+            asset_route("/board-worker.js", WORKER),
             *vendor_routes(),
         ]
 
@@ -140,11 +187,17 @@ class Script:
         """Whether the board has said something that the test has not looked at."""
         return not self._said.empty()
 
-    async def change(self, *lines: Line) -> None:
+    async def change(self, *lines: Line, stop: str = STOP, alerts: Sequence[BoardAlert] | None = None) -> None:
         self.sequence += 1
-        as_of_ms = self.now_ms - self.tracking_silent_ms
         await self.tell(
-            Change(sequence=self.sequence, server_ms=self.now_ms, as_of_ms=as_of_ms, stop=STOP, lines=list(lines))
+            Change(
+                sequence=self.sequence,
+                server_ms=self.now_ms,
+                as_of_ms=self.now_ms - self.tracking_silent_ms,
+                stop=stop,
+                lines=list(lines),
+                alerts=None if alerts is None else list(alerts),
+            )
         )
 
     async def beat(self) -> None:
@@ -184,8 +237,12 @@ class Script:
         return socket
 
     async def _greet(self, said: Subscribe) -> None:
-        if said.stops != [STOP]:
-            await self.tell(Refusal(code="unknown_stop", field="stops", value=said.stops[0], rule="no such stop"))
+        boards = {one.stop: one for one in (self.board, *self.others)}
+        known = [boards[stop] for stop in said.stops if stop in boards]
+        for stop in said.stops:
+            if stop not in boards:
+                await self.tell(Refusal(code="unknown_stop", field="stops", value=stop, rule="no such stop"))
+        if not known:
             return
         self.resumed = said.resume is not None and said.resume.session == self.session
         await self.tell(
@@ -200,21 +257,23 @@ class Script:
                 stale_after_s=60,
                 drop_after_s=90,
                 resumed=self.resumed,
+                spread_s=self.spread_s,
             )
         )
-        if not self.resumed:
-            as_of_ms = self.now_ms - self.tracking_silent_ms
-            await self.tell(
-                Snapshot(sequence=self.sequence, server_ms=self.now_ms, as_of_ms=as_of_ms, board=self.board)
-            )
+        as_of_ms = self.now_ms - self.tracking_silent_ms
+        for one in () if self.resumed else known:
+            sequence = self.sequence if one is known[-1] else 0
+            await self.tell(Snapshot(sequence=sequence, server_ms=self.now_ms, as_of_ms=as_of_ms, board=one))
 
     async def _poll(self, request: web.Request) -> web.Response:
         self.polled.append(request.headers.get("If-None-Match"))
         if self.polls_refused:
             return web.Response(status=503)
-        if request.match_info["stop"] != STOP:
+        boards = {one.stop: one for one in (self.board, *self.others)}
+        found = boards.get(request.match_info["stop"])
+        if found is None:
             return web.Response(status=404)
-        tag = asset_of(_encoder.encode(self.board), "application/json").etag
+        tag = asset_of(_encoder.encode(found), "application/json").etag
         headers = {"ETag": f'"{tag}"', "X-Server-Ms": str(self.now_ms), "Cache-Control": "no-cache"}
         if any(known.value == tag for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
@@ -224,9 +283,33 @@ class Script:
             time_zone="Asia/Qyzylorda",
             utc_offset_s=UTC_OFFSET_S,
             as_of_ms=self.now_ms,
-            board=self.board,
+            board=found,
         )
         return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)
+
+    async def _timetable(self, request: web.Request) -> web.Response:
+        date = request.query["date"]
+        self.timetables_asked.append(date)
+        boards = {one.stop: one for one in (self.board, *self.others)}
+        found = boards.get(request.match_info["stop"])
+        if found is None:
+            return web.Response(status=404)
+        answer = Timetable(
+            stop=found.stop,
+            code=found.code,
+            name=found.name,
+            date=date,
+            time_zone="Asia/Qyzylorda",
+            utc_offset_s=UTC_OFFSET_S,
+            lines=list(self.timetables.get(date, ())),
+        )
+        return web.Response(body=_encoder.encode(answer), content_type="application/json")
+
+    async def _say(self, request: web.Request) -> web.Response:
+        self.spoken.append(f"{request.match_info['stop']} {request.query['lang']}")
+        if not self.voice:
+            return web.Response(status=501)
+        return web.Response(body=self.voice, content_type="audio/wav")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import aiohttp
 import pytest
 from playwright.async_api import expect
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from ayaldama.web.vendor import INSTALLED, vendor_routes
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from stop_display.server import Boards, BoardSettings
-from tests.dispatch.pages import opened, served
+from tests.dispatch.pages import opened, served, until
 from tests.dispatch.sightings import NOON_MS, arrival, position, update
 from tests.dispatch.small_city import ALAN, network_of
 from transit.keys import Keys
@@ -69,3 +70,47 @@ async def test_what_tracking_publishes_is_on_the_board_and_is_there_again_after_
             assert answer.status == 404
             await page.goto(f"http://127.0.0.1:{port}/board/nowhere?lang=en")
             await expect(page.locator("h1")).to_have_text("There is no such stop: nowhere")
+
+
+async def test_a_board_keeps_the_real_timetable_and_shows_it_when_the_server_has_gone(
+    redis: Redis, chromium: str
+) -> None:
+    writer = StateWriter(redis, KEYS)
+    await writer.replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with AsyncExitStack() as serving, opened(chromium) as (page, _):
+        port = await serving.enter_async_context(boards(redis))
+        await page.goto(f"http://127.0.0.1:{port}/board/alan?lang=en")
+        await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+        await page.evaluate("boardPage.kept.renew(boardPage.feed)")
+        await until(page, "boardPage.kept.of('alan') && Object.keys(boardPage.kept.of('alan').days).length === 2")
+        await page.evaluate("keepPage()")
+        await until(page, "navigator.serviceWorker.controller")
+        cached = "caches.open('ayaldama-board-1').then(cache => cache.keys()).then(all => window.cached = all.length)"
+        await until(page, f"({cached}, window.cached > 15)")
+        await serving.aclose()
+        await page.reload()
+        await expect(page.locator("h1")).to_have_text("Central square")
+        await expect(page.locator("#banner")).to_contain_text("No live data.")
+        await expect(page.locator(".row")).to_have_count(3)
+        assert await page.locator("[data-state=live]").count() == 0
+        async with boards(redis, port=port):
+            await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+
+
+async def test_the_timetable_of_a_stop_is_served_by_date_and_refused_clearly(redis: Redis) -> None:
+    await StateWriter(redis, KEYS).replace(update())
+    async with boards(redis) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        async with http.get("/api/stops/alan/timetable") as answer:
+            today = await answer.json()
+            assert (answer.status, today["stop"], today["date"], len(today["lines"])) == (200, "alan", "2026-09-21", 3)
+            tag = answer.headers["ETag"]
+        async with http.get("/api/stops/alan/timetable?date=2026-09-21", headers={"If-None-Match": tag}) as answer:
+            assert answer.status == 304
+        async with http.get("/api/stops/nowhere/timetable") as answer:
+            assert (answer.status, (await answer.json())["field"]) == (404, "stop")
+        async with http.get("/api/stops/alan/timetable?date=yesterday") as answer:
+            refused = await answer.json()
+            assert (answer.status, refused["field"], refused["value"]) == (400, "date", "yesterday")
+            assert "YYYY-MM-DD from 2026-09-20 to 2026-09-28" in refused["rule"]
+        async with http.get("/board-worker.js") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/javascript")

@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 from ayaldama.web.vendor import INSTALLED
 from commons.texts import LANGUAGES
 from stop_display.outcomes import LineState
+from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
 from tests.stop_display.pages.scripted import MINUTE_MS, NOON_MS, STOP, Script, board, line, live, planned, scripted
 
@@ -97,7 +98,8 @@ READ_ROWS = """
         const gone = row.querySelector(".gone");
         return [
             text(".badge"), (text(".figure span") + " " + text(".figure small")).trim(), text(".kind"),
-            text(".note > span"), gone.dataset.shown === "yes" ? `[${text(".gone s")} ${text(".gone span")}]` : "",
+            text(".note > span"), text(".access em") && `(${text(".access em")})`,
+            gone.dataset.shown === "yes" ? `[${text(".gone s")} ${text(".gone span")}]` : "",
         ].filter(Boolean).join(" ");
     })
 """
@@ -120,11 +122,111 @@ async def test_each_state_has_its_words_in_three_languages(opened: Opened) -> No
             await page.locator("#languages button", has_text=language).click()
             assert await read(page) == as_rows(READ[language])
             assert await page.evaluate("document.documentElement.lang") == language
-        assert await page.locator(".row[data-state=live] .mark path").count() == 3 * 5  # a sign, not only a colour
-        assert await page.locator(".row[data-state=timetable] .mark path").count() == 2 * 2
+        assert (
+            await page.locator(".row[data-state=live] .kind .mark path").count() == 3 * 5
+        )  # a sign, not only a colour
+        assert await page.locator(".row[data-state=timetable] .kind .mark path").count() == 2 * 2
         struck = "getComputedStyle(document.querySelector('[data-state=cancelled] .figure')).textDecorationLine"
         assert await page.evaluate(struck) == "line-through"
         assert seen.errors == []
+
+
+ACCESS = board(
+    line(live(0.9, at_stop=True), live(9.5, key="b"), route="1"),
+    line(live(-2, at_stop=True, stops_away=0), route="2"),
+    line(live(3.5, delay_s=119, stops_away=2), route="3"),
+    line(live(4.5, delay_s=239, wheelchair="inaccessible"), route="4"),
+    line(live(5.5, delay_s=-185, wheelchair="accessible"), route="5"),
+    line(live(11.5, state="live_terminal", at_stop=True), route="6"),
+    line(planned(17, wheelchair="accessible"), route="7"),
+    line(planned(18, wheelchair="inaccessible"), route="8"),
+)
+
+READ_ACCESS = {
+    "kk": """
+        1  қазір    аялдамада тұр  одан кейін 9 мин
+        2  қазір    аялдамада тұр
+        3  3 мин    жолда          2 аялдама қалды
+        4  4 мин    жолда          арбамен кіру мүмкін емес · 3 мин кешігуде
+        5  5 мин    жолда          3 мин ерте (мүгедектер арбасына қолайлы)
+        6  ~11 мин  аялдамада тұр
+        7  12:17    кесте бойынша  (мүгедектер арбасына қолайлы)
+        8  12:18    кесте бойынша  арбамен кіру мүмкін емес
+    """,
+    "ru": """
+        1  сейчас   на остановке   затем 9 мин
+        2  сейчас   на остановке
+        3  3 мин    в пути         осталось 2 остановки
+        4  4 мин    в пути         нет доступа для колясок · опаздывает на 3 мин
+        5  5 мин    в пути         раньше на 3 мин (доступен для колясок)
+        6  ~11 мин  на остановке
+        7  12:17    по расписанию  (доступен для колясок)
+        8  12:18    по расписанию  нет доступа для колясок
+    """,
+    "en": """
+        1  now      at the stop  then 9 min
+        2  now      at the stop
+        3  3 min    live         2 stops away
+        4  4 min    live         no wheelchair access · 3 min late
+        5  5 min    live         3 min early (takes wheelchairs)
+        6  ~11 min  at the stop
+        7  12:17    timetable    (takes wheelchairs)
+        8  12:18    timetable    no wheelchair access
+    """,
+}
+
+
+async def test_wheelchairs_delays_and_the_bus_at_the_stop_have_their_words(opened: Opened) -> None:
+    async with scripted(Script(board=ACCESS)) as url, opened() as (page, seen):
+        await page.goto(url + STOP)
+        await expect(page.locator(".row")).to_have_count(8)
+        for language in LANGUAGES:
+            await page.locator("#languages button", has_text=language).click()
+            assert await read(page) == as_rows(READ_ACCESS[language])
+        assert (
+            await page.locator(".access:visible .mark-access path").count() == 2 * 4
+        )  # a sign beside the unseen words
+        assert seen.errors == []
+
+
+async def test_a_headway_of_the_plan_is_said_to_be_that(opened: Opened) -> None:
+    async with scripted(Script()) as url, opened() as (page, _):
+        await page.goto(url + STOP + "?lang=en")
+        await expect(page.locator("h1")).to_have_text("Central square")
+        said = [
+            await page.evaluate(
+                "line => { const said = boardPage.teller.tell(line); return [said.figure, said.note]; }",
+                {"key": "1", "route": "1", "headway_s": [480, 600], "headway_planned": planned, **more},
+            )
+            for planned in (False, True)
+            for more in (
+                {"state": "headway", "arrivals": []},
+                {"state": "live", "arrivals": [{"state": "live", "arrival_ms": NOON_MS + 5.5 * MINUTE_MS}]},
+            )
+        ]
+        assert said == [
+            ["every 8–10 min", ""],
+            ["5", "every 8–10 min"],
+            ["every 8–10 min", "timetable"],
+            ["5", "every 8–10 min · timetable"],
+        ]
+
+
+async def test_a_bus_stands_at_the_stop_only_as_long_as_the_server_is_heard(opened: Opened) -> None:
+    script = Script(board=board(line(live(0, at_stop=True), planned(25))))
+    async with scripted(script) as url, opened(virtual_time=True) as (page, _):
+        await page.goto(url + STOP + "?lang=en")
+        await expect(page.locator(".figure span")).to_have_text("now")
+        for _ in range(4):  # a minute at the stop, the server speaking
+            await page.clock.fast_forward(15_000)
+            await script.beat()
+            await until(page, "boardPage.feed.silentS < 1")
+        await expect(page.locator(".kind span")).to_have_text("at the stop")
+        script.sockets_refused = script.polls_refused = True
+        await script.cut()
+        await page.clock.fast_forward(26_000)
+        await page.clock.run_for(600)
+        await expect(page.locator(".kind span")).to_have_text("timetable")
 
 
 async def test_buses_come_first_in_order_of_time_then_headways_then_the_silent_by_number(opened: Opened) -> None:
@@ -173,19 +275,19 @@ async def test_a_board_on_which_nothing_is_known_says_so(opened: Opened) -> None
     script = Script(board=board(line(route="1"), line(route="2")))
     async with scripted(script) as url, opened() as (page, _):
         await page.goto(url + STOP + "?lang=kk")
-        await expect(page.locator("#empty")).to_have_text("Қазір автобустар туралы дерек жоқ.")
+        await expect(page.locator(".empty")).to_have_text("Қазір автобустар туралы дерек жоқ.")
         await script.change(line(planned(3), route="1"))
-        await expect(page.locator("#empty")).to_be_hidden()
+        await expect(page.locator(".empty")).to_be_hidden()
         script.board, script.session = board(), "next"
         await script.cut()
-        await expect(page.locator("#empty")).to_have_text("Бұл аялдамада автобустар тоқтамайды.")
+        await expect(page.locator(".empty")).to_have_text("Бұл аялдамада автобустар тоқтамайды.")
 
 
 async def test_an_unknown_stop_is_said_to_be_unknown(opened: Opened) -> None:
     async with scripted(Script()) as url, opened() as (page, _):
         await page.goto(url + "nowhere?lang=ru")
         await expect(page.locator("h1")).to_have_text("Такой остановки нет: nowhere")
-        await expect(page.locator("#empty")).to_contain_text("на главной странице")
+        await expect(page.locator(".empty")).to_contain_text("на главной странице")
 
 
 async def test_whoever_listens_hears_the_next_buses_in_sentences_at_most_once_a_minute(opened: Opened) -> None:
