@@ -13,9 +13,11 @@ BLOCK_COMMENT: Final = re.compile(r"^\s*/\*.*?\*/[ \t]*$", re.DOTALL | re.MULTIL
 # What stands in quotes would be followed by the closing one, so a comment that has none is a comment.
 LINE_COMMENT: Final = re.compile(r"(^|\s+)//(\s[^\"'`\n]*)?$|^\s*//.*$", re.MULTILINE)
 QUOTED: Final = re.compile(r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)")
-PUNCTUATION: Final = re.compile(r" ?([=?:,;{}()\[\]<>&|]+) ?")  # not + and -: "a - -b"
+# Signs between two operands only: "a - -b" stays, and a regular expression has no space behind its first slash.
+PUNCTUATION: Final = re.compile(r" ?([=?:,;{}()\[\]<>&|]+) ?|(?<=[\w)\]]) ([-+*/]) (?=[\w(\[])")
 JOINED: Final = re.compile(r"^((?:(?!//)[^\n])*[{;,(])\n", re.MULTILINE)  # behind a comment nothing may come
-STYLE_SPACE: Final = re.compile(r"(?<=[{};,])\n|\s+(?=\{)|(?<= \*) |(?<=\d) (?=\*)")
+STYLE_SPACE: Final = re.compile(r";\n(?=\})|(?<=[{};,])\n|\s+(?=\{)|(?<= \*) |(?<=\d) (?=\*)")
+ATTRIBUTE: Final = re.compile(r"=\"([a-z]\w*)\"\]")
 DECLARATION: Final = re.compile(r"^([-\w]+): +(?=.*;$)", re.MULTILINE)
 
 
@@ -27,12 +29,13 @@ def squeezed(name: str) -> Callable[[bytes], bytes]:
 def _squeezed_script(body: bytes) -> bytes:
     lines = _lines(LINE_COMMENT.sub("", _without_blocks(body)))
     parts = QUOTED.split(lines)
-    parts[::2] = [PUNCTUATION.sub(r"\1", part) for part in parts[::2]]
+    parts[::2] = [PUNCTUATION.sub(r"\1\2", part) for part in parts[::2]]
     return JOINED.sub(r"\1", "".join(parts)).encode("utf-8")
 
 
 def _squeezed_style(body: bytes) -> bytes:
-    return STYLE_SPACE.sub("", DECLARATION.sub(r"\1:", _lines(_without_blocks(body)))).encode("utf-8")
+    lines = ATTRIBUTE.sub(r"=\1]", DECLARATION.sub(r"\1:", _lines(_without_blocks(body))))
+    return STYLE_SPACE.sub("", lines).encode("utf-8")
 
 
 def _without_blocks(body: bytes) -> str:

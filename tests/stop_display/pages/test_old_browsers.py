@@ -85,12 +85,16 @@ def test_squeezing_leaves_code_and_takes_comments() -> None:
         .b > .c {
           color: var(--ink);
           font: 400 16px/1.3 "Golos Text", Arial;
+          top: calc(3 * var(--u));
+        }
+        .d[data-a="yes"]:not([data-b="1"]) {
+          top: 0;
         }
         @media (max-width: 600px) {
           .d { top: 0; }
         }
     """
     assert squeezed("a.css")(style).decode() == (
-        '.a:focus,.b > .c{color:var(--ink);font:400 16px/1.3 "Golos Text", Arial;}'
-        "@media (max-width: 600px){.d{ top: 0; }}"
+        '.a:focus,.b > .c{color:var(--ink);font:400 16px/1.3 "Golos Text", Arial;top:calc(3*var(--u))}'
+        '.d[data-a=yes]:not([data-b="1"]){top:0}@media (max-width: 600px){.d{ top: 0; }}'
     )
