@@ -63,8 +63,7 @@ ETAG_DIGITS: Final = 20
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = (
     *("board.css", "panel.css", "words.js", "clock.js", "told.js", "feed.js", "kept.js", "rows.js", "alerts.js"),
-    *("panel_config.js", "health.js"),
-    "board.js",
+    *("panel_config.js", "health.js", "board.js"),
 )
 
 _log = get_logger(__name__)

@@ -55,6 +55,7 @@ class BoardPage {
     this.makeControls();
     this.choose(this.words.language);
     this.feed.start();
+    this.kept.start(this.feed);
     if (this.fleet) [this.fleet, this.health].forEach((part) => part.start());
     this.kept.start(this.feed);
     window.addEventListener("resize", () => this.show());
