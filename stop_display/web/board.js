@@ -22,6 +22,7 @@ const UP_BEFORE_RENEWAL_MS = 6 * 3600000;
 class BoardPage {
   constructor(stopIds, asked) {
     this.panel = asked.mode === "panel";
+    this.layout = asked.layout;
     this.rotating = asked.lang === "rotate";
     this.words = new Words(this.rotating ? "kk" : firstLanguage(asked.lang, this.panel));
     this.clock = new CityClock();
@@ -177,7 +178,7 @@ class BoardPage {
     const unit = wide ? Math.min(height / 100, width / 150) : Math.min(width / 76, height / 120);
     if (unit !== this.unit) document.documentElement.style.setProperty("--u", `${unit}px`);
     this.unit = unit;
-    this.columns = !wide ? 1 : several === 4 ? 2 : several;
+    this.columns = { columns: several, stacked: 1 }[this.layout] || (!wide ? 1 : several === 4 ? 2 : several);
     mark(document.body, "data-columns", String(this.columns));
     const below = several > 1 ? FEW_HIGH * Math.ceil(several / this.columns) : wide ? FEW_HIGH_ONE : 2 * FEW_HIGH_ONE;
     this.alerts.fit(this.filled ? element("main").clientHeight - below * unit : 0);

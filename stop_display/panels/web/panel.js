@@ -3,6 +3,7 @@
 
 const ASK_AGAIN_MS = 5000;
 const REFUSED_AGAIN_MS = 30000;
+const KEEP_MAX_MS = 2000;
 const PANEL_LANGUAGES = ["kk", "ru", "en"];
 
 const node = (id) => document.getElementById(id);
@@ -28,7 +29,7 @@ function ask() {
     const kept = stored(ADDRESS_NAME);
     if (status === 200 && answer) {
       stored(ADDRESS_NAME, answer.address);
-      go(answer.address);
+      keepPage(() => go(answer.address));
     } else if (status === 401 || status === 429) {
       stored(ADDRESS_NAME, null);
       say("key_refused");
@@ -41,6 +42,23 @@ function ask() {
       setTimeout(ask, ASK_AGAIN_MS);
     }
   });
+}
+
+/** A kiosk starts here, also without a network; browsers keep pages only from https or from the machine itself. */
+function keepPage(done) {
+  const workers = navigator.serviceWorker;
+  let waits = true;
+  const once = () => {
+    if (waits) done();
+    waits = false;
+  };
+  setTimeout(once, KEEP_MAX_MS);
+  if (!workers) return once();
+  const files = performance.getEntriesByType("resource").map((one) => one.name);
+  return workers
+    .register("/board-worker.js", { scope: "/panel" })
+    .then((made) => (made.active || made.waiting || made.installing).postMessage({ keep: files.concat(location.pathname) }))
+    .then(once, once);
 }
 
 /** The key stays out of the address, and so out of logs and photographs, wherever the browser can keep it. */

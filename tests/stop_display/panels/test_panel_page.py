@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ async def on_the_wall(
     async with fleet_city(redis, pool, report_every_s=0.6) as city, opened(chromium) as (page, seen):
         key = await registered(city, **{"language": "kk", **config})
         await page.goto(f"{city.at}/panel#{key}")
-        await expect(page.locator(".row").first).to_be_visible()
+        await expect(page.locator(".row").first).to_be_visible(timeout=20_000)
         yield city, page, seen
 
 
@@ -206,7 +206,9 @@ async def test_the_control_room_sees_who_needs_somebody_first(
             async with board.expect_event("load"):
                 await rows.nth(1).locator("button").click()
             await expect(page.locator("#said")).to_contain_text("kiosk-4")
-            await page.wait_for_timeout(6_000)  # the list was asked for again meanwhile
+            async with page.expect_response("**/api/boards/fleet"):
+                pass  # the list is asked for again, and made anew
+            await page.wait_for_timeout(100)
             assert await page.evaluate("document.activeElement.closest('tr').dataset.panel") == "kiosk-4"
             await page.click("#sign-out")
             await expect(page.locator("#sign-in")).to_be_visible()
@@ -262,3 +264,42 @@ async def test_axe_finds_nothing_wrong_with_the_pages_of_the_fleet(
             await page.goto(f"{city.at}/boards/wall")
             await until(page, "document.querySelectorAll('.board[data-quality=live] li').length >= 5")
             assert await violations(page) == []
+
+
+async def test_several_stops_stand_as_the_configuration_says_and_speech_is_as_loud(
+    redis: Redis, fare_postgres: asyncpg.Pool, chromium: str
+) -> None:
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with fleet_city(redis, fare_postgres, report_every_s=0.6) as city, opened(chromium) as (page, seen):
+        key = await registered(city, "kiosk-4", ALAN.id, BAZAR.id, layout="stacked", volume=40)
+        await page.goto(f"{city.at}/panel#{key}")
+        await expect(page.locator(".stop")).to_have_count(2)
+        await expect(page.locator("body")).to_have_attribute("data-columns", "1")
+        await stands(page, city, Standing.OK)
+        report = city.desk.reported("kiosk-4")
+        assert report is not None
+        assert {row.stop for row in report.health.rows} == {ALAN.id, BAZAR.id}
+        assert await page.evaluate("(boardPage.listen(), boardPage.audio.volume)") == pytest.approx(0.4)
+        seen.errors.clear()  # there is no voice here
+        await told(city, layout="columns")
+        await expect(page.locator("body")).to_have_attribute("data-columns", "2")
+
+
+async def test_a_kiosk_that_starts_without_its_server_goes_to_its_board(
+    redis: Redis, fare_postgres: asyncpg.Pool, chromium: str
+) -> None:
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with AsyncExitStack() as serving, opened(chromium) as (page, _):
+        city = await serving.enter_async_context(fleet_city(redis, fare_postgres, report_every_s=0.6))
+        await page.goto(f"{city.at}/panel#{await registered(city)}")
+        await expect(page.locator(".row").first).to_be_visible(timeout=20_000)
+        await until(page, "boardPage.kept.of('alan')")
+        for name in ("/panel", "/board", "/static/panel/panel.js", "/static/board/health.js"):
+            async with asyncio.timeout(20):
+                while not await page.evaluate(f"caches.match('{name}').then(Boolean)"):
+                    await page.wait_for_timeout(50)
+        await serving.aclose()
+        await page.goto(f"{city.at}/panel")
+        await expect(page.locator("h1")).to_have_text(ALAN.kk)
+        assert "/board/alan?" in page.url
+        assert await page.locator("[data-state=live]").count() == 0
