@@ -46,20 +46,23 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("boards")
+HELP: Final = """Register stop boards, say what each shows, have them reload: a running system tells them in seconds.
+
+\b
+A board opens http://HOST/panel#KEY once; from then on the server says what it is. The key is made here and
+shown once; only a digest is kept. Which boards are dark, stale or wrong is on the page /boards, for people of
+the role dispatcher (ayaldama people add NAME dispatcher).
+
+\b
+ayaldama boards add kiosk-4 --stops alan --language rotate --hours 05:30-00:30
+ayaldama boards set kiosk-4 --theme light
+ayaldama boards reload --all
+"""
+
+
+@click.group("boards", help=HELP)
 def boards() -> None:
-    r"""Register stop boards, say what each shows, have them reload. A running system tells them within seconds.
-
-    \b
-    A board opens http://HOST/panel#KEY once; from then on the server says what it is. The key is made here and
-    shown once; only a digest is kept. Which boards are dark, stale or wrong is on the page /boards, for people of
-    the role dispatcher (ayaldama people add NAME dispatcher).
-
-    \b
-    ayaldama boards add kiosk-4 --stops alan --language rotate --hours 05:30-00:30
-    ayaldama boards set kiosk-4 --theme light
-    ayaldama boards reload --all
-    """
+    """Register stop boards, say what each shows, have them reload. A running system tells them within seconds."""
 
 
 @boards.command("add")

@@ -23,15 +23,18 @@ NOTE_MAX: Final = 500
 Result = TypeVar("Result")
 
 
-@click.group("reports")
-def reports() -> None:
-    r"""Look at what people at stops reported on their pages, and close it.
+HELP: Final = """Look at what people at stops reported on their pages, and close it.
 
-    \b
-    ayaldama reports list              what is open, newest first
-    ayaldama reports show 17           one report: what the page showed, what the server had
-    ayaldama reports close 17 --note "panel replaced"
-    """
+\b
+ayaldama reports list              what is open, newest first
+ayaldama reports show 17           one report: what the page showed, what the server had
+ayaldama reports close 17 --note "panel replaced"
+"""
+
+
+@click.group("reports", help=HELP)
+def reports() -> None:
+    """Look at what people at stops reported on their pages, and close it."""
 
 
 @reports.command("list")
