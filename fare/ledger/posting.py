@@ -51,13 +51,16 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One answered journal as the ledger keeps it. ``chained`` covers it and all before."""
+    """One answered journal as the ledger keeps it.
+
+    ``chained`` covers it and all before. Of pages that are written together only the last has it, of others it is None.
+    """
 
     number: int
     journal: Journal
     digest: bytes
     outcome: Posting
-    chained: bytes
+    chained: bytes | None
 
 
 def check_form(journal: Journal) -> None:
@@ -97,9 +100,14 @@ def content_digest(journal: Journal) -> bytes:
     ).digest()
 
 
-def chain(previous: bytes, digest: bytes, outcome: Posting) -> bytes:
-    """Return the hash of a journal: it covers the content, the answer and, by ``previous``, all before."""
-    return hashlib.sha256(previous + digest + outcome.encode()).digest()
+def covered(digest: bytes, outcome: Posting) -> bytes:
+    """Return what the chain covers of a journal: its content and the answer."""
+    return digest + outcome.encode()
+
+
+def chain(previous: bytes, pages: bytes) -> bytes:
+    """Return the hash of what is ``covered`` of some pages, one after another, and, by ``previous``, of all before."""
+    return hashlib.sha256(previous + pages).digest()
 
 
 def decide(
@@ -176,7 +184,10 @@ def _taking(
 
 @dataclass(slots=True, kw_only=True)
 class Book:
-    """The part of the ledger that some journals touch, while they are taken. ``number``, ``head``: of the last page."""
+    """The part of the ledger that some journals touch, while they are taken.
+
+    ``number`` is of the last page, ``head`` the hash of the last that was sealed.
+    """
 
     number: int = 0
     head: bytes = GENESIS
@@ -202,12 +213,19 @@ class Book:
         if earlier is not None:
             return outcome
         self.number += 1
-        self.head = chain(self.head, digest, outcome)
-        self.pages.append(Page(number=self.number, journal=journal, digest=digest, outcome=outcome, chained=self.head))
+        self.pages.append(Page(number=self.number, journal=journal, digest=digest, outcome=outcome, chained=None))
         self.recorded[journal.key] = Recorded(digest=digest, outcome=outcome)
         if outcome is _POSTED:
             self._apply(journal, referred)
         return outcome
+
+    def seal(self) -> list[Page]:
+        """Chain the pages that were taken since the last seal, and hand them over to be written together."""
+        pages, self.pages = self.pages, []
+        if pages:
+            self.head = chain(self.head, b"".join([covered(page.digest, page.outcome) for page in pages]))
+            pages[-1] = msgspec.structs.replace(pages[-1], chained=self.head)
+        return pages
 
     def _apply(self, journal: Journal, referred: Referred | None) -> None:
         if referred is not None:

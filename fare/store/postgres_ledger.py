@@ -142,15 +142,13 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not written; the transaction is lost then.
     """
-    pages = opened.book.pages
-    if not pages:
+    if not opened.book.pages:
         return
     ids = opened.account_ids
     new = _new_accounts(opened)
     if new:
         ids.update(await connection.fetch(_OPEN, json_array(sorted(new))))
-    await copy_rows(connection, "journal", COLUMNS, rows_of(pages, ids))
-    opened.book.pages = []
+    await copy_rows(connection, "journal", COLUMNS, rows_of(opened.book.seal(), ids))
 
 
 class Ledger:
@@ -261,8 +259,7 @@ class Ledger:
             return None
         opened = _continued(known)
         answers = [opened.book.take(one.journal, one.digest) for one in batch.asked]
-        rows = list(rows_of(opened.book.pages, opened.account_ids))
-        opened.book.pages = []
+        rows = list(rows_of(opened.book.seal(), opened.account_ids))
         self._know(opened)
         return answers, rows
 
