@@ -236,7 +236,7 @@ async def test_an_account_opens_empty_and_with_the_limits_of_its_kind(hand: Hand
         "UPDATE posting SET first_number = 0",
         "DELETE FROM posting",
         "TRUNCATE posting",
-        "INSERT INTO posting (number, first_number, accounts, moved_tiyn, befores) VALUES (99, 99, '{1}', '{1}', '{1}')",
+        "INSERT INTO posting VALUES (99, 99, '{1}', '{1}', '{1}')",
         "UPDATE account SET balance_tiyn = balance_tiyn + 1",
         "UPDATE account SET overdraft_tiyn = 1000",
         "DELETE FROM account",
