@@ -12,22 +12,33 @@ another.
 
 import asyncio
 import contextlib
+import operator
 import zlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from commons.group_commit import GroupCommit
-from fare.ledger.accounts import debt, wallet
+from fare.ledger.accounts import debt
 from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes
-from fare.model import AccountCode, LocatedTap, MediumId, Profile
+from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import Touched, read_book, write_pages
-from fare.store.postgres_taps import lock_media, media_between, read_windows, store_taps, write_posted
+from fare.store.postgres_taps import (
+    Window,
+    insert_taps,
+    lock_media,
+    media_between,
+    read_windows,
+    recognise_taps,
+    write_posted,
+)
 
 LIVE_BATCH_MAX: Final = 500  # taps
 BACKLOG_BATCH_MAX: Final = 200
@@ -41,6 +52,7 @@ RECOMPUTED_AT_A_TIME: Final = 200  # media
 
 Profiles = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, Profile]]]
 _NOBODY: Final = Profile()
+_IN_TIME: Final = operator.attrgetter("tapped_ms", "key")
 
 
 @dataclass(slots=True)
@@ -67,22 +79,35 @@ class Charging:
         ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
         """
         await lock_media(connection, {one.tap.medium_id for one in taps})
-        receipts = await store_taps(connection, taps)
-        from_ms: dict[MediumId, int] = {}
-        for one, receipt in zip(taps, receipts, strict=True):
+        recognised = await recognise_taps(connection, taps)
+        new: dict[MediumId, list[Ride]] = defaultdict(list)
+        for one, receipt in zip(taps, recognised.receipts, strict=True):
             if receipt is TapReceipt.STORED and one.ride is not None:
-                medium_id, at_ms = one.tap.medium_id, one.tap.tapped_ms
-                from_ms[medium_id] = min(from_ms.get(medium_id, at_ms), at_ms)
-        found = await self.differing(connection, from_ms)
+                new[one.ride.medium_id].append(_as_stored(one.ride))
+        from_ms = {medium_id: min([ride.tapped_ms for ride in rides]) for medium_id, rides in new.items()}
+        windows = await self._windows(connection, from_ms)
+        await insert_taps(connection, recognised)
+        for medium_id, rides in new.items():
+            windows[medium_id].rides.extend(rides)
+            windows[medium_id].rides.sort(key=_IN_TIME)
+        found = await self._differing(windows, from_ms)
         if found:
             await turn()
-        return receipts, await self.post(connection, found)
+        return recognised.receipts, await self.post(connection, found)
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
+        return await self._differing(await self._windows(connection, from_ms), from_ms)
+
+    async def _windows(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
+        """Return the rides of media that the price of one at its moment may depend on, and all after."""
+        if not from_ms:
+            return {}
+        return await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
+
+    async def _differing(self, windows: Mapping[MediumId, Window], from_ms: Mapping[MediumId, int]) -> list[Change]:
         if not from_ms:
             return []
-        windows = await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
         profiles = await self.profiles(list(from_ms))
         found: list[Change] = []
         for number, (medium, at_ms) in enumerate(from_ms.items(), 1):
@@ -257,16 +282,19 @@ async def _hand_in(lane: GroupCommit[_Handed], handed: Sequence[_Handed]) -> Non
         await lane.submit(handed[first : first + UPLOAD_MAX])
 
 
+def _as_stored(ride: Ride) -> Ride:
+    """Return ``ride`` as it will be read again: prices must not depend on when they were derived."""
+    return msgspec.structs.replace(ride, to_stop_id="") if ride.to_stop_id else ride
+
+
 def _check(one: LocatedTap) -> None:
     tap, ride = one.tap, one.ride
     if ride is None:
         return
     if not tap.outcome.rides:
         raise ValueError(f"ride of tap {tap.key} must be None: its outcome is {tap.outcome}")
-    if (ride.key, ride.tapped_ms, ride.medium_id, ride.medium_kind) != (
-        *(tap.key, tap.tapped_ms, tap.medium_id),
-        tap.medium_kind,
-    ):
+    told, made = (ride.key, ride.tapped_ms, ride.medium_id), (tap.key, tap.tapped_ms, tap.medium_id)
+    if told != made or ride.medium_kind is not tap.medium_kind:
         raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
 
 
@@ -275,8 +303,6 @@ def touched_by_changes(found: Iterable[Change], pricing: Pricing, *, also: Itera
     touched = Touched(keys=set(), accounts=set(also), references=set())
     for change in found:
         touched.accounts.update(accounts_of(change, pricing))
-        if change.ride.medium_kind in WALLET_KINDS:
-            touched.accounts.update((wallet(change.ride.medium_id), debt(change.ride.medium_id)))
         if change.before is not None and change.before.journal_key is not None:
             touched.references.add(change.before.journal_key)
     return touched

@@ -33,7 +33,7 @@ from fare.model import (
 )
 from fare.outcomes import Posting
 
-WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS})
+WALLET_KINDS: Final = (MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS)  # to hash a member takes longer
 WINDOW_MS: Final = 8 * 86_400_000  # rides before a tap that its price may depend on: a service week and a day
 
 
