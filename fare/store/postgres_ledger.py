@@ -30,7 +30,7 @@ from fare.store.ledger_rows import COLUMNS, rows_of
 
 BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 BATCHES_MAX: Final = 2  # under way: one is written, one decided and sent
-OVERLAP_MIN: Final = 16  # journals: two batches of few cost more than one of all
+OVERLAP_MIN: Final = 64  # journals: two batches of fewer cost more than one of all
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 15.0
 LOCKING_AFTER_CONFLICT: Final = 20  # batches
