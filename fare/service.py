@@ -25,7 +25,7 @@ import msgspec
 
 from commons.group_commit import GroupCommit
 from fare.ledger.accounts import debt
-from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes
+from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes, posted_by
 from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
@@ -53,6 +53,10 @@ RECOMPUTED_AT_A_TIME: Final = 200  # media
 Profiles = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, Profile]]]
 _NOBODY: Final = Profile()
 _IN_TIME: Final = operator.attrgetter("tapped_ms", "key")
+
+
+async def _at_once() -> None:
+    """Let who asks for a turn have it: live taps and those who recompute wait for nobody."""
 
 
 @dataclass(slots=True)
@@ -91,9 +95,7 @@ class Charging:
             windows[medium_id].rides.extend(rides)
             windows[medium_id].rides.sort(key=_IN_TIME)
         found = await self._differing(windows, from_ms)
-        if found:
-            await turn()
-        return recognised.receipts, await self.post(connection, found)
+        return recognised.receipts, await self.post(connection, found, turn)
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
@@ -117,14 +119,17 @@ class Charging:
             found += changes(window.rides, window.posted, self.pricing, profile, from_ms=at_ms)
         return found
 
-    async def post(self, connection: asyncpg.Connection, found: Sequence[Change]) -> dict[MediumId, int]:
-        """Post ``found``; return what media with wallets owe then."""
+    async def post(
+        self, connection: asyncpg.Connection, found: Sequence[Change], turn: Callable[[], Awaitable[None]] = _at_once
+    ) -> dict[MediumId, int]:
+        """Post ``found``; return what media with wallets owe then. ``turn`` as for ``take``."""
         if not found:
             return {}
+        await write_posted(connection, [(change, posted_by(change)) for change in found])  # others may post meanwhile
+        await turn()
         opened = await read_book(connection, touched_by_changes(found, self.pricing))
-        done = post_changes(opened.book, found, self.pricing)
+        post_changes(opened.book, found, self.pricing)
         await write_pages(connection, opened)
-        await write_posted(connection, done)
         media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
         return {medium: opened.book.balances_tiyn.get(debt(medium), 0) for medium in media}
 
@@ -215,10 +220,7 @@ class TapIntake:
         kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
         self._kept.append(kept)
 
-        async def at_once() -> None:
-            """Live taps ask nobody."""
-
-        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = at_once) -> None:
+        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = _at_once) -> None:
             taps = [one.tap for one in handed]
             try:
                 async with kept.transaction() as connection:
@@ -227,7 +229,7 @@ class TapIntake:
                 asyncpg.UniqueViolationError
             ):  # another tap under the same name was stored meanwhile: now it is known
                 async with kept.transaction() as connection:
-                    receipts, owed = await self._charging.take(connection, taps, at_once)
+                    receipts, owed = await self._charging.take(connection, taps, _at_once)
             for one, receipt in zip(handed, receipts, strict=True):
                 one.receipt = receipt
             self._owing(owed)

@@ -125,6 +125,13 @@ def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
     return touched | {_payer(ride, pricing)}
 
 
+def posted_by(change: Change) -> Posted:
+    """Return what is posted for the ride once ``change`` is: no state of the books makes a difference to it."""
+    moves = any([one.charged_tiyn or one.subsidy_tiyn for one in change.amounts])
+    key = JournalKey(f"fare/{change.ride.key}/{change.version}") if moves else None
+    return Posted(version=change.version, amounts=change.amounts, journal_key=key)
+
+
 def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
     """Post ``change`` in ``book``: the reversal of what was posted before, then what the ride costs now.
 
@@ -146,15 +153,20 @@ def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
                 subject=ride.key,
             ),
         )
-    entries = _entries(book, change, pricing)
-    if not entries:
-        return Posted(version=change.version, amounts=change.amounts, journal_key=None)
-    key = JournalKey(f"fare/{ride.key}/{change.version}")
-    _take(
-        book,
-        Journal(key=key, kind=JournalKind.FARE, occurred_ms=ride.tapped_ms, entries=entries, subject=ride.key),
-    )
-    return Posted(version=change.version, amounts=change.amounts, journal_key=key)
+    posted = posted_by(change)
+    if posted.journal_key is not None:
+        entries = _entries(book, change, pricing)
+        _take(
+            book,
+            Journal(
+                key=posted.journal_key,
+                kind=JournalKind.FARE,
+                occurred_ms=ride.tapped_ms,
+                entries=entries,
+                subject=ride.key,
+            ),
+        )
+    return posted
 
 
 def levelling(book: Book, medium_id: MediumId, *, key: str, occurred_ms: int) -> Journal | None:
