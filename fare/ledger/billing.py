@@ -127,7 +127,7 @@ def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
 
 def posted_by(change: Change) -> Posted:
     """Return what is posted for the ride once ``change`` is: no state of the books makes a difference to it."""
-    moves = any([one.charged_tiyn or one.subsidy_tiyn for one in change.amounts])
+    moves = any(one.charged_tiyn or one.subsidy_tiyn for one in change.amounts)
     key = JournalKey(f"fare/{change.ride.key}/{change.version}") if moves else None
     return Posted(version=change.version, amounts=change.amounts, journal_key=key)
 
