@@ -24,7 +24,7 @@ _TRAILER: Final = b"\xff\xff"
 _SIZE: Final = struct.Struct(">i")
 _INT8: Final = struct.Struct(">q")
 _SIZES_KEPT: Final = 256  # longer fields are rare
-_SIZES: Final = [_SIZE.pack(length) for length in range(_SIZES_KEPT)]
+_SIZES: Final[Sequence[bytes]] = [_SIZE.pack(length) for length in range(_SIZES_KEPT)]
 _INT8_OID: Final = 20  # pg_type.dat
 _TEXT_OID: Final = 25
 

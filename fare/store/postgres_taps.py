@@ -40,7 +40,7 @@ _TAP_COLUMNS: Final = (
     "digest",
 )
 _NAME: Final = operator.itemgetter(0, 1)
-_KINDS: Final = {kind.value: kind for kind in MediumKind}
+_KINDS: Final[Mapping[str, MediumKind]] = {kind.value: kind for kind in MediumKind}
 _encode: Final = msgspec.json.Encoder().encode
 _CHARGE_COLUMNS: Final = (
     "sequence",
@@ -150,17 +150,19 @@ async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
-    rides: dict[tuple[str, int], Ride] = {}  # a ride whose price changed comes with each version that was posted
+    media: dict[str, MediumId] = {}  # by ride; one whose price changed comes with each version that was posted
     for row in await connection.fetch(_WINDOW, json_array(list(from_ms)), json_array(list(from_ms.values()))):
         *told, version, categories, charged_tiyn, subsidy_tiyn, journal_key = row  # by place: names take longer
-        ride = rides.get((told[0], told[1]))
-        if ride is None:
-            ride = rides[told[0], told[1]] = _ride(*told)
-            windows[ride.medium_id].rides.append(ride)
-        posted = windows[ride.medium_id].posted
-        if version is not None and (ride.key not in posted or version > posted[ride.key].version):
+        key = f"{told[0]}:{told[1]}"
+        medium_id = media.get(key)
+        if medium_id is None:
+            ride = _ride(key, *told[2:])
+            medium_id = media[key] = ride.medium_id
+            windows[medium_id].rides.append(ride)
+        posted = windows[medium_id].posted
+        if version is not None and (key not in posted or version > posted[key].version):
             amounts = tuple([Amount(*amount) for amount in zip(categories, charged_tiyn, subsidy_tiyn, strict=True)])
-            posted[ride.key] = Posted(version=version, amounts=amounts, journal_key=journal_key)
+            posted[key] = Posted(version=version, amounts=amounts, journal_key=journal_key)
     return windows
 
 
@@ -261,8 +263,7 @@ def _charge_row(ride_key: str, posted: Posted) -> bytes:
 
 
 def _ride(
-    device_id: str,
-    sequence: int,
+    key: str,
     tapped_ms: int,
     medium_id: MediumId,
     medium_kind: str,
@@ -274,7 +275,7 @@ def _ride(
     stop_id: str,
 ) -> Ride:
     return Ride(
-        key=f"{device_id}:{sequence}",
+        key=key,
         tapped_ms=tapped_ms,
         medium_id=medium_id,
         medium_kind=_KINDS[medium_kind],
