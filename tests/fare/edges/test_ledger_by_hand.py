@@ -92,12 +92,14 @@ async def test_two_journals_that_balance_only_together_are_refused(hand: Hand) -
         await hand.insert({"legs": {RICH: 20, SALES: -19}}, {"legs": {RICH: 19, SALES: -20}})
 
 
-async def test_a_journal_that_names_an_account_twice_is_refused(hand: Hand) -> None:
+@pytest.mark.parametrize("twice", ["accounts || accounts", "accounts[1:1] || accounts[1:1]"])
+async def test_a_journal_that_names_an_account_twice_is_refused(hand: Hand, twice: str) -> None:
     await hand.insert({"legs": {RICH: 20, SALES: -20}})
+    amounts = "amounts_tiyn || amounts_tiyn" if twice == "accounts || accounts" else "amounts_tiyn"
     with pytest.raises(asyncpg.CheckViolationError, match="name an account twice"):
         await hand.pool.execute(
-            "INSERT INTO journal SELECT number + 1, 'twice', kind, phase, outcome, occurred_ms, NULL, NULL, NULL, "
-            "subject, accounts || accounts, amounts_tiyn || amounts_tiyn, refused, digest, "
+            "INSERT INTO journal SELECT number + 1, 'twice', kind, phase, outcome, occurred_ms, NULL, NULL, NULL, "  # noqa: S608
+            f"subject, {twice}, {amounts}, refused, digest, "
             "sha256(hash || digest || 'posted'::bytea) FROM journal ORDER BY number DESC LIMIT 1"
         )
 
@@ -110,6 +112,8 @@ async def test_journals_of_one_statement_are_chained_in_their_order(hand: Hand) 
         await hand.insert({"legs": {RICH: 2, SALES: -2}, "hash": bytes(32)}, {"legs": {RICH: 3, SALES: -3}})
     with pytest.raises(asyncpg.SerializationError, match="does not follow"):  # a number is left out
         await hand.insert({"legs": {RICH: 2, SALES: -2}}, {"legs": {RICH: 3, SALES: -3}, "number": 10})
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):  # or was never given
+        await hand.insert({"legs": {RICH: 2, SALES: -2}, "number": 0}, {"legs": {RICH: 3, SALES: -3}, "number": 9})
     faults = {finding.fault for finding in (await verify(hand.pool)).findings}
     assert faults == {Fault.CHANGED}, "of journals by hand no digest is right, but their chain is"
 
