@@ -6,8 +6,9 @@ A tap is one journal of two entries under its own key, from the wallet of one of
 answer before it hands in the next. synchronous_commit is on and the embedded PostgreSQL flushes each commit to disk.
 Beside it: the same ledger with one transaction per tap (by 8 writers at a time); ``pgbench -N`` of the same server,
 which is one update and one insert per transaction, no rules; the same rows copied into a table without indexes and
-triggers; and the disk's flush, which each client waits for, so that no program answers more than one tap of each client
-a flush. CPU is what the clients' and the server's processes used.
+triggers; the clients alone, whom a ledger that does nothing answers at once; and the disk's flush, which each client
+waits for, so that no program answers more than one tap of each client a flush. Clients are tasks of the process that
+has the ledger, as requests are in a web server. CPU is what that process and the server's used.
 """
 
 import argparse
@@ -116,6 +117,13 @@ def cpu_s(server: psutil.Process) -> float:
     return sum(one.user + one.system for one in times)
 
 
+async def nothing(_: int, tap: Journal) -> list[Posting]:
+    """Answer as a ledger would that has nothing to do but lets others run meanwhile."""
+    del tap
+    await asyncio.sleep(0)
+    return [Posting.POSTED]
+
+
 @asynccontextmanager
 async def one_by_one(pool: asyncpg.Pool) -> AsyncIterator[list[Ledger]]:
     """Give ledgers that put each tap in a transaction of its own."""
@@ -153,6 +161,9 @@ async def measure_ours(server: Server, clients: int, cards: int, seconds: float)
                 seconds=seconds,
                 server=process,
             )
+        figures[f"floor: {clients} clients alone"] = await measure(
+            nothing, wallets, name="alone", clients=clients, seconds=min(seconds, 2.0), server=process
+        )
         per_s, own_us, server_us = await bare_copies(
             pool, "journal", batch=clients, seconds=seconds, cpu_s=lambda: cpu_s(process)
         )

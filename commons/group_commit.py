@@ -51,7 +51,8 @@ class GroupCommit(Generic[Item]):
         """
         if not items:
             return
-        async with self._room:
+        await self._room.acquire()
+        try:
             if self._closing:
                 raise RuntimeError("group commit is closed")
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,6 +63,8 @@ class GroupCommit(Generic[Item]):
             except asyncio.CancelledError:
                 self._forget_abandoned()
                 raise
+        finally:
+            self._room.release()
 
     async def run(self) -> None:
         """Write batches until ``close`` was called and nothing waits."""

@@ -12,22 +12,33 @@ another.
 
 import asyncio
 import contextlib
+import operator
 import zlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from commons.group_commit import GroupCommit
-from fare.ledger.accounts import debt, wallet
-from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes
-from fare.model import AccountCode, LocatedTap, MediumId, Profile
+from fare.ledger.accounts import debt
+from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes, posted_by
+from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
 from fare.outcomes import TapReceipt
 from fare.store.kept_connection import KeptConnection
 from fare.store.postgres_ledger import Touched, read_book, write_pages
-from fare.store.postgres_taps import lock_media, media_between, read_windows, store_taps, write_posted
+from fare.store.postgres_taps import (
+    Window,
+    insert_taps,
+    lock_media,
+    media_between,
+    read_windows,
+    recognise_taps,
+    write_posted,
+)
 
 LIVE_BATCH_MAX: Final = 500  # taps
 BACKLOG_BATCH_MAX: Final = 200
@@ -41,6 +52,11 @@ RECOMPUTED_AT_A_TIME: Final = 200  # media
 
 Profiles = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, Profile]]]
 _NOBODY: Final = Profile()
+_IN_TIME: Final = operator.attrgetter("tapped_ms", "key")
+
+
+async def _at_once() -> None:
+    """Let who asks for a turn have it: live taps and those who recompute wait for nobody."""
 
 
 @dataclass(slots=True)
@@ -67,22 +83,33 @@ class Charging:
         ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
         """
         await lock_media(connection, {one.tap.medium_id for one in taps})
-        receipts = await store_taps(connection, taps)
-        from_ms: dict[MediumId, int] = {}
-        for one, receipt in zip(taps, receipts, strict=True):
+        recognised = await recognise_taps(connection, taps)
+        new: dict[MediumId, list[Ride]] = defaultdict(list)
+        for one, receipt in zip(taps, recognised.receipts, strict=True):
             if receipt is TapReceipt.STORED and one.ride is not None:
-                medium_id, at_ms = one.tap.medium_id, one.tap.tapped_ms
-                from_ms[medium_id] = min(from_ms.get(medium_id, at_ms), at_ms)
-        found = await self.differing(connection, from_ms)
-        if found:
-            await turn()
-        return receipts, await self.post(connection, found)
+                new[one.ride.medium_id].append(_as_stored(one.ride))
+        from_ms = {medium_id: min([ride.tapped_ms for ride in rides]) for medium_id, rides in new.items()}
+        windows = await self._windows(connection, from_ms)
+        await insert_taps(connection, recognised)
+        for medium_id, rides in new.items():
+            windows[medium_id].rides.extend(rides)
+            windows[medium_id].rides.sort(key=_IN_TIME)
+        found = await self._differing(windows, from_ms)
+        return recognised.receipts, await self.post(connection, found, turn)
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
+        return await self._differing(await self._windows(connection, from_ms), from_ms)
+
+    async def _windows(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
+        """Return the rides of media that the price of one at its moment may depend on, and all after."""
+        if not from_ms:
+            return {}
+        return await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
+
+    async def _differing(self, windows: Mapping[MediumId, Window], from_ms: Mapping[MediumId, int]) -> list[Change]:
         if not from_ms:
             return []
-        windows = await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
         profiles = await self.profiles(list(from_ms))
         found: list[Change] = []
         for number, (medium, at_ms) in enumerate(from_ms.items(), 1):
@@ -92,14 +119,17 @@ class Charging:
             found += changes(window.rides, window.posted, self.pricing, profile, from_ms=at_ms)
         return found
 
-    async def post(self, connection: asyncpg.Connection, found: Sequence[Change]) -> dict[MediumId, int]:
-        """Post ``found``; return what media with wallets owe then."""
+    async def post(
+        self, connection: asyncpg.Connection, found: Sequence[Change], turn: Callable[[], Awaitable[None]] = _at_once
+    ) -> dict[MediumId, int]:
+        """Post ``found``; return what media with wallets owe then. ``turn`` as for ``take``."""
         if not found:
             return {}
+        await write_posted(connection, [(change, posted_by(change)) for change in found])  # others may post meanwhile
+        await turn()
         opened = await read_book(connection, touched_by_changes(found, self.pricing))
-        done = post_changes(opened.book, found, self.pricing)
+        post_changes(opened.book, found, self.pricing)
         await write_pages(connection, opened)
-        await write_posted(connection, done)
         media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
         return {medium: opened.book.balances_tiyn.get(debt(medium), 0) for medium in media}
 
@@ -190,10 +220,7 @@ class TapIntake:
         kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
         self._kept.append(kept)
 
-        async def at_once() -> None:
-            """Live taps ask nobody."""
-
-        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = at_once) -> None:
+        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = _at_once) -> None:
             taps = [one.tap for one in handed]
             try:
                 async with kept.transaction() as connection:
@@ -202,7 +229,7 @@ class TapIntake:
                 asyncpg.UniqueViolationError
             ):  # another tap under the same name was stored meanwhile: now it is known
                 async with kept.transaction() as connection:
-                    receipts, owed = await self._charging.take(connection, taps, at_once)
+                    receipts, owed = await self._charging.take(connection, taps, _at_once)
             for one, receipt in zip(handed, receipts, strict=True):
                 one.receipt = receipt
             self._owing(owed)
@@ -257,16 +284,19 @@ async def _hand_in(lane: GroupCommit[_Handed], handed: Sequence[_Handed]) -> Non
         await lane.submit(handed[first : first + UPLOAD_MAX])
 
 
+def _as_stored(ride: Ride) -> Ride:
+    """Return ``ride`` as it will be read again: prices must not depend on when they were derived."""
+    return msgspec.structs.replace(ride, to_stop_id="") if ride.to_stop_id else ride
+
+
 def _check(one: LocatedTap) -> None:
     tap, ride = one.tap, one.ride
     if ride is None:
         return
     if not tap.outcome.rides:
         raise ValueError(f"ride of tap {tap.key} must be None: its outcome is {tap.outcome}")
-    if (ride.key, ride.tapped_ms, ride.medium_id, ride.medium_kind) != (
-        *(tap.key, tap.tapped_ms, tap.medium_id),
-        tap.medium_kind,
-    ):
+    told, made = (ride.key, ride.tapped_ms, ride.medium_id), (tap.key, tap.tapped_ms, tap.medium_id)
+    if told != made or ride.medium_kind is not tap.medium_kind:
         raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
 
 
@@ -275,8 +305,6 @@ def touched_by_changes(found: Iterable[Change], pricing: Pricing, *, also: Itera
     touched = Touched(keys=set(), accounts=set(also), references=set())
     for change in found:
         touched.accounts.update(accounts_of(change, pricing))
-        if change.ride.medium_kind in WALLET_KINDS:
-            touched.accounts.update((wallet(change.ride.medium_id), debt(change.ride.medium_id)))
         if change.before is not None and change.before.journal_key is not None:
             touched.references.add(change.before.journal_key)
     return touched

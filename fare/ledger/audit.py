@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fare.ledger.accounts import AccountKind, kind_of, rule_of
-from fare.ledger.posting import GENESIS, Page, chain, content_digest
+from fare.ledger.posting import GENESIS, Page, chain, content_digest, covered
 from fare.model import AccountCode, Entry, JournalKey, JournalKind, Phase
 from fare.outcomes import Posting
 
@@ -40,11 +40,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """What the database keeps of an account, debit positive: its balance, what is held, the sum of its entries."""
+    """What the database keeps of an account, debit positive: its balance, what is held, the sum of its entries.
+
+    ``linked``: whether its entries lead from one to the next, none left out.
+    """
 
     balance_tiyn: int
     held_tiyn: int
     entered_tiyn: int
+    linked: bool = True
 
 
 class Audit:
@@ -54,6 +58,7 @@ class Audit:
         self.number = 0
         self.head = GENESIS
         self.findings: list[Finding] = []
+        self._uncovered = bytearray()  # by a hash, so far
         self._balances_tiyn: dict[AccountCode, int] = defaultdict(int)
         self._held_tiyn: dict[AccountCode, int] = defaultdict(int)
         self._holds: dict[JournalKey, tuple[Entry, ...]] = {}
@@ -65,9 +70,13 @@ class Audit:
             self._find(Fault.MISSING, f"journal {self.number + 1}")
         if content_digest(journal) != page.digest:
             self._find(Fault.CHANGED, f"journal {page.number}")
-        if chain(self.head, page.digest, page.outcome) != page.chained:
-            self._find(Fault.UNCHAINED, f"journal {page.number}")
-        self.number, self.head = page.number, page.chained
+        self.number = page.number
+        self._uncovered += covered(page.digest, page.outcome)
+        if page.chained is not None:
+            if chain(self.head, bytes(self._uncovered)) != page.chained:
+                self._find(Fault.UNCHAINED, f"journal {page.number}")
+            self.head = page.chained
+            self._uncovered.clear()
         if page.outcome is not Posting.POSTED:
             return
         if sum(entry.amount_tiyn for entry in journal.entries) != 0:
@@ -89,7 +98,7 @@ class Audit:
         for code in sorted({*accounts, *self._balances_tiyn, *self._held_tiyn}):
             kept = accounts.get(code, nothing)
             balance_tiyn = self._balances_tiyn.get(code, 0)
-            if kept.entered_tiyn != balance_tiyn:
+            if kept.entered_tiyn != balance_tiyn or not kept.linked:
                 self._find(Fault.WRONG_ENTRIES, code)
             if kept.balance_tiyn != balance_tiyn:
                 self._find(Fault.WRONG_BALANCE, code)

@@ -10,10 +10,10 @@ the two until at most one of them stands above zero, after every change of eithe
 """
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from fare.ledger import accounts
 from fare.ledger.posting import Book
@@ -33,7 +33,7 @@ from fare.model import (
 )
 from fare.outcomes import Posting
 
-WALLET_KINDS: Final = frozenset({MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS})
+WALLET_KINDS: Final = (MediumKind.TRANSPORT_CARD, MediumKind.PHONE, MediumKind.SMS)  # to hash a member takes longer
 WINDOW_MS: Final = 8 * 86_400_000  # rides before a tap that its price may depend on: a service week and a day
 
 
@@ -47,8 +47,7 @@ class Pricing(Protocol):
         """Return the service day of a moment."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True, order=True, gc=False):
     """What riders of one category pay for a ride, and what is paid to us for their concession."""
 
     category: RiderCategory
@@ -56,8 +55,7 @@ class Amount:
     subsidy_tiyn: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The last that was posted for a ride. ``journal_key`` is None where nothing moved."""
 
     version: int
@@ -65,8 +63,7 @@ class Posted:
     journal_key: JournalKey | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ride that costs not, or not any more, what was posted. Amounts are by category, none of them empty."""
 
     ride: Ride
@@ -103,16 +100,23 @@ def changes(
 
 def _amounts(charges: Iterable[Charge]) -> dict[str, tuple[Amount, ...]]:
     """Return what each ride costs, by ride key."""
-    sums_tiyn: dict[str, dict[RiderCategory, tuple[int, int]]] = defaultdict(dict)
+    found: dict[str, tuple[Amount, ...]] = {}
     for charge in charges:
         if charge.charged_tiyn or charge.subsidy_tiyn:
-            of_ride = sums_tiyn[charge.ride_key]
-            charged_tiyn, subsidy_tiyn = of_ride.get(charge.category, (0, 0))
-            of_ride[charge.category] = (charged_tiyn + charge.charged_tiyn, subsidy_tiyn + charge.subsidy_tiyn)
-    return {
-        key: tuple(sorted(Amount(category, *amounts) for category, amounts in of_ride.items()))
-        for key, of_ride in sums_tiyn.items()
-    }
+            amount = Amount(charge.category, charge.charged_tiyn, charge.subsidy_tiyn)
+            before = found.get(charge.ride_key)
+            found[charge.ride_key] = (amount,) if before is None else _with(before, amount)
+    return found
+
+
+def _with(amounts: tuple[Amount, ...], more: Amount) -> tuple[Amount, ...]:
+    """Return ``amounts``, sorted, with ``more`` of a category that may be among them."""
+    charged_tiyn, subsidy_tiyn = more.charged_tiyn, more.subsidy_tiyn
+    for one in amounts:
+        if one.category == more.category:
+            charged_tiyn, subsidy_tiyn = charged_tiyn + one.charged_tiyn, subsidy_tiyn + one.subsidy_tiyn
+    others = [one for one in amounts if one.category != more.category]
+    return tuple(sorted([*others, Amount(more.category, charged_tiyn, subsidy_tiyn)]))
 
 
 def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
@@ -123,6 +127,13 @@ def accounts_of(change: Change, pricing: Pricing) -> set[AccountCode]:
     if ride.medium_kind in WALLET_KINDS:
         return touched | {accounts.wallet(ride.medium_id), accounts.debt(ride.medium_id)}
     return touched | {_payer(ride, pricing)}
+
+
+def posted_by(change: Change) -> Posted:
+    """Return what is posted for the ride once ``change`` is: no state of the books makes a difference to it."""
+    moves = any(one.charged_tiyn or one.subsidy_tiyn for one in change.amounts)
+    key = JournalKey(f"fare/{change.ride.key}/{change.version}") if moves else None
+    return Posted(version=change.version, amounts=change.amounts, journal_key=key)
 
 
 def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
@@ -146,15 +157,20 @@ def post_change(book: Book, change: Change, pricing: Pricing) -> Posted:
                 subject=ride.key,
             ),
         )
-    entries = _entries(book, change, pricing)
-    if not entries:
-        return Posted(version=change.version, amounts=change.amounts, journal_key=None)
-    key = JournalKey(f"fare/{ride.key}/{change.version}")
-    _take(
-        book,
-        Journal(key=key, kind=JournalKind.FARE, occurred_ms=ride.tapped_ms, entries=entries, subject=ride.key),
-    )
-    return Posted(version=change.version, amounts=change.amounts, journal_key=key)
+    posted = posted_by(change)
+    if posted.journal_key is not None:
+        entries = _entries(book, change, pricing)
+        _take(
+            book,
+            Journal(
+                key=posted.journal_key,
+                kind=JournalKind.FARE,
+                occurred_ms=ride.tapped_ms,
+                entries=entries,
+                subject=ride.key,
+            ),
+        )
+    return posted
 
 
 def levelling(book: Book, medium_id: MediumId, *, key: str, occurred_ms: int) -> Journal | None:

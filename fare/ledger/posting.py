@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from fare.ledger.accounts import AccountRule, rule_of
+from fare.ledger.accounts import rule_of
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
 
@@ -32,6 +32,8 @@ _DIRECT: Final = Phase.DIRECT
 _PENDING: Final = Phase.PENDING
 _MOVES_NOTHING: Final = (Phase.VOID, Phase.EXPIRE)
 _RESOLVES: Final = (Phase.POST, *_MOVES_NOTHING)
+_encode: Final = msgspec.json.Encoder().encode
+_sha256: Final = hashlib.sha256
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -51,13 +53,16 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One answered journal as the ledger keeps it. ``chained`` covers it and all before."""
+    """One answered journal as the ledger keeps it.
+
+    ``chained`` covers it and all before. Of pages that are written together only the last has it, of others it is None.
+    """
 
     number: int
     journal: Journal
     digest: bytes
     outcome: Posting
-    chained: bytes
+    chained: bytes | None
 
 
 def check_form(journal: Journal) -> None:
@@ -68,6 +73,24 @@ def check_form(journal: Journal) -> None:
     """
     _check_text("key", journal.key, empty=False)
     _check_text("subject", journal.subject, empty=True)
+    entries = journal.entries
+    if journal.phase is not _DIRECT or journal.pending_key is not None or journal.expires_ms is not None:
+        _check_phase(journal)
+    elif not 0 < len(entries) <= ENTRIES_MAX:
+        raise ValueError(f"entries of {journal.key} must be none for VOID and EXPIRE, else 1 to {ENTRIES_MAX}")
+    if len({entry.account for entry in entries}) != len(entries):
+        raise ValueError(f"entries of {journal.key} must name each account once")
+    for entry in entries:
+        if not 0 < abs(entry.amount_tiyn) <= AMOUNT_MAX_TIYN:
+            raise ValueError(f"amount_tiyn of {journal.key} must be ±1 to ±{AMOUNT_MAX_TIYN}: {entry.amount_tiyn}")
+
+
+def _check_phase(journal: Journal) -> None:
+    """Refuse what does not go with the phase of ``journal``.
+
+    Raises:
+        ValueError: as ``check_form``.
+    """
     resolves = journal.phase in _RESOLVES
     if resolves != (journal.pending_key is not None):
         raise ValueError(f"pending_key of {journal.key} must be {'the hold it resolves' if resolves else 'None'}")
@@ -77,29 +100,33 @@ def check_form(journal: Journal) -> None:
         raise ValueError(f"reverses of {journal.key} needs phase DIRECT: {journal.phase}")
     if (journal.phase in _MOVES_NOTHING) != (not journal.entries) or len(journal.entries) > ENTRIES_MAX:
         raise ValueError(f"entries of {journal.key} must be none for VOID and EXPIRE, else 1 to {ENTRIES_MAX}")
-    if len({entry.account for entry in journal.entries}) != len(journal.entries):
-        raise ValueError(f"entries of {journal.key} must name each account once")
-    for entry in journal.entries:
-        if not 0 < abs(entry.amount_tiyn) <= AMOUNT_MAX_TIYN:
-            raise ValueError(f"amount_tiyn of {journal.key} must be ±1 to ±{AMOUNT_MAX_TIYN}: {entry.amount_tiyn}")
 
 
 def content_digest(journal: Journal) -> bytes:
     """Return the SHA-256 of all that ``journal`` says. The form is fixed: digests are compared across versions."""
-    entries = [(entry.account, entry.amount_tiyn) for entry in journal.entries]
-    return hashlib.sha256(
-        msgspec.json.encode(
-            (
-                *(1, journal.key, journal.kind, journal.occurred_ms, journal.phase),
-                *(journal.pending_key, journal.expires_ms, journal.reverses, journal.subject, entries),
-            )
-        )
-    ).digest()
+    content = (
+        1,
+        journal.key,
+        journal.kind,
+        journal.occurred_ms,
+        journal.phase,
+        journal.pending_key,
+        journal.expires_ms,
+        journal.reverses,
+        journal.subject,
+        [(entry.account, entry.amount_tiyn) for entry in journal.entries],
+    )
+    return _sha256(_encode(content)).digest()
 
 
-def chain(previous: bytes, digest: bytes, outcome: Posting) -> bytes:
-    """Return the hash of a journal: it covers the content, the answer and, by ``previous``, all before."""
-    return hashlib.sha256(previous + digest + outcome.encode()).digest()
+def covered(digest: bytes, outcome: Posting) -> bytes:
+    """Return what the chain covers of a journal: its content and the answer."""
+    return digest + outcome.encode()
+
+
+def chain(previous: bytes, pages: bytes) -> bytes:
+    """Return the hash of what is ``covered`` of some pages, one after another, and, by ``previous``, of all before."""
+    return hashlib.sha256(previous + pages).digest()
 
 
 def decide(
@@ -118,18 +145,27 @@ def decide(
     """
     if earlier is not None:
         return earlier.outcome if earlier.digest == digest else Posting.KEY_REUSED
-    if sum([entry.amount_tiyn for entry in journal.entries]) != 0:
-        return Posting.UNBALANCED
-    rules = [rule for entry in journal.entries if (rule := rule_of(entry.account)) is not None]
-    if len(rules) != len(journal.entries):
-        return Posting.UNKNOWN_ACCOUNT
+    refusal = _unsound(journal.entries)
+    if refusal is not None:
+        return refusal
     if journal.pending_key is not None:
         return _resolving(journal, referred)
     if journal.reverses is not None:
         refusal = _reversing(journal, referred)
         if refusal is not None:
             return refusal
-    return _taking(journal, rules, balances_tiyn, held_tiyn)
+    return _taking(journal.entries, balances_tiyn, held_tiyn)
+
+
+def _unsound(entries: Sequence[Entry]) -> Posting | None:
+    """Return what is wrong with ``entries`` by themselves, or None."""
+    sum_tiyn, known = 0, True
+    for entry in entries:
+        sum_tiyn += entry.amount_tiyn
+        known = known and rule_of(entry.account) is not None
+    if sum_tiyn != 0:
+        return Posting.UNBALANCED
+    return None if known else Posting.UNKNOWN_ACCOUNT
 
 
 def _resolving(journal: Journal, hold: Referred | None) -> Posting:
@@ -157,26 +193,29 @@ def _reversing(journal: Journal, wrong: Referred | None) -> Posting | None:
 
 
 def _taking(
-    journal: Journal,
-    rules: Sequence[AccountRule],
-    balances_tiyn: Mapping[AccountCode, int],
-    held_tiyn: Mapping[AccountCode, int],
+    entries: Sequence[Entry], balances_tiyn: Mapping[AccountCode, int], held_tiyn: Mapping[AccountCode, int]
 ) -> Posting:
-    """Answer whether all accounts, of which ``rules`` are, have what is taken from them."""
-    for entry, rule in zip(journal.entries, rules, strict=True):
-        if rule.overdraft_tiyn is None:
+    """Answer whether all accounts, which are of the chart, have what is taken from them."""
+    for entry in entries:
+        account = entry.account
+        rule = rule_of(account)
+        if rule is None or rule.overdraft_tiyn is None:
             continue
-        side, account = rule.side, entry.account
+        side = rule.side
         taken_tiyn = -side * entry.amount_tiyn
-        available_tiyn = side * balances_tiyn.get(account, 0) - held_tiyn.get(account, 0) + rule.overdraft_tiyn
-        if taken_tiyn > 0 and taken_tiyn > available_tiyn:
-            return Posting.BALANCE_TOO_LOW
+        if taken_tiyn > 0:
+            available_tiyn = side * balances_tiyn.get(account, 0) - held_tiyn.get(account, 0) + rule.overdraft_tiyn
+            if taken_tiyn > available_tiyn:
+                return Posting.BALANCE_TOO_LOW
     return _POSTED
 
 
 @dataclass(slots=True, kw_only=True)
 class Book:
-    """The part of the ledger that some journals touch, while they are taken. ``number``, ``head``: of the last page."""
+    """The part of the ledger that some journals touch, while they are taken.
+
+    ``number`` is of the last page, ``head`` the hash of the last that was sealed.
+    """
 
     number: int = 0
     head: bytes = GENESIS
@@ -193,7 +232,8 @@ class Book:
         reference = journal.pending_key or journal.reverses
         referred = self.referred.get(reference) if reference is not None else None
         outcome = decide(
-            *(journal, digest),
+            journal,
+            digest,
             earlier=earlier,
             referred=referred,
             balances_tiyn=self.balances_tiyn,
@@ -202,12 +242,19 @@ class Book:
         if earlier is not None:
             return outcome
         self.number += 1
-        self.head = chain(self.head, digest, outcome)
-        self.pages.append(Page(number=self.number, journal=journal, digest=digest, outcome=outcome, chained=self.head))
+        self.pages.append(Page(number=self.number, journal=journal, digest=digest, outcome=outcome, chained=None))
         self.recorded[journal.key] = Recorded(digest=digest, outcome=outcome)
         if outcome is _POSTED:
             self._apply(journal, referred)
         return outcome
+
+    def seal(self) -> list[Page]:
+        """Chain the pages that were taken since the last seal, and hand them over to be written together."""
+        pages, self.pages = self.pages, []
+        if pages:
+            self.head = chain(self.head, b"".join([covered(page.digest, page.outcome) for page in pages]))
+            pages[-1] = msgspec.structs.replace(pages[-1], chained=self.head)
+        return pages
 
     def _apply(self, journal: Journal, referred: Referred | None) -> None:
         if referred is not None:

@@ -22,6 +22,9 @@ INT8_BYTES: Final = 8
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no extension
 _TRAILER: Final = b"\xff\xff"
 _SIZE: Final = struct.Struct(">i")
+_INT8: Final = struct.Struct(">q")
+_SIZES_KEPT: Final = 256  # longer fields are rare
+_SIZES: Final[Sequence[bytes]] = [_SIZE.pack(length) for length in range(_SIZES_KEPT)]
 _INT8_OID: Final = 20  # pg_type.dat
 _TEXT_OID: Final = 25
 
@@ -44,20 +47,30 @@ def json_array(values: Sequence[str] | Sequence[int]) -> str:
 
 def sized(data: bytes) -> bytes:
     """Return a field of these bytes."""
-    return _SIZE.pack(len(data)) + data
+    length = len(data)
+    return (_SIZES[length] if length < _SIZES_KEPT else _SIZE.pack(length)) + data
 
 
 def text(value: str) -> bytes:
     """Return a field of a text, or of an enum by its label."""
     data = value.encode()
-    return _SIZE.pack(len(data)) + data
+    length = len(data)
+    return (_SIZES[length] if length < _SIZES_KEPT else _SIZE.pack(length)) + data
 
 
 def numbers(values: Sequence[int]) -> bytes:
     """Return a field of type bigint[]."""
+    if len(values) == 1:  # as most rides have it: one category
+        return _ONE_NUMBER + _INT8.pack(values[0])
     elements = [INT8_BYTES] * (2 * len(values))
     elements[1::2] = values
     return sized(_array_head(len(values), _INT8_OID) + _sized_numbers(len(values)).pack(*elements))
+
+
+def before_first(length: int) -> bytes:
+    """Return what stands before the first number of a field of type bigint[] that has ``length`` of them."""
+    size = len(_array_head(length, _INT8_OID)) + length * (INT4_BYTES + INT8_BYTES)
+    return _SIZE.pack(size) + _array_head(length, _INT8_OID) + _SIZE.pack(INT8_BYTES)
 
 
 def texts(values: Sequence[str]) -> bytes:
@@ -74,3 +87,6 @@ def _array_head(length: int, element_oid: int) -> bytes:
 @functools.cache
 def _sized_numbers(length: int) -> struct.Struct:
     return struct.Struct(">" + length * "iq")
+
+
+_ONE_NUMBER: Final = before_first(1)

@@ -23,16 +23,29 @@ SELECT number, key, kind::text, phase::text, outcome::text, occurred_ms, expires
     accounts, amounts_tiyn, refused::text, digest, hash
 FROM journal ORDER BY number
 """
+# ``linked``: whether the postings of the account lead from the last to the first, none left out.
 _ACCOUNTS: Final = """
-SELECT account_id, code, balance_tiyn, held_tiyn,
-    coalesce((SELECT sum(amount_tiyn) FROM entry e WHERE e.account_id = a.account_id), 0)::bigint AS entered_tiyn
-FROM account a
+WITH moved AS (
+    SELECT m.account_id, sum(m.moved_tiyn) AS moved_tiyn, max(m.number) AS last_posting,
+        bool_and(m.before IS NOT DISTINCT FROM m.previous) AS linked
+    FROM (
+        SELECT l.account_id, p.number, l.moved_tiyn, l.before,
+            lag(p.number) OVER (PARTITION BY l.account_id ORDER BY p.number) AS previous
+        FROM posting p, unnest(p.accounts, p.moved_tiyn, p.befores) AS l (account_id, moved_tiyn, before)
+    ) AS m
+    GROUP BY m.account_id
+), entered AS (
+    SELECT e.account_id, sum(e.amount_tiyn) AS entered_tiyn FROM entry e GROUP BY e.account_id
+)
+SELECT a.account_id, a.code, a.balance_tiyn, a.held_tiyn,
+    (coalesce(m.moved_tiyn, 0) + coalesce(e.entered_tiyn, 0))::bigint AS entered_tiyn,
+    coalesce(m.linked, true) AND a.last_posting IS NOT DISTINCT FROM m.last_posting AS linked
+FROM account a LEFT JOIN moved m USING (account_id) LEFT JOIN entered e USING (account_id)
 """
 _MOVES: Final = """
 SELECT j.number, j.key, j.kind::text, j.occurred_ms, j.subject,
     j.amounts_tiyn[array_position(j.accounts, a.account_id)] AS amount_tiyn
-FROM account a JOIN entry e USING (account_id)
-JOIN journal j ON j.number BETWEEN coalesce(e.first_number, e.number) AND e.number
+FROM account a, account_entries(a.account_id) AS e JOIN journal j ON j.number BETWEEN e.first_number AND e.number
 WHERE a.code = $1 AND a.account_id = ANY (j.accounts) AND j.phase <> 'pending'
 ORDER BY j.number
 """
@@ -53,7 +66,10 @@ async def verify(
         codes = {row["account_id"]: AccountCode(row["code"]) for row in rows}
         accounts = {
             AccountCode(row["code"]): AccountState(
-                balance_tiyn=row["balance_tiyn"], held_tiyn=row["held_tiyn"], entered_tiyn=row["entered_tiyn"]
+                balance_tiyn=row["balance_tiyn"],
+                held_tiyn=row["held_tiyn"],
+                entered_tiyn=row["entered_tiyn"],
+                linked=row["linked"],
             )
             for row in rows
         }

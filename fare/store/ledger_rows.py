@@ -9,53 +9,78 @@ import msgspec
 from fare.ledger.posting import Page
 from fare.model import AccountCode, Phase
 from fare.outcomes import Posting
-from fare.store.copy_rows import INT8_BYTES, NULL, numbers, sized, text
+from fare.store.copy_rows import INT8_BYTES, NULL, before_first, numbers, sized, text
 
 COLUMNS: Final = (
-    *("number", "occurred_ms", "digest", "hash", "accounts", "amounts_tiyn", "kind", "phase", "outcome", "key"),
-    *("subject", "expires_ms", "pending_key", "reverses", "refused"),
+    *("number", "occurred_ms", "digest", "accounts", "amounts_tiyn", "kind", "phase", "outcome", "key", "subject"),
+    *("hash", "expires_ms", "pending_key", "reverses", "refused"),
 )
 
-_FIELDS: Final = len(COLUMNS)
-_FIXED: Final = struct.Struct(">hiqiqi32si32s")  # up to ``hash``
-_HASH_BYTES: Final = 32
-_NONE_OF_FOUR: Final = 4 * NULL
+_TWO: Final = 2
+_FIXED: Final = struct.Struct(">6sq4sq4s32s")  # up to ``digest``
+_TWO_LEGS: Final = struct.Struct(">6sq4sq4s32s28sq4sq28sq4sq")  # up to ``amounts_tiyn``
+_FIRST: Final = struct.pack(">hi", len(COLUMNS), INT8_BYTES)
+_OF_8: Final = struct.pack(">i", INT8_BYTES)
+_OF_32: Final = struct.pack(">i", 32)
+_BEFORE_TWO: Final = before_first(_TWO)
+_NONE_OF_FIVE: Final = 5 * NULL
 _JSONB_VERSION: Final = b"\x01"
 _POSTED, _DIRECT = Posting.POSTED, Phase.DIRECT  # naming a member takes longer than all that is done with it here
 
 
 def rows_of(pages: Iterable[Page], ids: Mapping[AccountCode, int]) -> Iterator[bytes]:
     """Give ``pages`` as rows of ``COLUMNS`` for ``copy_rows``. ``ids``: of all accounts that were posted to."""
+    kind, phase, outcome, labels = None, None, None, b""  # mostly those of the page before
     for page in pages:
         journal = page.journal
-        legs = journal.entries if page.outcome is _POSTED else ()
+        if journal.kind is not kind or journal.phase is not phase or page.outcome is not outcome:
+            kind, phase, outcome = journal.kind, journal.phase, page.outcome
+            labels = text(kind) + text(phase) + text(outcome)
+        direct = outcome is _POSTED and phase is _DIRECT and journal.reverses is None and page.chained is None
         yield b"".join(
             (
-                _FIXED.pack(
-                    *(_FIELDS, INT8_BYTES, page.number, INT8_BYTES, journal.occurred_ms),
-                    *(_HASH_BYTES, page.digest, _HASH_BYTES, page.chained),
-                ),
-                numbers([ids[entry.account] for entry in legs]),
-                numbers([entry.amount_tiyn for entry in legs]),
-                text(journal.kind),
-                text(journal.phase),
-                text(page.outcome),
+                _beginning(page, ids),
+                labels,
                 text(journal.key),
                 text(journal.subject),
-                _seldom(page),
+                _NONE_OF_FIVE if direct else _seldom(page),
             )
         )
+
+
+def _beginning(page: Page, ids: Mapping[AccountCode, int]) -> bytes:
+    """Return the fields up to the legs, which most journals have two of: to pack those at once takes half the time."""
+    entries = page.journal.entries if page.outcome is _POSTED else ()
+    if len(entries) == _TWO:
+        one, other = entries
+        return _TWO_LEGS.pack(
+            _FIRST,
+            page.number,
+            _OF_8,
+            page.journal.occurred_ms,
+            _OF_32,
+            page.digest,
+            _BEFORE_TWO,
+            ids[one.account],
+            _OF_8,
+            ids[other.account],
+            _BEFORE_TWO,
+            one.amount_tiyn,
+            _OF_8,
+            other.amount_tiyn,
+        )
+    fixed = _FIXED.pack(_FIRST, page.number, _OF_8, page.journal.occurred_ms, _OF_32, page.digest)
+    return fixed + numbers([ids[leg.account] for leg in entries]) + numbers([leg.amount_tiyn for leg in entries])
 
 
 def _seldom(page: Page) -> bytes:
     """Return the fields that most pages have none of."""
     journal = page.journal
     refused = page.outcome is not _POSTED
-    if journal.phase is _DIRECT and journal.reverses is None and not refused:
-        return _NONE_OF_FOUR
     legs = [(entry.account, entry.amount_tiyn) for entry in journal.entries]
     return b"".join(
         (
+            sized(page.chained) if page.chained is not None else NULL,
             struct.pack(">iq", INT8_BYTES, journal.expires_ms) if journal.expires_ms is not None else NULL,
             text(journal.pending_key) if journal.pending_key is not None else NULL,
             text(journal.reverses) if journal.reverses is not None else NULL,

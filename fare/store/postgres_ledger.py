@@ -30,7 +30,7 @@ from fare.store.ledger_rows import COLUMNS, rows_of
 
 BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 BATCHES_MAX: Final = 2  # under way: one is written, one decided and sent
-OVERLAP_MIN: Final = 16  # journals: two batches of few cost more than one of all
+OVERLAP_MIN: Final = 64  # journals: two batches of fewer cost more than one of all
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 15.0
 LOCKING_AFTER_CONFLICT: Final = 20  # batches
@@ -142,15 +142,13 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not written; the transaction is lost then.
     """
-    pages = opened.book.pages
-    if not pages:
+    if not opened.book.pages:
         return
     ids = opened.account_ids
     new = _new_accounts(opened)
     if new:
         ids.update(await connection.fetch(_OPEN, json_array(sorted(new))))
-    await copy_rows(connection, "journal", COLUMNS, rows_of(pages, ids))
-    opened.book.pages = []
+    await copy_rows(connection, "journal", COLUMNS, rows_of(opened.book.seal(), ids))
 
 
 class Ledger:
@@ -261,8 +259,7 @@ class Ledger:
             return None
         opened = _continued(known)
         answers = [opened.book.take(one.journal, one.digest) for one in batch.asked]
-        rows = list(rows_of(opened.book.pages, opened.account_ids))
-        opened.book.pages = []
+        rows = list(rows_of(opened.book.seal(), opened.account_ids))
         self._know(opened)
         return answers, rows
 

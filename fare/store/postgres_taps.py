@@ -4,6 +4,7 @@ All functions work within the caller's transaction (``fare.service``). Who store
 its lock, so two processes never do at a time; these locks are taken in one order, and before the ledger's.
 """
 
+import functools
 import hashlib
 import operator
 import struct
@@ -17,7 +18,6 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
-    JournalKey,
     LocatedTap,
     MediumId,
     MediumKind,
@@ -40,6 +40,8 @@ _TAP_COLUMNS: Final = (
     "digest",
 )
 _NAME: Final = operator.itemgetter(0, 1)
+_KINDS: Final[Mapping[str, MediumKind]] = {kind.value: kind for kind in MediumKind}
+_encode: Final = msgspec.json.Encoder().encode
 _CHARGE_COLUMNS: Final = (
     "sequence",
     "version",
@@ -60,10 +62,7 @@ SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.rider
     t.route_id, t.trip_id, t.stop_id, c.version, c.categories, c.charged_tiyn, c.subsidy_tiyn, c.journal_key
 FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS w (medium_id, from_ms)
 JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms::bigint AND t.rides
-LEFT JOIN LATERAL (
-    SELECT * FROM ride_charge r WHERE r.device_id = t.device_id AND r.sequence = t.sequence
-    ORDER BY r.version DESC LIMIT 1
-) AS c ON true
+LEFT JOIN ride_charge c ON c.device_id = t.device_id AND c.sequence = t.sequence
 """
 _MEDIA_BETWEEN: Final = """
 SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
@@ -89,32 +88,59 @@ async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) 
     await connection.fetch(_LOCK, _LOCK_SPACE, json_array(list(media)))
 
 
-async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
-    """Store what is new of ``taps``, whose media are locked, and say what became of each, in their order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What taps are: receipts in their order, and rows of those that are new."""
+
+    receipts: list[TapReceipt]
+    rows: list[tuple[object, ...]]
+
+
+async def recognise_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> Recognised:
+    """Say what becomes of each of ``taps``, whose media are locked. ``insert_taps`` stores what is new.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    names = [(one.tap.device_id, one.tap.sequence) for one in taps]
+    device_ids, sequences = [device_id for device_id, _ in names], [sequence for _, sequence in names]
+    found = await connection.fetch(_KNOWN, json_array(device_ids), json_array(sequences))
+    known = {(device_id, sequence): digest for device_id, sequence, digest in found}
+    receipts: list[TapReceipt] = []
+    rows: list[tuple[object, ...]] = []
+    for name, one in zip(names, taps, strict=True):
+        digest = _digest(one.tap)
+        if name not in known:
+            known[name] = digest
+            rows.append(_row(one, digest))
+            receipts.append(TapReceipt.STORED)
+        else:
+            receipts.append(TapReceipt.REPEATED if known[name] == digest else TapReceipt.FORKED)
+    return Recognised(receipts=receipts, rows=rows)
+
+
+async def insert_taps(connection: asyncpg.Connection, recognised: Recognised) -> None:
+    """Store what is new.
 
     Raises:
         asyncpg.UniqueViolationError: if meanwhile another tap was stored under the name of one of these, of another
             medium; the transaction is lost then, and done again it will know.
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    names = [(one.tap.device_id, one.tap.sequence) for one in taps]
-    device_ids, sequences = [device_id for device_id, _ in names], [sequence for _, sequence in names]
-    rows = await connection.fetch(_KNOWN, json_array(device_ids), json_array(sequences))
-    known = {(row["device_id"], row["sequence"]): row["digest"] for row in rows}
-    receipts: list[TapReceipt] = []
-    new: list[tuple[object, ...]] = []
-    for name, one in zip(names, taps, strict=True):
-        digest = _digest(one.tap)
-        if name not in known:
-            known[name] = digest
-            new.append(_row(one, digest))
-            receipts.append(TapReceipt.STORED)
-        else:
-            receipts.append(TapReceipt.REPEATED if known[name] == digest else TapReceipt.FORKED)
-    if new:
-        new.sort(key=_NAME)  # two who insert the same names wait for one another, but not in a circle
-        await connection.copy_records_to_table("tap", records=new, columns=_TAP_COLUMNS)
-    return receipts
+    if recognised.rows:
+        rows = sorted(recognised.rows, key=_NAME)  # two who insert the same names wait, but not in a circle
+        await connection.copy_records_to_table("tap", records=rows, columns=_TAP_COLUMNS)
+
+
+async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
+    """Store what is new of ``taps``, whose media are locked, and say what became of each, in their order.
+
+    Raises:
+        asyncpg.UniqueViolationError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``insert_taps``.
+    """
+    recognised = await recognise_taps(connection, taps)
+    await insert_taps(connection, recognised)
+    return recognised.receipts
 
 
 async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
@@ -124,17 +150,19 @@ async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
+    media: dict[str, MediumId] = {}  # by ride; one whose price changed comes with each version that was posted
     for row in await connection.fetch(_WINDOW, json_array(list(from_ms)), json_array(list(from_ms.values()))):
-        window = windows[row["medium_id"]]
-        ride = _ride(row)
-        window.rides.append(ride)
-        if row["version"] is not None:
-            amounts = zip(row["categories"], row["charged_tiyn"], row["subsidy_tiyn"], strict=True)
-            window.posted[ride.key] = Posted(
-                version=row["version"],
-                amounts=tuple(Amount(*amount) for amount in amounts),
-                journal_key=JournalKey(row["journal_key"]) if row["journal_key"] is not None else None,
-            )
+        *told, version, categories, charged_tiyn, subsidy_tiyn, journal_key = row  # by place: names take longer
+        key = f"{told[0]}:{told[1]}"
+        medium_id = media.get(key)
+        if medium_id is None:
+            ride = _ride(key, *told[2:])
+            medium_id = media[key] = ride.medium_id
+            windows[medium_id].rides.append(ride)
+        posted = windows[medium_id].posted
+        if version is not None and (key not in posted or version > posted[key].version):
+            amounts = tuple([Amount(*amount) for amount in zip(categories, charged_tiyn, subsidy_tiyn, strict=True)])
+            posted[key] = Posted(version=version, amounts=amounts, journal_key=journal_key)
     return windows
 
 
@@ -169,15 +197,23 @@ async def media_in_debt(pool: asyncpg.Pool) -> dict[MediumId, int]:
 
 
 def _digest(tap: Tap) -> bytes:
-    riders = [(riders.category, riders.count) for riders in tap.riders]
-    return hashlib.sha256(
-        msgspec.json.encode(
-            (
-                *(1, tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome, riders),
-                *(tap.vehicle_id, tap.route_id, tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter),
-            )
-        )
-    ).digest()
+    content = (
+        1,
+        tap.device_id,
+        tap.sequence,
+        tap.tapped_ms,
+        tap.medium_id,
+        tap.medium_kind,
+        tap.outcome,
+        [(riders.category, riders.count) for riders in tap.riders],
+        tap.vehicle_id,
+        tap.route_id,
+        tap.shown_tiyn,
+        tap.tariff_version,
+        tap.deny_list_version,
+        tap.counter,
+    )
+    return hashlib.sha256(_encode(content)).digest()
 
 
 def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
@@ -185,15 +221,30 @@ def _row(one: LocatedTap, digest: bytes) -> tuple[object, ...]:
     tap, ride = one.tap, one.ride
     riders = ride.riders if ride is not None else tap.riders
     return (
-        *(tap.device_id, tap.sequence, tap.tapped_ms, tap.medium_id, tap.medium_kind, tap.outcome),
+        tap.device_id,
+        tap.sequence,
+        tap.tapped_ms,
+        tap.medium_id,
+        tap.medium_kind,
+        tap.outcome,
         ride is not None,
         msgspec.json.encode(riders).decode() if riders else None,
         tap.vehicle_id,
         ride.carrier_id if ride is not None else "",
         ride.route_id if ride is not None else tap.route_id,
-        *((ride.trip_id, ride.stop_id) if ride is not None else ("", "")),
-        *(tap.shown_tiyn, tap.tariff_version, tap.deny_list_version, tap.counter, digest),
+        ride.trip_id if ride is not None else "",
+        ride.stop_id if ride is not None else "",
+        tap.shown_tiyn,
+        tap.tariff_version,
+        tap.deny_list_version,
+        tap.counter,
+        digest,
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _categories(names: tuple[str, ...]) -> bytes:
+    return texts(names)
 
 
 def _charge_row(ride_key: str, posted: Posted) -> bytes:
@@ -203,7 +254,7 @@ def _charge_row(ride_key: str, posted: Posted) -> bytes:
         (
             _CHARGE_FIXED.pack(len(_CHARGE_COLUMNS), INT8_BYTES, int(sequence), INT4_BYTES, posted.version),
             text(device_id),
-            texts([one.category for one in posted.amounts]),
+            _categories(tuple([one.category for one in posted.amounts])),
             numbers([one.charged_tiyn for one in posted.amounts]),
             numbers([one.subsidy_tiyn for one in posted.amounts]),
             text(posted.journal_key) if posted.journal_key is not None else NULL,
@@ -211,16 +262,27 @@ def _charge_row(ride_key: str, posted: Posted) -> bytes:
     )
 
 
-def _ride(row: asyncpg.Record) -> Ride:
+def _ride(
+    key: str,
+    tapped_ms: int,
+    medium_id: MediumId,
+    medium_kind: str,
+    riders: str | None,
+    vehicle_id: str,
+    carrier_id: CarrierId,
+    route_id: str,
+    trip_id: str,
+    stop_id: str,
+) -> Ride:
     return Ride(
-        key=f"{row['device_id']}:{row['sequence']}",
-        tapped_ms=row["tapped_ms"],
-        medium_id=MediumId(row["medium_id"]),
-        medium_kind=MediumKind(row["medium_kind"]),
-        riders=msgspec.json.decode(row["riders"], type=tuple[Riders, ...]) if row["riders"] is not None else (),
-        vehicle_id=row["vehicle_id"],
-        carrier_id=CarrierId(row["carrier_id"]),
-        route_id=row["route_id"],
-        trip_id=row["trip_id"],
-        stop_id=row["stop_id"],
+        key=key,
+        tapped_ms=tapped_ms,
+        medium_id=medium_id,
+        medium_kind=_KINDS[medium_kind],
+        riders=msgspec.json.decode(riders, type=tuple[Riders, ...]) if riders is not None else (),
+        vehicle_id=vehicle_id,
+        carrier_id=carrier_id,
+        route_id=route_id,
+        trip_id=trip_id,
+        stop_id=stop_id,
     )

@@ -32,9 +32,10 @@ _ONE: Final = f"""
 {_RIDE} WHERE t.device_id = $2 AND t.sequence = $3 AND t.medium_id = ANY ($1::text[]) AND t.rides
 """
 _MOVES: Final = """
-SELECT j.key, j.kind::text, j.occurred_ms, a.code, -e.amount_tiyn AS amount_tiyn
-FROM account a JOIN entry e USING (account_id) JOIN journal j USING (number)
-WHERE a.code = ANY ($1::text[]) AND j.occurred_ms >= $2
+SELECT j.key, j.kind::text, j.occurred_ms, a.code,
+    -j.amounts_tiyn[array_position(j.accounts, a.account_id)] AS amount_tiyn
+FROM account a, account_entries(a.account_id) AS e JOIN journal j ON j.number BETWEEN e.first_number AND e.number
+WHERE a.code = ANY ($1::text[]) AND a.account_id = ANY (j.accounts) AND j.phase <> 'pending' AND j.occurred_ms >= $2
     AND j.kind IN ('top_up', 'refund', 'debt_recovery', 'pass_sale', 'write_off')
 ORDER BY j.number DESC LIMIT $3
 """

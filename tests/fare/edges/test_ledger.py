@@ -311,6 +311,20 @@ async def test_attack_55_an_insider_with_all_rights_is_found(books: asyncpg.Pool
     assert "journal 4" in where(await verify(books))
 
 
+async def test_attack_55_a_posting_that_is_left_out_of_an_account_is_found(books: asyncpg.Pool) -> None:
+    async with open_ledger(books) as ledger:
+        for number in range(3):
+            await ledger.post([journal(f"up-{number}", "top_up:kiosk", "wallet:7", 5)])
+    assert where(await verify(books)) == []
+    await books.execute("ALTER TABLE posting DISABLE TRIGGER USER")
+    await books.execute("UPDATE posting SET befores[2] = 1 WHERE number = 3")
+    assert len(where(await verify(books))) == 1
+    await books.execute("UPDATE posting SET befores[2] = 2 WHERE number = 3")
+    await books.execute("ALTER TABLE account DISABLE TRIGGER USER")
+    await books.execute("UPDATE account SET last_posting = 2 WHERE code = $1", account("wallet:7"))
+    assert where(await verify(books)) == [account("wallet:7")]
+
+
 def where(audit: Audit) -> list[str]:
     return [finding.where for finding in audit.findings]
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from commons.migrate import migrate
+from fare.ledger.audit import Fault
 from fare.model import Phase
 from fare.store.ledger_books import verify
 from fare.store.postgres_ledger import open_ledger
@@ -24,16 +25,18 @@ class Hand:
     async def insert(self, *journals: dict[str, Any]) -> None:
         """Insert ``journals`` in one statement; what is not given is made to fit."""
         number, head = await self.pool.fetchrow("SELECT number, hash FROM ledger_head")
-        rows = []
+        rows: list[dict[str, Any]] = []
+        covered = b""
         for given in journals:
             number += 1
-            digest = hashlib.sha256(str(given).encode()).digest()
-            head = hashlib.sha256(head + digest + b"posted").digest()
-            row = {"number": number, "phase": "direct", "digest": digest, "hash": head, "key": f"hand-{number}"} | given
+            digest = given.get("digest") or hashlib.sha256(str(given).encode()).digest()
+            covered += digest + b"posted"
+            row = {"number": number, "phase": "direct", "digest": digest, "key": f"hand-{number}"} | given
             legs = row.pop("legs")
             found = "SELECT coalesce((SELECT account_id FROM account WHERE code = $1), 999)"
             ids = [await self.pool.fetchval(found, code) for code in legs]
             rows.append(row | {"accounts": ids, "amounts_tiyn": list(legs.values())})
+        rows[-1] = {"hash": hashlib.sha256(head + covered).digest()} | rows[-1]
         for row in rows:
             row |= {"kind": "fare", "outcome": "posted", "occurred_ms": row.get("occurred_ms", 0), "subject": ""}
         await self.pool.execute(
@@ -89,12 +92,14 @@ async def test_two_journals_that_balance_only_together_are_refused(hand: Hand) -
         await hand.insert({"legs": {RICH: 20, SALES: -19}}, {"legs": {RICH: 19, SALES: -20}})
 
 
-async def test_a_journal_that_names_an_account_twice_is_refused(hand: Hand) -> None:
+@pytest.mark.parametrize("twice", ["accounts || accounts", "accounts[1:1] || accounts[1:1]"])
+async def test_a_journal_that_names_an_account_twice_is_refused(hand: Hand, twice: str) -> None:
     await hand.insert({"legs": {RICH: 20, SALES: -20}})
+    amounts = "amounts_tiyn || amounts_tiyn" if twice == "accounts || accounts" else "amounts_tiyn"
     with pytest.raises(asyncpg.CheckViolationError, match="name an account twice"):
         await hand.pool.execute(
-            "INSERT INTO journal SELECT number + 1, 'twice', kind, phase, outcome, occurred_ms, NULL, NULL, NULL, "
-            "subject, accounts || accounts, amounts_tiyn || amounts_tiyn, refused, digest, "
+            "INSERT INTO journal SELECT number + 1, 'twice', kind, phase, outcome, occurred_ms, NULL, NULL, NULL, "  # noqa: S608
+            f"subject, {twice}, {amounts}, refused, digest, "
             "sha256(hash || digest || 'posted'::bytea) FROM journal ORDER BY number DESC LIMIT 1"
         )
 
@@ -103,6 +108,49 @@ async def test_journals_of_one_statement_are_chained_in_their_order(hand: Hand) 
     await hand.insert({"legs": {RICH: 20, SALES: -20}}, {"legs": {RICH: 5, SALES: -5}}, {"legs": {RICH: 1, SALES: -1}})
     with pytest.raises(asyncpg.SerializationError, match="does not follow"):
         await hand.insert({"legs": {RICH: 2, SALES: -2}}, {"legs": {RICH: 3, SALES: -3}, "hash": bytes(32)})
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):
+        await hand.insert({"legs": {RICH: 2, SALES: -2}, "hash": bytes(32)}, {"legs": {RICH: 3, SALES: -3}})
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):  # a number is left out
+        await hand.insert({"legs": {RICH: 2, SALES: -2}}, {"legs": {RICH: 3, SALES: -3}, "number": 10})
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):  # or was never given
+        await hand.insert({"legs": {RICH: 2, SALES: -2}, "number": 0}, {"legs": {RICH: 3, SALES: -3}, "number": 9})
+    faults = {finding.fault for finding in (await verify(hand.pool)).findings}
+    assert faults == {Fault.CHANGED}, "of journals by hand no digest is right, but their chain is"
+
+
+async def test_the_chain_is_that_of_numbers_whatever_the_order_of_rows(hand: Hand) -> None:
+    number, head = await hand.pool.fetchrow("SELECT number, hash FROM ledger_head")
+    covered = b"".join(bytes([digest]) * 32 + b"posted" for digest in (1, 2))
+    insert = (
+        "INSERT INTO journal (number, key, kind, phase, outcome, occurred_ms, subject, accounts, amounts_tiyn, digest, "
+        "hash) SELECT $1 + place, 'hand-' || place, 'fare', 'direct', 'posted', 0, '', accounts, amounts_tiyn, "
+        "decode(repeat('0' || place, 32), 'hex'), CASE place WHEN 2 THEN $2::bytea END "
+        "FROM (SELECT accounts, amounts_tiyn FROM journal WHERE key = 'up') AS j, generate_series(2, 1, -1) AS place"
+    )
+    with pytest.raises(asyncpg.SerializationError, match="does not follow"):
+        await hand.pool.execute(insert, number, hashlib.sha256(head + covered[38:] + covered[:38]).digest())
+    await hand.pool.execute(insert, number, hashlib.sha256(head + covered).digest())
+    assert {finding.fault for finding in (await verify(hand.pool)).findings} == {Fault.CHANGED}
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        {"legs": {RICH: 0, SALES: 0}},
+        {"legs": {}},
+        {"legs": {RICH: 1, SALES: -1}, "digest": b"short"},
+        {"legs": {RICH: 1, SALES: -1}, "phase": "pending"},
+        {"legs": {RICH: 1, SALES: -1}, "expires_ms": 1000},
+        {"legs": {RICH: 1, SALES: -1}, "pending_key": "hold"},
+        {"legs": {RICH: 1, SALES: -1}, "phase": "post"},
+        {"legs": {RICH: 1, SALES: -1}, "phase": "void", "pending_key": "hold"},
+        {"legs": {RICH: 60, SALES: -60}, "phase": "post", "pending_key": "hold", "reverses": "tap"},
+        {"legs": {RICH: 1, SALES: -1}, "refused": []},
+    ],
+)
+async def test_a_journal_that_does_not_fit_together_is_refused(hand: Hand, misfit: dict[str, Any]) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="do not fit together"):
+        await hand.insert(misfit)
 
 
 async def test_a_second_use_of_a_key_is_refused(hand: Hand) -> None:
@@ -189,6 +237,10 @@ async def test_an_account_opens_empty_and_with_the_limits_of_its_kind(hand: Hand
         "DELETE FROM entry",
         "TRUNCATE entry",
         "INSERT INTO entry (account_id, number, amount_tiyn) VALUES (1, 99, 1)",
+        "UPDATE posting SET first_number = 0",
+        "DELETE FROM posting",
+        "TRUNCATE posting",
+        "INSERT INTO posting VALUES (99, 99, '{1}', '{1}', '{1}')",
         "UPDATE account SET balance_tiyn = balance_tiyn + 1",
         "UPDATE account SET overdraft_tiyn = 1000",
         "DELETE FROM account",

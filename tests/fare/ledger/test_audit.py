@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fare.ledger.audit import AccountState, Audit, Fault, Move, statement, trial_balance
-from fare.ledger.posting import Book, Page
+from fare.ledger.posting import GENESIS, Book, Page, content_digest
 from fare.model import Entry, Journal, JournalKey, JournalKind, Phase
 from tests.fare.ledger.test_posting import journals
 from tests.notation.ledger import account, journal
@@ -23,6 +23,15 @@ def a_day() -> Book:
     return book
 
 
+def sealed(book: Book, *, together: int = 1) -> list[Page]:
+    """Chain the pages of ``book`` as if so many had been written at a time."""
+    taken, pages = book.pages, []
+    for first in range(0, len(taken), together):
+        book.pages = taken[first : first + together]
+        pages += book.seal()
+    return pages
+
+
 def audited(book: Book, pages: list[Page]) -> list[tuple[Fault, str]]:
     audit = Audit()
     for page in pages:
@@ -36,18 +45,21 @@ def audited(book: Book, pages: list[Page]) -> list[tuple[Fault, str]]:
 
 def test_whole_books_have_no_findings() -> None:
     book = a_day()
-    assert audited(book, book.pages) == []
+    assert audited(book, sealed(book)) == []
 
 
 def test_attack_55_a_cut_off_tail_shows() -> None:
     book = a_day()
-    assert (Fault.CUT_OFF, "journal 6") in audited(book, book.pages[:-1])
+    assert (Fault.CUT_OFF, "journal 6") in audited(book, sealed(book)[:-1])
 
 
-def test_attack_55_a_journal_taken_out_shows() -> None:
+@pytest.mark.parametrize(("together", "shown_at"), [(1, 3), (2, 4), (6, 6)])
+def test_attack_55_a_journal_taken_out_shows(together: int, shown_at: int) -> None:
     book = a_day()
-    found = audited(book, [*book.pages[:1], *book.pages[2:]])
-    assert found[:2] == [(Fault.MISSING, "journal 2"), (Fault.UNCHAINED, "journal 3")]
+    pages = sealed(book, together=together)
+    found = audited(book, [pages[0], *pages[2:]] if together != 2 else [*pages[:2], pages[3]])
+    missing = 2 if together != 2 else 3
+    assert found[:2] == [(Fault.MISSING, f"journal {missing}"), (Fault.UNCHAINED, f"journal {shown_at}")]
 
 
 @pytest.mark.parametrize("field", ["key", "occurred_ms", "subject", "entries"])
@@ -59,7 +71,7 @@ def test_attack_55_an_edited_journal_shows_where_it_is(field: str) -> None:
         "subject": "x",
         "entries": tuple(Entry(account=one.account, amount_tiyn=one.amount_tiyn // 2) for one in _legs(book)),
     }
-    pages = [*book.pages]
+    pages = sealed(book)
     pages[1] = _with_journal(pages[1], msgspec.structs.replace(pages[1].journal, **{field: edited[field]}))
     assert audited(book, pages)[0] == (Fault.CHANGED, "journal 2")
 
@@ -69,20 +81,36 @@ def test_a_balance_that_is_not_the_sum_of_its_journals_shows() -> None:
     book.balances_tiyn[account("wallet:7")] -= 1
     book.held_tiyn[account("wallet:7")] += 1
     wallet = account("wallet:7")
-    assert audited(book, book.pages) == [
+    assert audited(book, sealed(book)) == [
         (Fault.WRONG_ENTRIES, wallet),
         (Fault.WRONG_BALANCE, wallet),
         (Fault.WRONG_HELD, wallet),
     ]
 
 
-@given(st.lists(journals(), max_size=20))
+def test_a_digest_that_was_replaced_with_its_journal_shows_at_the_next_hash() -> None:
+    book = a_day()
+    pages = sealed(book, together=3)
+    changed = msgspec.structs.replace(pages[1].journal, subject="x")
+    pages[1] = msgspec.structs.replace(pages[1], journal=changed, digest=content_digest(changed))
+    assert audited(book, pages) == [(Fault.UNCHAINED, "journal 3")]
+
+
+def test_an_entry_left_out_of_an_account_shows() -> None:
+    audit = Audit()
+    audit.finish(
+        0, GENESIS, {account("wallet:7"): AccountState(balance_tiyn=0, held_tiyn=0, entered_tiyn=0, linked=False)}
+    )
+    assert [(one.fault, one.where) for one in audit.findings] == [(Fault.WRONG_ENTRIES, account("wallet:7"))]
+
+
+@given(st.lists(journals(), max_size=20), st.integers(1, 20))
 @settings(deadline=None)
-def test_every_history_audits_clean_and_its_trial_balance_is_even(history: list[Journal]) -> None:
+def test_every_history_audits_clean_and_its_trial_balance_is_even(history: list[Journal], together: int) -> None:
     book = Book()
     for one in history:
         book.take(one)
-    assert audited(book, book.pages) == []
+    assert audited(book, sealed(book, together=together)) == []
     lines = trial_balance(book.balances_tiyn)
     assert sum(line.debit_tiyn for line in lines) == sum(line.credit_tiyn for line in lines)
 
@@ -101,4 +129,4 @@ def _legs(book: Book) -> tuple[Entry, ...]:
 
 
 def _with_journal(page: Page, changed: Journal) -> Page:
-    return Page(number=page.number, journal=changed, digest=page.digest, outcome=page.outcome, chained=page.chained)
+    return msgspec.structs.replace(page, journal=changed)

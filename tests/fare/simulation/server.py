@@ -213,7 +213,7 @@ class Books:
             if level is not None:
                 book.take(level)
             await self._between("top-up: written")
-            self._tables.book = book
+            self._tables.book = committed(book, after=self._tables.book)
         await self._between("top-up: committed")
 
     def owing(self) -> set[MediumId]:
@@ -260,7 +260,7 @@ class Books:
             tables.taps.update(new)
             tables.rides.update(rides)
             tables.posted.update((change.ride.key, posted) for change, posted in done)
-            tables.book = book
+            tables.book = committed(book, after=tables.book)
         await self._between("taps: committed")
         return receipts
 
@@ -271,6 +271,13 @@ def copied(book: Book) -> Book:
         number=book.number, head=book.head, balances_tiyn=dict(book.balances_tiyn), held_tiyn=dict(book.held_tiyn),
         recorded=dict(book.recorded), referred=dict(book.referred), pages=list(book.pages),
     )  # fmt: skip
+
+
+def committed(book: Book, *, after: Book) -> Book:
+    """Return ``book`` with the pages since ``after`` chained together, as one transaction writes them."""
+    book.pages = book.pages[len(after.pages) :]
+    book.pages = after.pages + book.seal()
+    return book
 
 
 def locate(tap: Tap) -> LocatedTap:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from fare.ledger import billing
@@ -91,7 +92,8 @@ def a_new_price_does_not_reverse_the_old_one(patch: pytest.MonkeyPatch) -> None:
 
     def careless(book: Any, change: Change, pricing: Any) -> Any:
         if change.before is not None:
-            change = dataclasses.replace(change, before=dataclasses.replace(change.before, journal_key=None))
+            before = msgspec.structs.replace(change.before, journal_key=None)
+            change = msgspec.structs.replace(change, before=before)
         return post_change(book, change, pricing)
 
     patch.setattr(billing, "post_change", careless)
