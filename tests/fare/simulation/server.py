@@ -152,6 +152,9 @@ class Store:
         await self._between("behind")
         return [device_id for device_id, row in self._tables.devices.items() if row.handed < row.head.sequence]
 
+    async def asked(self, device_id: DeviceId, recorded: int, sent_ms: int) -> None:
+        await self._between("asked")  # nothing here depends on when a device was heard
+
     async def enrol(self, request: EnrolmentRequest, now_ms: int) -> tuple[Enrolling, IssuedCode | None, Head]:
         tables = self._tables
         issued = tables.codes.get(digest_of(request.secret))
