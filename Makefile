@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
 
-.PHONY: help run test check format bench vendor chromium cards messages clean
+.PHONY: help run test check format bench vendor chromium cards messages voices clean
 
 help:  ## Say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -27,7 +27,7 @@ run: $(INSTALLED) $(BROWSER_FILES)  ## Start the demo city: servers, simulator, 
 	@$(BIN)/ayaldama demo --open $(ARGS)
 
 # Two processes, each with servers of its own: most tests wait for something most of the time.
-test: check chromium cards messages  ## Check form and types, then run all tests
+test: check chromium cards messages voices  ## Check form and types, then run all tests
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) $(BROWSER_FILES)  ## Check form, types and the direction of imports
@@ -105,3 +105,13 @@ messages:
 			>/dev/null 2>&1 || true; \
 	fi; \
 	ready || echo 'No Kannel or no tshark: tests of short messages will be skipped. Debian, Ubuntu: apt install $(MESSAGE_PACKAGES)'
+
+# The voices of boards in Kazakh, Russian and English. Without them boards do not speak, and tests of speech are skipped.
+voices:
+	@command -v espeak-ng >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing espeak-ng for the tests of speech'; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends espeak-ng; } \
+			>/dev/null 2>&1 || true; \
+	fi; \
+	command -v espeak-ng >/dev/null || echo 'No espeak-ng: tests of speech will be skipped. Debian, Ubuntu: apt install espeak-ng'
