@@ -5,7 +5,8 @@
 const ALERT_SIZES = ["l", "m", "s", "xs"]; // the largest at which all can be read
 
 class Alerts {
-  constructor(list, takeover) {
+  constructor(list, takeover, panel) {
+    if (!panel) list.parentNode.insertBefore(takeover, list); // a page has the gravest first
     this.list = list;
     this.takeover = takeover;
     this.shown = "";

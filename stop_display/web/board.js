@@ -38,7 +38,7 @@ class BoardPage {
     this.kept = new Kept(this.clock);
     this.showing = false;
     this.teller = new LineTeller(this.words, this.clock);
-    this.alerts = new Alerts(element("alerts"), element("takeover"));
+    this.alerts = new Alerts(element("alerts"), element("takeover"), this.panel);
     this.rowsLeast = Math.min(ROWS_ASKED_MAX, parseInt(asked.rows, 10) || 0);
     this.page = 0;
     this.pages = this.turns = 1; // of rows; of rows and alerts together
@@ -58,7 +58,6 @@ class BoardPage {
     this.feed.start();
     this.kept.start(this.feed);
     if (this.fleet) [this.fleet, this.health].forEach((part) => part.start());
-    this.kept.start(this.feed);
     window.addEventListener("resize", () => this.show());
     setInterval(() => this.show(), SHOW_EVERY_MS);
     setInterval(() => this.turn(), TURN_EVERY_MS);

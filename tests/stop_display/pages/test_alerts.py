@@ -48,6 +48,7 @@ async def test_a_page_lists_all_alerts_with_their_routes_text_and_end(opened: Op
             "en: sand Until: tomorrow 08:00",
         ]
         assert await texts(page, FILLING) == ["en: storm"]
+        assert await texts(page, ".alert strong") == ["en: storm", "en: bridge", "en: sand"]  # the gravest first
         await page.locator("#languages button", has_text="kk").click()
         assert await texts(page, FILLING) == ["kk: storm"]
         await expect(page.locator(".row")).to_be_visible()

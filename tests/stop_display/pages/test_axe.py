@@ -1,13 +1,16 @@
-"""No rule of axe-core is broken by a board, whatever it shows."""
+"""No rule of axe-core is broken by a board, whatever it shows, nor by the page of a stop."""
 
 import pytest
 from playwright.async_api import expect
 
 from ayaldama.web.vendor import INSTALLED
 from tests.axe import needs_axe, violations
+from tests.dispatch.small_city import ALAN
 from tests.stop_display.pages.conftest import Opened
 from tests.stop_display.pages.pictures import scenes
 from tests.stop_display.pages.scripted import STOP, Script, alert, board, line, live, scripted
+from tests.stop_display.pages.stop_city import Tracking, stop_city
+from tests.stop_display.pages.test_stop_page import BUSES, COMING
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -41,6 +44,17 @@ async def test_a_page_before_anything_is_heard_and_of_no_stop_breaks_no_rule(ope
     async with scripted(Script()) as url, opened() as (page, _):
         await page.goto(url + "nowhere")
         await expect(page.locator(".empty")).to_be_visible()
+        assert await violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_the_pages_of_a_stop_break_no_rule(opened: Opened, theme: str) -> None:
+    async with stop_city(Tracking(BUSES, COMING)) as url, opened(width=360, height=740) as (page, _):
+        await page.goto(f"{url}/stop/{ALAN.id}?lang=kk&theme={theme}")
+        await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+        assert await violations(page) == []
+        await page.goto(f"{url}/stop?lang=ru&theme={theme}")
+        await expect(page.locator("h1")).to_be_visible()
         assert await violations(page) == []
 
 
