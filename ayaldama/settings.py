@@ -349,7 +349,10 @@ class Settings(Section, frozen=True):
     @property
     def for_boards(self) -> BoardSettings:
         """The part of the boards role."""
-        return BoardSettings(boards_max=self.boards.connections_max, abbreviations=self.boards.abbreviations)
+        boards, public_url = self.boards, self.web.public_url
+        return BoardSettings(
+            boards_max=boards.connections_max, abbreviations=boards.abbreviations, public_url=public_url
+        )
 
     @property
     def for_stop_pages(self) -> StopPageSettings:

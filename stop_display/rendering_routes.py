@@ -64,6 +64,7 @@ class Renderings:
         clock: Clock,
         metrics: Metrics,
         abbreviations: Path | None = None,
+        public_url: str = "",
         voice: Voice | None = None,
         fonts: Path = FOLDER,
     ) -> None:
@@ -71,6 +72,7 @@ class Renderings:
 
         Args:
             abbreviations: an operator's table, used before ours.
+            public_url: where phones reach the pages of stops; "": as who asks reaches us.
             fonts: folder of the font's files; where they are absent, pictures are refused.
 
         Raises:
@@ -79,6 +81,7 @@ class Renderings:
         self._hub = hub
         self._clock = clock
         self._metrics = metrics
+        self._public_url = public_url.rstrip("/")
         self._voice = voice or Voice()
         self._font_folder = fonts
         self._fonts: Fonts | None = None
@@ -119,7 +122,7 @@ class Renderings:
             options = form.options(request.query)
         except ParameterError as error:
             raise NotRenderedError(400, Unrendered.BAD_PARAMETER, error.name, error.value, error.rule) from error
-        rendered = await self._rendered(form, self._showing(stop_id), options, _link(request, stop_id))
+        rendered = await self._rendered(form, self._showing(stop_id), options, self._link(request, stop_id))
         body = rendered.body if rendered.same is None else rendered.same.encode()
         etag = hashlib.sha256(body).hexdigest()[:ETAG_DIGITS]
         headers = {
@@ -133,6 +136,11 @@ class Renderings:
         sent = await self._spoken(rendered, options) if form.voice else rendered.body
         charset = None if form.voice else rendered.charset
         return web.Response(body=sent, headers=headers, content_type=form.content_type, charset=charset)
+
+    def _link(self, request: web.Request, stop_id: str) -> str:
+        """Return the address of the stop's page for phones, "" where nobody says how phones reach us."""
+        base = self._public_url or _asked(request)
+        return f"{base}/stop/{quote(stop_id, safe='')}" if base else ""
 
     def _showing(self, stop_id: str) -> Showing:
         now_ms = self._clock.now_ms()
@@ -207,11 +215,11 @@ def _key(form: Form, showing: Showing, options: Options, link: str) -> bytes:
     return hashlib.sha256(_encoder.encode(told)).digest()
 
 
-def _link(request: web.Request, stop_id: str) -> str:
-    """Return the address of the stop's page as the asker reaches us, "" if it does not say so clearly."""
+def _asked(request: web.Request) -> str:
+    """Return the address at which the asker reaches us, "" if it does not say so clearly."""
     host = request.headers.get("Host", "")
     scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
-    return f"{scheme}://{host}/board/{quote(stop_id, safe='')}" if HOST.fullmatch(host) else ""
+    return f"{scheme}://{host}" if HOST.fullmatch(host) else ""
 
 
 def _refused(error: NotRenderedError) -> web.Response:

@@ -75,6 +75,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     boards_max: int = 20_000
     abbreviations: Path | None = None  # of names, for narrow panels
+    public_url: str = ""  # where phones reach stops' pages, "" for the address that was asked
 
 
 class State(Protocol):
@@ -114,7 +115,13 @@ class Boards:
     ) -> None:
         self._hub = Hub(network)
         self._search = StopSearch(network, self._hub.plan)
-        self._renderings = Renderings(self._hub, clock=clock, metrics=metrics, abbreviations=settings.abbreviations)
+        self._renderings = Renderings(
+            self._hub,
+            clock=clock,
+            metrics=metrics,
+            abbreviations=settings.abbreviations,
+            public_url=settings.public_url,
+        )
         self._state = state
         self._clock = clock
         self._metrics = metrics

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import zxingcpp
 from PIL import Image
 
 from ayaldama.openapi import describe
@@ -54,12 +55,34 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*, voice: Voice | None = None, fonts: Path = FOLDER) -> AsyncIterator[Running]:
+async def running(*, voice: Voice | None = None, fonts: Path = FOLDER, public_url: str = "") -> AsyncIterator[Running]:
     hub, clock, metrics = Hub(network_of()), StillClock(), Metrics()
     hub.replace([arrival(ALAN.id, in_s=370)], [position("101")], NOON_MS)
-    renderings = Renderings(hub, clock=clock, metrics=metrics, voice=voice, fonts=fonts)  # type: ignore[arg-type]
+    renderings = Renderings(
+        hub,
+        clock=clock,  # type: ignore[arg-type]
+        metrics=metrics,
+        voice=voice,
+        fonts=fonts,
+        public_url=public_url,
+    )
     async with served(renderings.routes()) as port:
         yield Running(port=port, hub=hub, clock=clock, metrics=metrics)
+
+
+@with_fonts
+@pytest.mark.parametrize(
+    ("public_url", "link"),
+    [
+        ("", "http://boards.example/stop/alan"),
+        ("https://bus.example/", "https://bus.example/stop/alan"),
+    ],
+)
+async def test_the_code_on_a_picture_leads_to_the_stops_page_for_phones(public_url: str, link: str) -> None:
+    async with running(public_url=public_url) as city:
+        _, body = await city.get(f"/api/stops/{ALAN.id}/eink.png", Host="boards.example")
+        found = zxingcpp.read_barcodes(Image.open(io.BytesIO(body)).convert("L"))
+        assert [code.text for code in found] == [link]
 
 
 async def test_an_led_panel_gets_pages_and_dark_ones_when_nothing_is_heard_any_more() -> None:
