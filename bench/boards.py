@@ -1,9 +1,9 @@
 """1,000 boards on one server: messages per second, delay from publish to received, processor and memory.
 
-    python bench/boards.py [--boards 1000] [--vehicles 1000] [--arrivals 3] [--seconds 15] [--feed FEED]
+    python bench/boards.py [--boards 1000] [--vehicles 1000] [--every 1] [--arrivals 3] [--stalled 0] [--feed FEED] …
 
 The board server, tracking's place (a ``StateWriter`` on a real Valkey) and the boards are processes of their own. Every
-vehicle reports once a second, ten batches a second as tracking makes them, and each report changes the vehicle's
+vehicle reports every ``--every`` seconds, ten batches a second as tracking makes them, and each report changes the vehicle's
 position and ``--arrivals`` of its arrivals; runs and stops are those of a network, the sample city if none is named.
 The delay is from publish to the moment when a board has the message.
 
@@ -135,7 +135,9 @@ class Vehicle:
         return found
 
 
-def publisher_process(redis_url: str, feed: Path, cache: Path, vehicles: int, count: int, said: Any) -> None:
+def publisher_process(
+    redis_url: str, feed: Path, cache: Path, vehicles: int, every_s: int, count: int, said: Any
+) -> None:
     """Publish until killed; say when the first state is there."""
 
     async def publish() -> None:
@@ -144,10 +146,10 @@ def publisher_process(redis_url: str, feed: Path, cache: Path, vehicles: int, co
         writer = StateWriter(Redis.from_url(redis_url), KEYS)
         await writer.replace(update(clock.now_ms(), fleet, AHEAD))
         said.put("ready")
-        began_s, batch = time.monotonic(), 0
+        began_s, batch, batches = time.monotonic(), 0, BATCHES_PER_S * every_s
         while True:
             await asyncio.sleep(max(0.0, began_s + batch / BATCHES_PER_S - time.monotonic()))
-            await writer.publish(update(clock.now_ms(), fleet[batch % BATCHES_PER_S :: BATCHES_PER_S], count))
+            await writer.publish(update(clock.now_ms(), fleet[batch % batches :: batches], count))
             batch += 1
 
     def update(now_ms: int, fleet: list[Vehicle], arrivals: int) -> Update:
@@ -296,6 +298,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", type=int, default=1_000)
     parser.add_argument("--vehicles", type=int, default=1_000)
+    parser.add_argument("--every", type=int, default=1, help="seconds between two reports of a vehicle")
     parser.add_argument("--stalled", type=int, default=0, help="boards that stop reading; they count for no figure")
     parser.add_argument("--arrivals", type=int, default=3, help="that each report of a vehicle changes")
     parser.add_argument("--seconds", type=float, default=15.0)
@@ -313,7 +316,7 @@ def main() -> int:
             said = spawn.Queue()
             publisher = spawn.Process(
                 target=publisher_process,
-                args=(valkey.url, feed, cache, options.vehicles, options.arrivals, said),
+                args=(valkey.url, feed, cache, options.vehicles, options.every, options.arrivals, said),
                 daemon=True,
             )
             publisher.start()
@@ -328,7 +331,7 @@ def main() -> int:
         finally:
             valkey.stop()
     print(
-        f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, one report a second each,"
+        f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, a report every {options.every} s each,"
     )
     print(f"{options.arrivals} arrivals changed by each report; messages of {ours.size:.0f} bytes on average")
     print(f"  {'':<8}{'messages/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'core':>8}{'kB/board':>10}{'dropped':>9}")
