@@ -3,7 +3,7 @@
     python bench/boards.py [--boards 1000] [--vehicles 1000] [--every 1] [--arrivals 3] [--stalled 0] [--feed FEED] …
 
 The board server, tracking's place (a ``StateWriter`` on a real Valkey) and the boards are processes of their own. Every
-vehicle reports every ``--every`` seconds, ten batches a second as tracking makes them, and each report changes the vehicle's
+vehicle reports every ``--every`` seconds, ten batches a second as tracking makes them, and each report changes its
 position and ``--arrivals`` of its arrivals; runs and stops are those of a network, the sample city if none is named.
 The delay is from publish to the moment when a board has the message.
 
@@ -331,7 +331,8 @@ def main() -> int:
         finally:
             valkey.stop()
     print(
-        f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, a report every {options.every} s each,"
+        f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, "
+        f"a report every {options.every} s each,"
     )
     print(f"{options.arrivals} arrivals changed by each report; messages of {ours.size:.0f} bytes on average")
     print(f"  {'':<8}{'messages/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'core':>8}{'kB/board':>10}{'dropped':>9}")
