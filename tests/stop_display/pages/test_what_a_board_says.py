@@ -280,7 +280,7 @@ async def test_a_board_on_which_nothing_is_known_says_so(opened: Opened) -> None
         await expect(page.locator(".empty")).to_be_hidden()
         script.board, script.session = board(), "next"
         await script.cut()
-        await expect(page.locator(".empty")).to_have_text("Бұл аялдамада автобустар тоқтамайды.")
+        await expect(page.locator(".empty")).to_have_text("Бұл аялдамадан автобус шықпайды.")
 
 
 async def test_an_unknown_stop_is_said_to_be_unknown(opened: Opened) -> None:
