@@ -99,7 +99,7 @@ def fares_tiyn(facts: Iterable[Fact]) -> dict[str, int]:
                 continue
         taken[fact.medium] = (fact, {device})
         begun_ms = journeys_ms.get((fact.medium, fact.pupil))
-        if begun_ms is not None and fact.at_ms // 1_000 - begun_ms // 1_000 <= 3_600:
+        if begun_ms is not None and fact.at_ms - begun_ms <= HOUR_MS:
             fares[fact.key] = 0
             continue
         journeys_ms[fact.medium, fact.pupil] = fact.at_ms
