@@ -8,6 +8,15 @@ a process of their own, count whole messages.
 
 Peers in the same run, with messages of the same size to as many connections: npm's ``ws`` without compression, as its
 manual broadcasts; and the least there is, a loop that writes ready frames to bare sockets, one system call for each.
+
+26 November 2026, two cores, nothing else running, messages of 999 bytes:
+
+                messages/s    core  kB/board
+    boards          76,165     65%      15.6
+    npm ws         108,881     98%       7.2
+    bare loop      158,805     91%       0.1
+
+Ours rests 50 ms between two changes of a stop, on purpose, and so does not use all of its core.
 """
 
 import argparse
