@@ -10,12 +10,17 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 
 from ayaldama.embedded import ServerHome, open_home, start_postgres, start_valkey
 from commons.migrate import migrate
 from tests.chromium import find_chromium
+
+# How long an example takes says how busy the machine is; no test may fail for that.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
