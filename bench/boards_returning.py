@@ -164,7 +164,7 @@ def main() -> int:  # noqa: PLR0915 - one run from top to bottom
         processes: list[Any] = []
         try:
             said, result, asked, told = spawn.Queue(), spawn.Queue(), spawn.Queue(), spawn.Queue()
-            publishing = (valkey.url, feed, cache, options.vehicles, 3, said)
+            publishing = (valkey.url, feed, cache, options.vehicles, 1, 3, said)
             processes.append(spawn.Process(target=publisher_process, args=publishing, daemon=True))
             processes[-1].start()
             said.get(timeout=60)
@@ -196,8 +196,6 @@ def main() -> int:  # noqa: PLR0915 - one run from top to bottom
             asked.put("storm")
             storm = _answer(told)
         finally:
-            server.terminate()
-            server.join(10)
             for process in processes:
                 process.kill()
             valkey.stop()
