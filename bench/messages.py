@@ -24,8 +24,8 @@ import asyncpg
 import psutil
 import uvloop
 from aiohttp.test_utils import TestServer
-from backlog import ADULT, SmallTariff
 from postgres_floors import flush_ms
+from small_tariff import ADULT, SmallTariff
 
 from ayaldama.embedded import open_home, start_postgres
 from ayaldama.simulate.operator import SimulatedOperator

@@ -118,6 +118,7 @@ METRICS: Mapping[str, Metric] = {
     "fare_taps_total": Metric("counter", "Taps handed to the books, by what became of them", ("receipt",)),
     "fare_taps_located_total": Metric("counter", "Rides by where their stop was found", ("source",)),
     "fare_taps_seconds": Metric("histogram", "Time to locate, store and charge one batch of taps"),
+    "fare_media_to_charge": Metric("gauge", "Media of which stored rides are not charged yet, after an outage"),
     "fare_documents_published_total": Metric("counter", "Documents signed for validators", ("kind",)),
     "fare_media_denied": Metric("gauge", "Media on the deny list"),
     "fare_vehicles_occupancy": Metric("gauge", "Vehicles by how full they are", ("status",)),

@@ -1,34 +1,34 @@
-"""Taps become rides, rides bills, and bills journals, in one transaction.
+"""Taps become rides, rides bills, and bills journals.
 
 A batch of taps is stored exactly once by (device, sequence); the bills of its media are derived anew over the rides
 around, and what differs from what was posted is posted. Nothing is answered before it is on disk. Taps that come late
 or again, in any order and through any process, lead to the same balances.
 
-Live taps and backlogs go through lanes of their own: each has a connection and its batches. A batch of the backlog
-begins when no live batch is under way, and posts when none is and no other backlog does, so a live tap waits for the
-posting of one of them at most. Lanes of backlogs share no media, so that while one is priced here the database works on
-another.
+Live taps are stored and charged in one transaction. A backlog is stored, and answered, and charged when the uploads
+pause (``fare.charging_later``). Each way has its connections and its batches. Work on backlogs gives way to live taps
+before each of its steps, and one transaction of it posts at a time: a live tap waits for the posting of one at most.
 """
 
 import asyncio
-import contextlib
 import operator
-import zlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 import msgspec
 
 from commons.group_commit import GroupCommit
+from commons.metrics import Metrics
+from fare.charging_later import LANES, QUIET_S, Charge, ChargingLater
 from fare.ledger.accounts import debt
 from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes, posted_by
 from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
 from fare.outcomes import TapReceipt
-from fare.store.kept_connection import KeptConnection
+from fare.precedence import Precedence
+from fare.store.kept_connection import KeptConnection, lost_is_said
 from fare.store.postgres_ledger import Touched, read_book, write_pages
 from fare.store.postgres_taps import (
     Window,
@@ -39,17 +39,17 @@ from fare.store.postgres_taps import (
     recognise_taps,
     write_posted,
 )
+from fare.store.postgres_to_charge import next_to_charge, note_to_charge, take_to_charge
 
 LIVE_BATCH_MAX: Final = 500  # taps
-BACKLOG_BATCH_MAX: Final = 200
-BACKLOG_LANES: Final = 2
-UPLOAD_MAX: Final = 100  # taps of one caller that are handed in together
+BACKLOG_BATCH_MAX: Final = 500
+UPLOAD_MAX: Final = 100  # live taps of one caller that are handed in together
 PRICED_WITHOUT_PAUSE: Final = 50  # media: some milliseconds, in which nothing else of this process goes on
-BACKLOG_YIELDS_S: Final = 0.02  # to live batches that follow one another without a gap; then it takes its turn
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 30.0
 RECOMPUTED_AT_A_TIME: Final = 200  # media
 
+Done = TypeVar("Done")
 Profiles = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, Profile]]]
 _NOBODY: Final = Profile()
 _IN_TIME: Final = operator.attrgetter("tapped_ms", "key")
@@ -76,26 +76,39 @@ class Charging:
     past_ms: int = WINDOW_MS
 
     async def take(
-        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap], turn: Callable[[], Awaitable[None]]
+        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
     ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
-        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now.
-
-        ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
-        """
+        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
         await lock_media(connection, {one.tap.medium_id for one in taps})
         recognised = await recognise_taps(connection, taps)
-        new: dict[MediumId, list[Ride]] = defaultdict(list)
-        for one, receipt in zip(taps, recognised.receipts, strict=True):
-            if receipt is TapReceipt.STORED and one.ride is not None:
-                new[one.ride.medium_id].append(_as_stored(one.ride))
-        from_ms = {medium_id: min([ride.tapped_ms for ride in rides]) for medium_id, rides in new.items()}
+        new = _new_rides(taps, recognised.receipts)
+        from_ms = _first_ms(new)
         windows = await self._windows(connection, from_ms)
         await insert_taps(connection, recognised)
         for medium_id, rides in new.items():
             windows[medium_id].rides.extend(rides)
             windows[medium_id].rides.sort(key=_IN_TIME)
         found = await self._differing(windows, from_ms)
-        return recognised.receipts, await self.post(connection, found, turn)
+        return recognised.receipts, await self.post(connection, found)
+
+    async def store(
+        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap], give_way: Callable[[], Awaitable[None]]
+    ) -> list[TapReceipt]:
+        """Store taps and note their media for ``charge_noted``; return receipts in their order."""
+        await lock_media(connection, {one.tap.medium_id for one in taps})
+        recognised = await recognise_taps(connection, taps)
+        await give_way()
+        await insert_taps(connection, recognised)
+        await note_to_charge(connection, _first_ms(_new_rides(taps, recognised.receipts)))
+        return recognised.receipts
+
+    async def charge_noted(
+        self, connection: asyncpg.Connection, media: Sequence[MediumId], turn: Callable[[], Awaitable[None]]
+    ) -> dict[MediumId, int]:
+        """Charge those of ``media`` that are noted; return what wallets' media owe then. ``turn`` as for ``post``."""
+        await lock_media(connection, media)
+        found = await self.differing(connection, await take_to_charge(connection, media))
+        return await self.post(connection, found, turn)
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
@@ -122,7 +135,10 @@ class Charging:
     async def post(
         self, connection: asyncpg.Connection, found: Sequence[Change], turn: Callable[[], Awaitable[None]] = _at_once
     ) -> dict[MediumId, int]:
-        """Post ``found``; return what media with wallets owe then. ``turn`` as for ``take``."""
+        """Post ``found``; return what media with wallets owe then.
+
+        ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
+        """
         if not found:
             return {}
         await write_posted(connection, [(change, posted_by(change)) for change in found])  # others may post meanwhile
@@ -137,21 +153,32 @@ class Charging:
 class TapIntake:
     """Where taps come in. Made by ``open_taps``."""
 
-    def __init__(self, pool: asyncpg.Pool, charging: Charging, owing: Callable[[Mapping[MediumId, int]], None]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        charging: Charging,
+        owing: Callable[[Mapping[MediumId, int]], None],
+        metrics: Metrics,
+        *,
+        precedence: Precedence,
+        quiet_s: float,
+    ) -> None:
         self._pool = pool
         self._charging = charging
         self._owing = owing
         self._kept: list[KeptConnection] = []
-        self._live_rests = asyncio.Event()
-        self._live_rests.set()
-        self._backlog_posts = asyncio.Lock()
-        self._live = self._lane(LIVE_BATCH_MAX, yields=False)
-        self._backlogs = [self._lane(BACKLOG_BATCH_MAX, yields=True) for _ in range(BACKLOG_LANES)]
+        self._precedence = precedence
+        self._later_posts = asyncio.Lock()
+        self._live = self._live_lane()
+        self._backlog = self._backlog_lane()
+        lanes = [self._charging_lane() for _ in range(LANES)]
+        self._later = ChargingLater(self._next_to_charge, lanes, metrics=metrics, quiet_s=quiet_s)
 
     async def take(self, taps: Sequence[LocatedTap], *, backlog: bool = False) -> list[TapReceipt]:
         """Return what became of each of ``taps``, in their order, once they are stored and charged.
 
-        ``backlog``: they waited on a device for long, and nobody waits at a door for the answer.
+        ``backlog``: they waited on a device for long, and nobody waits at a door for the answer: they are stored, and
+        charged soon (``charged``).
 
         Raises:
             ValueError: if a ride is not that of its tap; nothing is stored then.
@@ -161,14 +188,14 @@ class TapIntake:
         for one in taps:
             _check(one)
         handed = [_Handed(one) for one in taps]
-        if not backlog:
-            await _hand_in(self._live, handed)
-        else:
-            lanes: list[list[_Handed]] = [[] for _ in self._backlogs]
-            for waiting in handed:
-                lanes[zlib.crc32(waiting.tap.tap.medium_id.encode()) % BACKLOG_LANES].append(waiting)
-            await asyncio.gather(*(_hand_in(*lane) for lane in zip(self._backlogs, lanes, strict=True)))
+        lane, at_once = (self._backlog, BACKLOG_BATCH_MAX) if backlog else (self._live, UPLOAD_MAX)
+        for first in range(0, len(handed), at_once):
+            await lane.submit(handed[first : first + at_once])
         return [one.receipt for one in handed if one.receipt is not None]
+
+    async def charged(self) -> None:
+        """Return when every backlog that was answered is charged."""
+        await self._later.done()
 
     async def recompute(self, from_ms: int, until_ms: int, *, post: bool) -> list[Change]:
         """Derive all bills again for media that rode from ``from_ms`` until ``until_ms``; return what differs.
@@ -199,60 +226,74 @@ class TapIntake:
     async def run(self) -> None:
         """Write what is handed in, until ``close``; then let the connections go."""
         try:
-            await asyncio.gather(*(lane.run() for lane in (self._live, *self._backlogs)))
+            await asyncio.gather(self._live.run(), self._backlog.run(), self._later.run())
         finally:
             for kept in self._kept:
                 await kept.close()
 
     def close(self) -> None:
-        """Take no more; ``run`` ends when what waits is written."""
-        for lane in (self._live, *self._backlogs):
-            lane.close()
+        """Take no more; ``run`` ends when what waits is stored. What stays noted is charged after the next opening."""
+        for part in (self._live, self._backlog, self._later):
+            part.close()
 
-    async def _let_live_go(self) -> None:
-        """Return when no live batch is under way, or after long enough."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(BACKLOG_YIELDS_S):
-                while not self._live_rests.is_set():  # again: the next live batch may have been quicker
-                    await self._live_rests.wait()
+    async def _next_to_charge(self, after: MediumId, count: int) -> list[MediumId]:
+        with lost_is_said():
+            return await next_to_charge(self._pool, after, count)
 
-    def _lane(self, batch_max: int, *, yields: bool) -> GroupCommit[_Handed]:
-        kept = KeptConnection(self._pool, answer_max_s=WRITE_MAX_S)
-        self._kept.append(kept)
+    def _connection(self) -> KeptConnection:
+        self._kept.append(KeptConnection(self._pool, answer_max_s=WRITE_MAX_S))
+        return self._kept[-1]
 
-        async def write(handed: Sequence[_Handed], turn: Callable[[], Awaitable[None]] = _at_once) -> None:
-            taps = [one.tap for one in handed]
-            try:
+    def _live_lane(self) -> GroupCommit[_Handed]:
+        kept = self._connection()
+
+        async def write(handed: Sequence[_Handed]) -> None:
+            async def charge() -> tuple[list[TapReceipt], dict[MediumId, int]]:
                 async with kept.transaction() as connection:
-                    receipts, owed = await self._charging.take(connection, taps, turn)
-            except (
-                asyncpg.UniqueViolationError
-            ):  # another tap under the same name was stored meanwhile: now it is known
-                async with kept.transaction() as connection:
-                    receipts, owed = await self._charging.take(connection, taps, _at_once)
-            for one, receipt in zip(handed, receipts, strict=True):
-                one.receipt = receipt
+                    return await self._charging.take(connection, [one.tap for one in handed])
+
+            with self._precedence.first():
+                receipts, owed = await _again_if_known(charge)
+            _answer(handed, receipts)
             self._owing(owed)
 
-        async def write_first(handed: Sequence[_Handed]) -> None:
-            self._live_rests.clear()
-            try:
-                await write(handed)
-            finally:
-                self._live_rests.set()
+        return GroupCommit(write, batch_max=LIVE_BATCH_MAX, waiting_max=WAITING_MAX)
 
-        async def write_after(handed: Sequence[_Handed]) -> None:
+    def _backlog_lane(self) -> GroupCommit[_Handed]:
+        kept = self._connection()
+
+        async def write(handed: Sequence[_Handed]) -> None:
+            async def store() -> list[TapReceipt]:
+                async with kept.transaction() as connection:
+                    return await self._charging.store(
+                        connection, [one.tap for one in handed], self._precedence.give_way
+                    )
+
+            await self._precedence.give_way()
+            try:
+                _answer(handed, await _again_if_known(store))
+            finally:
+                self._later.note()  # what a lost connection does not answer may be stored all the same
+
+        return GroupCommit(write, batch_max=BACKLOG_BATCH_MAX, waiting_max=WAITING_MAX)
+
+    def _charging_lane(self) -> Charge:
+        kept = self._connection()
+
+        async def charge(media: Sequence[MediumId]) -> None:
             async with AsyncExitStack() as until_committed:
 
                 async def after_others() -> None:
-                    """Of all backlogs, one at a time stands in the way of live taps."""
-                    await until_committed.enter_async_context(self._backlog_posts)
-                    await self._let_live_go()
+                    """Of all that is charged later, one transaction at a time stands in the way of live taps."""
+                    await until_committed.enter_async_context(self._later_posts)
+                    await self._precedence.give_way()
 
-                await self._let_live_go()
-                await write(handed, after_others)
+                await self._precedence.give_way()
+                async with kept.transaction() as connection:
+                    owed = await self._charging.charge_noted(connection, media, after_others)
+            self._owing(owed)
 
-        return GroupCommit(write_after if yields else write_first, batch_max=batch_max, waiting_max=WAITING_MAX)
+        return charge
 
 
 @asynccontextmanager
@@ -263,14 +304,21 @@ async def open_taps(
     profiles: Profiles,
     owing: Callable[[Mapping[MediumId, int]], None] = lambda _: None,
     past_ms: int = WINDOW_MS,
+    metrics: Metrics | None = None,
+    precedence: Precedence | None = None,
+    quiet_s: float = QUIET_S,
 ) -> AsyncIterator[TapIntake]:
-    """Give an intake while the block runs; on leaving, what was handed in is still written.
+    """Give an intake while the block runs; on leaving, what was handed in is still stored.
 
-    It keeps three connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
+    It keeps four connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
     charged: above zero they belong on the deny list, at zero off it (``media_in_debt`` knows all of them).
     ``past_ms``: how long before a tap are the rides that its price may depend on; two days, where no cap is of a week.
+    ``precedence``: of live taps, where more than the intake knows of them. ``quiet_s``: how long uploads of backlogs
+    pause before these are charged.
     """
-    intake = TapIntake(pool, Charging(pricing=pricing, profiles=profiles, past_ms=past_ms), owing)
+    charging = Charging(pricing=pricing, profiles=profiles, past_ms=past_ms)
+    precedence = precedence or Precedence()
+    intake = TapIntake(pool, charging, owing, metrics or Metrics(), precedence=precedence, quiet_s=quiet_s)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(intake.run(), name="taps")
         try:
@@ -279,9 +327,30 @@ async def open_taps(
             intake.close()
 
 
-async def _hand_in(lane: GroupCommit[_Handed], handed: Sequence[_Handed]) -> None:
-    for first in range(0, len(handed), UPLOAD_MAX):
-        await lane.submit(handed[first : first + UPLOAD_MAX])
+async def _again_if_known(write: Callable[[], Awaitable[Done]]) -> Done:
+    """Return what ``write`` does, done again if another tap of the same name was stored meanwhile: now it is known."""
+    try:
+        return await write()
+    except asyncpg.UniqueViolationError:
+        return await write()
+
+
+def _answer(handed: Iterable[_Handed], receipts: Iterable[TapReceipt]) -> None:
+    for one, receipt in zip(handed, receipts, strict=True):
+        one.receipt = receipt
+
+
+def _new_rides(taps: Iterable[LocatedTap], receipts: Iterable[TapReceipt]) -> dict[MediumId, list[Ride]]:
+    """Return the rides that are stored now, as they will be read, by medium."""
+    new: dict[MediumId, list[Ride]] = defaultdict(list)
+    for one, receipt in zip(taps, receipts, strict=True):
+        if receipt is TapReceipt.STORED and one.ride is not None:
+            new[one.ride.medium_id].append(_as_stored(one.ride))
+    return new
+
+
+def _first_ms(rides: Mapping[MediumId, Iterable[Ride]]) -> dict[MediumId, int]:
+    return {medium_id: min([ride.tapped_ms for ride in some]) for medium_id, some in rides.items()}
 
 
 def _as_stored(ride: Ride) -> Ride:

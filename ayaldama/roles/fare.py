@@ -44,6 +44,7 @@ from fare.gateways.postgres_attempts import PostgresAttempts
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
+from fare.precedence import Precedence
 from fare.pricing import CityPricing
 from fare.risk.values import RiskRules
 from fare.service import TapIntake, open_taps
@@ -55,6 +56,7 @@ from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_phone_keys import PostgresPhoneKeys
 from fare.store.postgres_taps import media_in_debt
+from fare.store.postgres_to_charge import count_to_charge
 from fare.store.publishing import Publisher
 from fare.store.redis_boardings import boardings_of, publish_boardings
 from fare.store.shared_codes import shared_codes
@@ -110,7 +112,14 @@ async def serve(context: RoleContext) -> None:
         room = _Room(context, network, fares, key=key, redis=redis, pool=pool)
         await room.keeper.publish()
         async with (
-            open_taps(pool, pricing=room.pricing, profiles=room.media.profiles, owing=room.hear_owing) as intake,
+            open_taps(
+                pool,
+                pricing=room.pricing,
+                profiles=room.media.profiles,
+                owing=room.hear_owing,
+                metrics=context.metrics,
+                precedence=room.precedence,
+            ) as intake,
             room.devices(intake) as devices,
         ):
             working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
@@ -152,6 +161,7 @@ class _Room:
         self.context, self.fares, self.key, self.redis, self.pool = context, fares, key, redis, pool
         self._denied: set[MediumId] = set()  # of those whose debt was told
         self._taken: deque[tuple[float, int]] = deque()  # when, how many
+        self.precedence = Precedence()
         settings = context.settings
         self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms(), settings.validators)
         self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
@@ -269,6 +279,7 @@ class _Room:
             surroundings=Surroundings(
                 take_taps=taking.take, place_of=self.locator.place_of, balances_of=self.media.balances_tiyn
             ),
+            precedence=self.precedence,
         )
         self._denied = set(await media_in_debt(self.pool))
         async with devices.running():
@@ -316,6 +327,7 @@ class _Room:
             )
             for one, codes in names.items()
         }
+        self.context.metrics.set("fare_media_to_charge", await count_to_charge(self.pool))
         return FareFigures(
             as_of_ms=self.context.clock.now_ms(),
             taps_per_minute=sum(count for _, count in self._taken) * 60 / RATE_S,

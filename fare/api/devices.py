@@ -1,11 +1,14 @@
 """What validators talk to: enrolment, records, documents. HTTP POST of msgpack; the protocol is docs/validator.md.
 
-Who asks is told by a signature, never by an address. A receipt is sent after the records are in the database; then the
-taps are handed to ``take_taps``, which must know a tap by its key, because after a crash it gets some again.
+Who asks is told by a signature, never by an address. A receipt is sent after the records are in the database. Taps of a
+bus in service are handed to ``take_taps`` before it, so that it can say what passengers have now; those of an outage
+being caught up are handed over after it, while the devices go on sending. ``take_taps`` must know a tap by its key,
+because after a crash it gets some again.
 """
 
 import asyncio
 import contextlib
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.model import DeviceId, MediumId, Tap
+from fare.precedence import Precedence
 from fare.store.postgres_devices import Taken
 from fare.taking import NotYetError
 from fare.validator.asking import Asking, open_asking
@@ -34,9 +38,11 @@ BODY_MAX_S: Final = 20.0
 STORE_MAX_S: Final = 15.0
 LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
 LIVE_MAX: Final = 32  # batches at a time in each lane; more wait
-CATCHING_UP_MAX: Final = 3  # so that whole cities coming back leave the database to those in service
+CATCHING_UP_MAX: Final = 2  # so that whole cities coming back leave the database to those in service
 DOCUMENTS_FRESH_S: Final = 2.0
-HAND_EVERY_S: Final = 5.0
+HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
+HAND_PAUSE_S: Final = 0.1
+HAND_MAX: Final = 2  # devices at a time
 RETRY_AFTER_S: Final = "5"
 
 _log = get_logger(__name__)
@@ -99,6 +105,7 @@ class Devices:
         clock: Clock,
         metrics: Metrics,
         surroundings: Surroundings,
+        precedence: Precedence | None = None,
     ) -> None:
         self._store = store
         self._city = city
@@ -106,11 +113,14 @@ class Devices:
         self._clock = clock
         self._metrics = metrics
         self._house = surroundings
+        self._precedence = precedence or Precedence()
         self._limit = FailureLimit()
         self._live = asyncio.Semaphore(LIVE_MAX)
         self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
         self._published: tuple[float, list[Published]] = (float("-inf"), [])
         self._publishing = asyncio.Lock()
+        self._left = asyncio.Event()  # something to hand over that came with a batch
+        self._handing: Counter[DeviceId] = Counter()  # whose live taps are on their way to the ledger
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that validators speak to."""
@@ -122,7 +132,7 @@ class Devices:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hand over to the ledger what an earlier failure left behind, while the block runs."""
+        """Hand over to the ledger what batches and earlier failures left, while the block runs."""
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(self._hand_for_ever(), name="validators")
             try:
@@ -138,9 +148,11 @@ class Devices:
             Exception: whatever the ledger or the store raised; what it has until then is noted.
         """
         while True:
+            await self._precedence.give_way()
             taps, until = await self._store.pending(device_id)
             if not until:
                 return
+            await self._precedence.give_way()
             try:
                 if taps:
                     await self._house.take_taps(taps)
@@ -175,14 +187,14 @@ class Devices:
             if isinstance(batch, Receiving) or found is None:
                 return self._barred(batch if isinstance(batch, Receiving) else Receiving.WRONG_KEY)
             device_id = found[0]
-            async with self._live if len(batch.payloads) <= LIVE_RECORDS else self._catching_up:
+            async with self._lane(batch):
                 taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), request.remote or "")
                 self._count(taken)
-                await self._hand_new(device_id, taken)
+                handed = await self._hand_new(device_id, taken)
         receipt = taken.reception.receipt
         if receipt.outcome is Receiving.FORKED:
             _log.error("device stopped: its journal has two histories", device=device_id, at=taken.reception.forked_at)
-        return _msgpack(_encoder.encode(sign_receipt(await self._filled(receipt, taken), self._key)))
+        return _msgpack(_encoder.encode(sign_receipt(await self._filled(receipt, handed), self._key)))
 
     async def _answer_documents(self, request: web.Request) -> web.Response:
         signed = await _envelope(request)
@@ -197,8 +209,8 @@ class Devices:
             documents = to_send(await self._documents(), asking.held, now_ms)
         return _msgpack(_encoder.encode(documents))
 
-    async def _filled(self, receipt: Receipt, taken: Taken) -> Receipt:
-        """Add where the bus is and what its passengers have; a failure of either is no reason to say nothing."""
+    async def _filled(self, receipt: Receipt, handed: Sequence[Tap]) -> Receipt:
+        """Add where the bus is and what passengers have after ``handed``; failing that, it is silent about them."""
         changed: dict[str, object] = {}
         try:
             place = await self._house.place_of(receipt.vehicle_id) if self._house.place_of else None
@@ -208,42 +220,78 @@ class Devices:
                     "trip_id": place.trip_id,
                     "trip_since_ms": place.trip_since_ms,
                 }
-            media = list(dict.fromkeys(one.tap.medium_id for one in taken.reception.new if one.tap is not None))
+            media = list(dict.fromkeys(tap.medium_id for tap in handed))
             if self._house.balances_of and media:
                 changed["accounts"] = tuple((await self._house.balances_of(media)).items())
         except _UNAVAILABLE as error:
             _log.warning("receipt without place or balances", device=receipt.device_id, error=repr(error))
         return msgspec.structs.replace(receipt, **changed)
 
-    async def _hand_new(self, device_id: DeviceId, taken: Taken) -> None:
+    @asynccontextmanager
+    async def _lane(self, batch: Batch) -> AsyncIterator[None]:
+        """Let a bus in service go first, and few of the others at a time."""
+        if len(batch.payloads) <= LIVE_RECORDS:
+            with self._precedence.first():
+                async with self._live:
+                    yield
+        else:
+            async with self._catching_up:
+                await self._precedence.give_way()
+                yield
+
+    async def _hand_new(self, device_id: DeviceId, taken: Taken) -> list[Tap]:
+        """Hand the taps of a batch to the ledger, or leave them to ``running``; return what the ledger has now."""
         new = taken.reception.new
         if not new:
-            return
+            return []
+        if len(new) > LIVE_RECORDS or taken.handed != new[0].sequence - 1:  # an outage, or some that wait before them
+            self._left.set()
+            return []
+        taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
+        self._handing[device_id] += 1
         try:
-            if taken.handed == new[0].sequence - 1:  # nothing older waits: no need to read them back
-                charged = (Standing.ON_TIME, Standing.LATE)
-                taps = [one.tap for one in new if one.tap is not None and one.standing in charged]
-                if taps:
-                    await self._house.take_taps(taps)
-                await self._store.handed(device_id, new[-1].sequence)
-            else:
-                await self.hand_over(device_id)
+            if taps:
+                await self._house.take_taps(taps)
+            await self._store.handed(device_id, new[-1].sequence)
         except NotYetError as error:
             _log.debug("taps wait for their place", device=device_id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
-            self._metrics.count("role_errors_total", role="fare", where="hand_over")
-            _log.warning("taps wait for the ledger", device=device_id, error=repr(error))
+            self._waits(error, device_id)
+        else:
+            return taps
+        finally:
+            self._handing[device_id] -= 1
+        self._left.set()
+        return []
 
     async def _hand_for_ever(self) -> None:
         while True:
+            self._left.clear()
             try:
-                for device_id in await self._store.behind():
-                    with contextlib.suppress(NotYetError):
-                        await self.hand_over(device_id)
+                behind = deque(one for one in await self._store.behind() if not self._handing[one])
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(HAND_MAX):
+                        tasks.create_task(self._hand_some(behind))
             except Exception as error:  # noqa: BLE001 - top of the loop: tried again
-                self._metrics.count("role_errors_total", role="fare", where="hand_over")
-                _log.warning("taps wait for the ledger", error=repr(error))
-            await asyncio.sleep(HAND_EVERY_S)
+                self._waits(error)
+            await asyncio.sleep(HAND_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_EVERY_S):
+                    await self._left.wait()
+
+    async def _hand_some(self, behind: deque[DeviceId]) -> None:
+        while behind:
+            device_id = behind.popleft()
+            try:
+                await self.hand_over(device_id)
+            except NotYetError as error:
+                _log.debug("taps wait for their place", device=device_id, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - those of others need not wait for it
+                self._waits(error, device_id)
+
+    def _waits(self, error: Exception, device_id: DeviceId | None = None) -> None:
+        self._metrics.count("role_errors_total", role="fare", where="hand_over")
+        _log.warning("taps wait for the ledger", device=device_id, error=repr(error))
 
     async def _documents(self) -> list[Published]:
         async with self._publishing:

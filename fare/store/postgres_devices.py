@@ -20,7 +20,7 @@ from fare.validator.journal import START, Head, decode
 from fare.validator.signing import Signed, key_id_of
 
 EVIDENCE_MAX: Final = 100  # envelopes kept of one device
-HAND_MAX: Final = 2_000
+HAND_MAX: Final = 500
 
 _CHARGED: Final = (Standing.ON_TIME, Standing.LATE)
 _decoder: Final = msgspec.msgpack.Decoder(Signed)

@@ -1,11 +1,14 @@
 """The server's side of validators over real HTTP and PostgreSQL."""
 
+import asyncio
+
 import aiohttp
 import asyncpg
 import msgspec
 import pytest
 
 from commons.clock import wall_ms
+from fare.api.devices import LIVE_RECORDS
 from fare.model import DeviceId
 from fare.validator.asking import Asking, make_asking
 from fare.validator.batches import Receipt, Receiving, make_batch, open_receipt
@@ -84,9 +87,29 @@ async def test_taps_are_acknowledged_while_the_ledger_is_away_and_handed_over_la
         assert city.taps == []
         city.ledger_fails = False
         bus.tap(1)
-        assert (await bus.send(2)).acknowledged == 3
+        receipt = await bus.send(2)
+        assert receipt.acknowledged == 3
+        await until_handed(city)
         assert [one.sequence for one in city.taps] == [1, 2, 3], "the older ones first"
-        assert await city.store.behind() == []
+        assert receipt.accounts == (), "what passengers have is not known before"
+
+
+async def test_an_outage_is_acknowledged_before_the_ledger_has_it(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap(LIVE_RECORDS + 1)
+        city.balances[tap(1).medium_id] = 70_000
+        receipt = await bus.send()
+        assert (receipt.acknowledged, receipt.accounts) == (LIVE_RECORDS + 1, ())
+        await until_handed(city)
+        assert [one.sequence for one in city.taps] == list(range(1, LIVE_RECORDS + 2))
+
+
+async def until_handed(city: City) -> None:
+    async with asyncio.timeout(30):
+        while await city.store.behind():  # noqa: ASYNC110 - the server does it
+            await asyncio.sleep(0.02)
 
 
 async def test_documents_go_to_devices_of_the_city_alone(postgres: asyncpg.Pool) -> None:

@@ -20,6 +20,7 @@ from fare.api.devices import Devices, Surroundings
 from fare.model import CarrierId, LocatedTap, MediumId, Profile, Ride, Tap
 from fare.service import open_taps
 from fare.store.postgres_devices import PostgresDevices
+from fare.taking import TapTaking
 from fare.validator.signing import SigningKey
 from tests.notation.rides import SmallTariff
 
@@ -40,6 +41,20 @@ def located(tap: Tap) -> LocatedTap:
     return LocatedTap(tap=tap, ride=ride)
 
 
+class Places:
+    """Every bus is on its line."""
+
+    def is_searched(self, tap: Tap) -> bool:
+        return False
+
+    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
+        return [located(tap) for tap in taps]
+
+
+async def told(taps: Sequence[LocatedTap]) -> None:
+    """Nobody counts who is aboard."""
+
+
 async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
     return {}
 
@@ -47,18 +62,16 @@ async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
 async def serve(url: str, port: int) -> None:
     async with asyncpg.create_pool(url, min_size=2, max_size=10) as pool:
         await migrate(pool, "fare.store")
-        async with open_taps(pool, pricing=SmallTariff(), profiles=nobody) as intake:
-
-            async def take(taps: list[Tap]) -> None:
-                await intake.take([located(tap) for tap in taps])
-
+        clock, metrics = SystemClock(), Metrics()
+        async with open_taps(pool, pricing=SmallTariff(), profiles=nobody, quiet_s=0.1) as intake:
+            taking = TapTaking(intake=intake, locating=Places(), told=told, clock=clock, metrics=metrics)
             devices = Devices(
                 PostgresDevices(pool, CITY),
                 city=CITY,
                 key=KEY,
-                clock=SystemClock(),
-                metrics=Metrics(),
-                surroundings=Surroundings(take_taps=take),
+                clock=clock,
+                metrics=metrics,
+                surroundings=Surroundings(take_taps=taking.take),
             )
             application = web.Application()
             application.add_routes(devices.routes())

@@ -1,8 +1,8 @@
 """A town whose days are settled: taps go in, days are closed, money goes back, on a real PostgreSQL."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
@@ -42,8 +42,11 @@ class MoneyTown:
         self.settlement = Settlement(pool, pricing=self.tariff, profiles=profiles, rules=RULES)
         self.refunds = Refunds(pool, pricing=self.tariff, rules=RULES)
 
-    def taps(self) -> AbstractAsyncContextManager[TapIntake]:
-        return open_taps(self.pool, pricing=self.tariff, profiles=profiles)
+    @asynccontextmanager
+    async def taps(self) -> AsyncIterator[TapIntake]:
+        async with open_taps(self.pool, pricing=self.tariff, profiles=profiles, quiet_s=0) as intake:
+            yield intake
+            await intake.charged()
 
     async def ride(self, *taps: LocatedTap) -> None:
         async with self.taps() as intake:

@@ -1,17 +1,19 @@
 """Taps on a real PostgreSQL: stored once, charged as the tariff says, whatever order they come in."""
 
 import asyncio
+import datetime as dt
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
 from commons.migrate import migrate
 from fare.ledger.accounts import debt, wallet
-from fare.model import Concession, LocatedTap, MediumId, MediumKind, Profile
+from fare.ledger.billing import Pricing
+from fare.model import Bill, Concession, LocatedTap, MediumId, MediumKind, Profile, Ride
 from fare.outcomes import TapOutcome, TapReceipt
 from fare.service import TapIntake, open_taps
 from fare.store.ledger_books import balances_tiyn, verify
@@ -27,8 +29,11 @@ async def profiles(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
     return {one: PROFILES[one] for one in media if one in PROFILES}
 
 
-def opens(pool: asyncpg.Pool, tariff: SmallTariff | None = None) -> AbstractAsyncContextManager[TapIntake]:
-    return open_taps(pool, pricing=tariff or SmallTariff(), profiles=profiles)
+@asynccontextmanager
+async def opens(pool: asyncpg.Pool, tariff: Pricing | None = None) -> AsyncIterator[TapIntake]:
+    async with open_taps(pool, pricing=tariff or SmallTariff(), profiles=profiles, quiet_s=0) as taps:
+        yield taps
+        await taps.charged()
 
 
 @pytest.fixture
@@ -85,6 +90,49 @@ async def test_a_backlog_of_many_media_is_answered_in_its_order(town: asyncpg.Po
         await taps.take(stored[::3], backlog=True)
         answers = await taps.take(stored, backlog=True)
     assert answers == 100 * [TapReceipt.REPEATED, TapReceipt.STORED, TapReceipt.STORED]
+
+
+class Counting:
+    """A tariff that counts the bills it is asked for."""
+
+    bills = 0
+
+    def service_day(self, at_ms: int) -> dt.date:
+        return SmallTariff().service_day(at_ms)
+
+    def bill(self, rides: Sequence[Ride], profile: Profile) -> Bill:
+        self.bills += 1
+        return SmallTariff().bill(rides, profile)
+
+
+async def test_a_backlog_is_stored_at_once_and_each_medium_of_it_priced_once(town: asyncpg.Pool) -> None:
+    tariff = Counting()
+    async with open_taps(town, pricing=tariff, profiles=profiles, quiet_s=60) as taps:
+        for number in range(1, 6):
+            await taps.take(
+                [tap(f"v{number}:1", f"{7 + 2 * number:02}:00"), tap(f"v{number}:2", "09:00", 9)], backlog=True
+            )
+    assert tariff.bills == 0
+    assert await town.fetchval("SELECT count(*) FROM tap") == 10
+    assert await journals(town) == 1
+    async with opens(town, tariff) as taps:  # the process that stored them is gone
+        await taps.charged()
+    assert tariff.bills == 2
+    balances = await balances_tiyn(town)
+    assert balances[wallet(medium(7))] == -750
+    assert await town.fetchval("SELECT count(*) FROM medium_to_charge") == 0
+
+
+async def test_a_live_tap_before_older_ones_are_charged_changes_nothing_in_the_end(town: asyncpg.Pool) -> None:
+    """Its day's cap is reached by rides that are stored and not charged yet."""
+    async with open_taps(town, pricing=SmallTariff(), profiles=profiles, quiet_s=60) as taps:
+        await taps.take([tap("v:1", "08:00"), tap("v:2", "10:00"), tap("v:3", "14:00")], backlog=True)
+        await taps.take([tap("w:1", "12:00")])
+        assert (await balances_tiyn(town))[wallet(medium(7))] == -1_000 + 50, "the third ride of the day"
+    async with opens(town) as taps:
+        await taps.charged()
+        assert await taps.recompute(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS, post=True) == []
+    assert (await balances_tiyn(town))[wallet(medium(7))] == -750
 
 
 async def test_i1_the_same_capture_fifty_times_with_restarts_and_two_workers_is_one_charge(town: asyncpg.Pool) -> None:
@@ -149,6 +197,7 @@ async def test_any_order_through_two_processes_gives_the_balances_of_the_tariff(
                 for first in range(0, len(arriving), 4)
             )
         )
+        await asyncio.gather(one.charged(), other.charged())
         before = await journals(town)
         assert await one.recompute(MIDNIGHT_MS, MIDNIGHT_MS + 3 * DAY_MS, post=True) == []
         assert await journals(town) == before, "recomputing from raw taps posts nothing"

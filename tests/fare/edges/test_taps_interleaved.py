@@ -42,7 +42,7 @@ def pool_like(pool: asyncpg.Pool) -> asyncpg.Pool:
     return asyncpg.create_pool(
         pool._connect_args[0],
         min_size=1,
-        max_size=3,
+        max_size=6,
         server_settings={"application_name": "taps"},
     )
 
@@ -78,7 +78,10 @@ async def test_killed_connections_lose_no_tap_and_charge_none_twice(postgres: as
         intakes = [
             await processes.enter_async_context(
                 open_taps(
-                    await processes.enter_async_context(pool_like(postgres)), pricing=SmallTariff(), profiles=nobody
+                    await processes.enter_async_context(pool_like(postgres)),
+                    pricing=SmallTariff(),
+                    profiles=nobody,
+                    quiet_s=0,
                 )
             )
             for _ in range(2)
@@ -88,6 +91,7 @@ async def test_killed_connections_lose_no_tap_and_charge_none_twice(postgres: as
             *(upload(intakes, arriving[first : first + 3], dice) for first in range(0, len(arriving), 3))
         )
         killing.cancel()
+        await asyncio.gather(*(intake.charged() for intake in intakes))
     assert {receipt for some in receipts for receipt in some} <= {TapReceipt.STORED, TapReceipt.REPEATED}
     rows = await postgres.fetch("SELECT device_id, sequence FROM tap")
     assert sorted(f"{row['device_id']}:{row['sequence']}" for row in rows) == sorted(one.tap.key for one in history)

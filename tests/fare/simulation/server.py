@@ -14,14 +14,16 @@ from aiohttp import web
 
 from commons.metrics import Metrics
 from fare.api.devices import Devices, Surroundings
+from fare.charging_later import LANES, ChargingLater
 from fare.ledger.accounts import debt
-from fare.ledger.billing import WINDOW_MS, Posted, changes, levelling, post_changes
+from fare.ledger.billing import WINDOW_MS, Change, Posted, changes, levelling, post_changes
 from fare.ledger.posting import Book
 from fare.model import CarrierId, DeviceId, Journal, LocatedTap, MediumId, Profile, Ride, Tap
 from fare.outcomes import Posting, TapReceipt
 from fare.pricing import CityPricing
 from fare.service import BACKLOG_BATCH_MAX
 from fare.store.postgres_devices import HAND_MAX, Taken
+from fare.taking import BACKLOG_MS
 from fare.validator.batches import Batch, DeviceKey, Known, Received, Receiving, Standing, asked_for, receive
 from fare.validator.decide import Place
 from fare.validator.documents import DocumentKind, Published
@@ -81,6 +83,7 @@ class Tables:
         self.documents: list[Published] = []
         self.taps: dict[str, LocatedTap] = {}
         self.rides: dict[MediumId, list[Ride]] = {}
+        self.to_charge: dict[MediumId, int] = {}
         self.posted: dict[str, Posted] = {}
         self.book = Book()
 
@@ -91,6 +94,7 @@ class Tables:
             device_id: dataclasses.replace(one, records=dict(one.records)) for device_id, one in self.devices.items()
         }
         copy.taps, copy.posted, copy.book = dict(self.taps), dict(self.posted), copied(self.book)
+        copy.to_charge = dict(self.to_charge)
         copy.rides = {medium_id: list(rides) for medium_id, rides in self.rides.items()}
         return copy
 
@@ -100,6 +104,7 @@ class Tables:
             now = self.devices[device_id]
             now.head, now.handed, now.records = one.head, one.handed, one.records
         self.taps, self.rides, self.posted, self.book = backup.taps, backup.rides, backup.posted, backup.book
+        self.to_charge = backup.to_charge
 
 
 class Store:
@@ -189,21 +194,33 @@ class Store:
 
 
 class Books:
-    """Taps become money, as ``fare.service.Charging`` does it, one transaction after another."""
+    """Taps become money, as ``fare.service`` does it, one transaction after another."""
 
     def __init__(
-        self, tables: Tables, effects: Effects, pricing: CityPricing, profiles: Mapping[MediumId, Profile]
+        self,
+        tables: Tables,
+        effects: Effects,
+        pricing: CityPricing,
+        profiles: Mapping[MediumId, Profile],
+        now_ms: Callable[[], int],
     ) -> None:
         self._tables = tables
         self._between = effects.between
         self._pricing = pricing
         self._profiles = profiles
+        self._now_ms = now_ms
         self._head = asyncio.Lock()
+        self.later = ChargingLater(self._next_to_charge, [self._charge_noted] * LANES, metrics=METRICS)
 
     async def take_taps(self, taps: list[Tap]) -> None:
         located = [locate(tap) for tap in taps]
-        for first in range(0, len(located), BACKLOG_BATCH_MAX):
-            await self._take(located[first : first + BACKLOG_BATCH_MAX])
+        backlog = self._now_ms() - min(one.tap.tapped_ms for one in located) > BACKLOG_MS
+        try:
+            for first in range(0, len(located), BACKLOG_BATCH_MAX):
+                await self._take(located[first : first + BACKLOG_BATCH_MAX], backlog=backlog)
+        finally:
+            if backlog:
+                self.later.note()
 
     async def top_up(self, journal: Journal, medium_id: MediumId) -> None:
         """Post a top-up and pay debts from it; a channel repeats it until it is answered."""
@@ -226,7 +243,7 @@ class Books:
             if code.startswith("debt:") and tiyn > 0
         }
 
-    async def _take(self, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
+    async def _take(self, taps: Sequence[LocatedTap], *, backlog: bool) -> list[TapReceipt]:
         tables = self._tables
         async with self._head:
             await self._between("taps: locked")
@@ -248,24 +265,54 @@ class Books:
             for one in new.values():
                 if one.ride is not None:
                     rides[one.ride.medium_id].append(one.ride)
-            book = copied(tables.book)
-            found = [
-                change
-                for medium_id, at_ms in from_ms.items()
-                for change in changes(
-                    [ride for ride in rides[medium_id] if ride.tapped_ms >= at_ms - WINDOW_MS],
-                    *(tables.posted, self._pricing, self._profiles.get(medium_id, Profile())),
-                    from_ms=at_ms,
+            if backlog:
+                await self._between("taps: noted")
+                tables.to_charge.update(
+                    (medium_id, min(at_ms, tables.to_charge.get(medium_id, at_ms)))
+                    for medium_id, at_ms in from_ms.items()
                 )
-            ]
-            done = post_changes(book, found, self._pricing)
-            await self._between("taps: charged")
+            else:
+                book, done = self._charged(rides, from_ms)
+                await self._between("taps: charged")
+                tables.posted.update((change.ride.key, posted) for change, posted in done)
+                tables.book = committed(book, after=tables.book)
             tables.taps.update(new)
             tables.rides.update(rides)
-            tables.posted.update((change.ride.key, posted) for change, posted in done)
-            tables.book = committed(book, after=tables.book)
         await self._between("taps: committed")
         return receipts
+
+    async def _charge_noted(self, media: Sequence[MediumId]) -> None:
+        tables = self._tables
+        async with self._head:
+            await self._between("later: locked")
+            from_ms = {one: tables.to_charge[one] for one in media if one in tables.to_charge}
+            book, done = self._charged(tables.rides, from_ms)
+            await self._between("later: charged")
+            for one in from_ms:
+                del tables.to_charge[one]
+            tables.posted.update((change.ride.key, posted) for change, posted in done)
+            tables.book = committed(book, after=tables.book)
+        await self._between("later: committed")
+
+    async def _next_to_charge(self, after: MediumId, count: int) -> list[MediumId]:
+        await self._between("later: asked")
+        return sorted(one for one in self._tables.to_charge if one > after)[:count]
+
+    def _charged(
+        self, rides: Mapping[MediumId, Sequence[Ride]], from_ms: Mapping[MediumId, int]
+    ) -> tuple[Book, list[tuple[Change, Posted]]]:
+        """Return the book with what rides of media, each from its moment on, cost otherwise than posted."""
+        book = copied(self._tables.book)
+        found = [
+            change
+            for medium_id, at_ms in from_ms.items()
+            for change in changes(
+                [ride for ride in rides[medium_id] if ride.tapped_ms >= at_ms - WINDOW_MS],
+                *(self._tables.posted, self._pricing, self._profiles.get(medium_id, Profile())),
+                from_ms=at_ms,
+            )
+        ]
+        return book, post_changes(book, found, self._pricing)
 
 
 def copied(book: Book) -> Book:
@@ -328,7 +375,7 @@ class Process:
     ) -> None:
         effects = Effects(dice, self.kill)
         self.store = Store(tables, effects)
-        self.books = Books(tables, effects, pricing, profiles)
+        self.books = Books(tables, effects, pricing, profiles, clock.now_ms)
         self._tables = tables
         self._devices = Devices(
             self.store, city=CITY, key=key, clock=clock, metrics=METRICS,
@@ -341,6 +388,7 @@ class Process:
         self._on_end = on_end
         self.alive = True
         self.start(self._running())
+        self.start(self.books.later.run())
 
     def start(self, work: Coroutine[object, object, object]) -> "asyncio.Task[object]":
         """Do ``work`` for as long as the process lives."""

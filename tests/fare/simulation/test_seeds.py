@@ -6,7 +6,7 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 
 from fare.ledger import billing
 from fare.ledger.billing import Change
-from fare.model import DeviceId
+from fare.model import DeviceId, MediumId, Tap
 from fare.store.postgres_devices import Taken
 from fare.validator import batches
 from fare.validator.batches import Batch, Known, Reception
@@ -116,12 +116,25 @@ def a_top_up_pays_no_debt(patch: pytest.MonkeyPatch) -> None:
 def taps_are_noted_before_the_ledger_has_them(patch: pytest.MonkeyPatch) -> None:
     hand_new = server.Devices._hand_new
 
-    async def careless(devices: server.Devices, device_id: DeviceId, taken: Taken) -> None:
+    async def careless(devices: server.Devices, device_id: DeviceId, taken: Taken) -> list[Tap]:
         if taken.reception.new:
             await devices._store.handed(device_id, taken.reception.new[-1].sequence)
-        await hand_new(devices, device_id, taken)
+        return await hand_new(devices, device_id, taken)
 
     patch.setattr(server.Devices, "_hand_new", careless)
+
+
+def stored_taps_are_forgotten_before_they_are_charged(patch: pytest.MonkeyPatch) -> None:
+    charge_noted = server.Books._charge_noted
+
+    async def careless(books: server.Books, media: Sequence[MediumId]) -> None:
+        to_charge = books._tables.to_charge
+        taken = {one: to_charge.pop(one) for one in media if one in to_charge}
+        await books._between("careless: committed")
+        to_charge.update(taken)
+        await charge_noted(books, media)
+
+    patch.setattr(server.Books, "_charge_noted", careless)
 
 
 def an_older_list_is_taken(patch: pytest.MonkeyPatch) -> None:
@@ -145,6 +158,7 @@ PLANTED: tuple[Plant, ...] = (
     a_late_tap_changes_no_later_bill,
     a_top_up_pays_no_debt,
     taps_are_noted_before_the_ledger_has_them,
+    stored_taps_are_forgotten_before_they_are_charged,
     an_older_list_is_taken,
     what_was_told_to_be_free_stays_in_the_journal,
     a_torn_tail_stays,

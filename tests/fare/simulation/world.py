@@ -342,7 +342,8 @@ class World:
         while not self._is_quiet():
             if self.loop.seconds > deadline_s:
                 waiting = {device.device_id: device.waiting() for device in self.devices}
-                raise FoundError(f"not quiet: {waiting}, behind: {self._behind()}")
+                charged = f"{len(self.tables.to_charge)} media to charge"
+                raise FoundError(f"not quiet: {waiting}, behind: {self._behind()}, {charged}")
             await asyncio.sleep(1_200)
             for device in self.devices:
                 if device.validator is not None and device.validator._journal is None:
@@ -352,7 +353,8 @@ class World:
         return [name for name, row in self.tables.devices.items() if row.handed < row.head.sequence]
 
     def _is_quiet(self) -> bool:
-        return not self._behind() and all(device.waiting() == 0 for device in self.devices)
+        uploaded = all(device.waiting() == 0 for device in self.devices)
+        return uploaded and not self._behind() and not self.tables.to_charge
 
 
 @contextlib.contextmanager
@@ -368,6 +370,7 @@ def surroundings(loop: VirtualLoop, seed: int) -> Iterator[contextlib.ExitStack]
             ("fare.validator.program._log", silent),
             ("fare.validator.exchange._log", silent),
             ("fare.api.devices._log", silent),
+            ("fare.charging_later._log", silent),
         ):
             patched.enter_context(mock.patch(name, value))
         PrivateKey.dice.seed(seed)
@@ -376,7 +379,11 @@ def surroundings(loop: VirtualLoop, seed: int) -> Iterator[contextlib.ExitStack]
 
 def adapt(patched: contextlib.ExitStack, world: World) -> None:
     """Let waits fit the span of a seed, so that weeks are not spent on asking in vain."""
-    for name in ("fare.api.devices.HAND_EVERY_S", "fare.validator.exchange.PAUSE_MAX_S"):
+    for name in (
+        "fare.api.devices.HAND_EVERY_S",
+        "fare.charging_later.LOOKS_AGAIN_S",
+        "fare.validator.exchange.PAUSE_MAX_S",
+    ):
         patched.enter_context(mock.patch(name, world.span_s / 60))
     if world.small_segments:
         patched.enter_context(mock.patch.dict(JournalFile.__init__.__kwdefaults__, segment_bytes=2_000))

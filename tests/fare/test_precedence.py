@@ -1,0 +1,57 @@
+"""What can wait gives way to who waits at a door, and is not kept from going on for ever."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from fare.precedence import Precedence
+from tests.fare.simulation.virtual_time import VirtualLoop, run
+
+
+def test_what_can_wait_begins_when_nobody_waits_any_more() -> None:
+    async def main(loop: VirtualLoop) -> list[float]:
+        precedence, began_s = Precedence(1.0), []
+
+        async def at_the_door(until_s: float) -> None:
+            with precedence.first():
+                await asyncio.sleep(until_s)
+
+        doors = [asyncio.create_task(at_the_door(until_s)) for until_s in (0.1, 0.3)]
+        await precedence.give_way()
+        began_s.append(loop.time())
+        await asyncio.gather(*doors)
+        await precedence.give_way()
+        began_s.append(loop.time())
+        return began_s
+
+    assert run(main) == [0.3, 0.3]
+
+
+def test_a_door_that_is_never_free_holds_it_up_for_so_long_and_no_longer() -> None:
+    async def main(loop: VirtualLoop) -> float:
+        precedence = Precedence(0.05)
+
+        async def at_the_door() -> None:
+            for _ in itertools.count():
+                with precedence.first():
+                    await asyncio.sleep(0.01)
+
+        door = asyncio.create_task(at_the_door())
+        await precedence.give_way()
+        waited_s = loop.time()
+        door.cancel()
+        return waited_s
+
+    assert run(main) == 0.05
+
+
+def test_who_fails_at_the_door_holds_up_nobody() -> None:
+    async def main(loop: VirtualLoop) -> float:
+        precedence = Precedence(1.0)
+        with pytest.raises(ConnectionError), precedence.first():
+            raise ConnectionError
+        await precedence.give_way()
+        return loop.time()
+
+    assert run(main) == 0.0
