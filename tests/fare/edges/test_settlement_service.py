@@ -9,10 +9,11 @@ import pytest
 
 from fare.audit_trail import Act
 from fare.model import CarrierId, LocatedTap, MediumKind
+from fare.service import open_taps
 from fare.settlement.closing import Closing, Part
 from fare.settlement_service import Closed
 from fare.store.postgres_audit import audit_broken_at, latest_lines
-from tests.fare.edges.money import DAY, MORNING_AFTER_MS, NEXT_DAY, MoneyTown, money_town, of_carrier
+from tests.fare.edges.money import DAY, MORNING_AFTER_MS, NEXT_DAY, MoneyTown, money_town, of_carrier, profiles
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, SmallTariff, tap
 
 K1, K2 = CarrierId("k1"), CarrierId("k2")
@@ -123,6 +124,16 @@ async def test_books_that_say_otherwise_than_the_tariff_are_not_closed(town: Mon
     refused = await close(dearer)
     assert (refused.outcome, refused.differing) == (Closing.BOOKS_DIFFER, 5)
     assert await town.pool.fetchval("SELECT count(*) FROM settled_day") == 0
+
+
+async def test_a_day_with_rides_that_are_stored_and_not_charged_yet_is_not_closed(town: MoneyTown) -> None:
+    async with open_taps(town.pool, pricing=town.tariff, profiles=profiles, quiet_s=60) as intake:
+        await intake.take(a_day(), backlog=True)
+    refused = await close(town)
+    assert (refused.outcome, refused.differing) == (Closing.BOOKS_DIFFER, 5)
+    async with town.taps() as intake:  # the next process charges them
+        await intake.charged()
+    assert (await close(town)).outcome is Closing.CLOSED
 
 
 async def test_a_carrier_is_paid_once(town: MoneyTown) -> None:
