@@ -15,6 +15,7 @@ from stop_display.panels.model import Configuration
 
 PROTOCOL = 1
 STOPS_MAX = 20
+QUOTED_MAX = 80  # characters of a wrong value
 
 Text = Mapping[str, str]  # language ("kk", "ru", "en") → text
 
@@ -165,6 +166,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_fiel
     field: str
     value: str
     rule: str
+
+
+def quoted(text: str) -> str:
+    """Return what of a wrong value is said back, or logged: its beginning, without what cannot be seen or encoded."""
+    return "".join(character for character in text[:QUOTED_MAX] if character.isprintable())
 
 
 ToBoard = Hello | Snapshot | Change | Heartbeat | Refusal | Configuration

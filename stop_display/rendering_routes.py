@@ -9,7 +9,6 @@ import collections
 import dataclasses
 import functools
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -24,8 +23,9 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from commons.texts import LANGUAGES, Language, load_catalogue
 from stop_display.abbreviations import load_abbreviations
+from stop_display.http_edge import address_asked
 from stop_display.hub import Hub
-from stop_display.model import Refusal
+from stop_display.model import Refusal, quoted
 from stop_display.renderings._base import Form, Kit, Options, ParameterError, Rendered, Unrendered, renderings
 from stop_display.renderings._fonts import FOLDER, Fonts
 from stop_display.voice import Voice, VoiceBusyError, VoiceError, VoiceMissingError
@@ -37,8 +37,6 @@ AT_ONCE: Final = 2
 WAITING_MAX: Final = 32
 KEPT_MAX: Final = 128  # pictures: some kilobytes each
 ETAG_DIGITS: Final = 20
-VALUE_MAX: Final = 80
-HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,100}")
 
 _log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()
@@ -51,7 +49,7 @@ class NotRenderedError(Exception):
         super().__init__(f"{name}: {rule}")
         self.status = status
         self.why = why
-        self.refusal = Refusal(code=why, field=name, value=value[:VALUE_MAX], rule=rule)
+        self.refusal = Refusal(code=why, field=name, value=quoted(value), rule=rule)
 
 
 class Renderings:
@@ -139,7 +137,7 @@ class Renderings:
 
     def _link(self, request: web.Request, stop_id: str) -> str:
         """Return the address of the stop's page for phones, "" where nobody says how phones reach us."""
-        base = self._public_url or _asked(request)
+        base = self._public_url or address_asked(request)
         return f"{base}/stop/{quote(stop_id, safe='')}" if base else ""
 
     def _showing(self, stop_id: str) -> Showing:
@@ -213,13 +211,6 @@ def _key(form: Form, showing: Showing, options: Options, link: str) -> bytes:
     """Return what a picture depends on, the clock to the minute."""
     told = (form.path, dict(options), link, showing.now_ms // 60_000, showing.heard, showing.board)
     return hashlib.sha256(_encoder.encode(told)).digest()
-
-
-def _asked(request: web.Request) -> str:
-    """Return the address at which the asker reaches us, "" if it does not say so clearly."""
-    host = request.headers.get("Host", "")
-    scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
-    return f"{scheme}://{host}" if HOST.fullmatch(host) else ""
 
 
 def _refused(error: NotRenderedError) -> web.Response:

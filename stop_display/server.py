@@ -27,6 +27,7 @@ from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
 from stop_display.admission import Admission, spread_s
 from stop_display.frames import text_frame
+from stop_display.http_edge import refused
 from stop_display.hub import Hub
 from stop_display.link import Link
 from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, StopBoard, ToBoard
@@ -418,7 +419,7 @@ class Boards:
     async def _answer_board(self, request: web.Request) -> web.Response:
         stop_id = request.match_info["stop_id"]
         if not self._hub.knows(stop_id):
-            return _refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
+            return refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
         now_ms = self._clock.now_ms()
         board = self._hub.board(stop_id, now_ms)
         etag = hashlib.sha256(_encoder.encode(board)).hexdigest()[:ETAG_DIGITS]
@@ -440,7 +441,7 @@ class Boards:
     async def _answer_stops(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", str(FOUND_DEFAULT))
         if not (limit.isdecimal() and len(limit) < LIMIT_DIGITS_MAX and 1 <= int(limit) <= FOUND_MAX):
-            return _refused(400, Problem.UNREADABLE, "limit", limit, f"a number from 1 to {FOUND_MAX}")
+            return refused(400, Problem.UNREADABLE, "limit", limit, f"a number from 1 to {FOUND_MAX}")
         found = FoundStops(stops=self._search.find(request.query.get("query", ""), int(limit)))
         return web.Response(
             body=_encoder.encode(found), content_type="application/json", headers={"Cache-Control": "no-cache"}
@@ -456,8 +457,3 @@ def _cause(error: object) -> Drop | None:
     if isinstance(error, WebSocketError):
         return Drop.BAD_MESSAGES
     return Drop.SILENT if isinstance(error, TimeoutError) else None
-
-
-def _refused(status: int, code: Problem, name: str, value: str, rule: str) -> web.Response:
-    refusal = Refusal(code=code, field=name, value=value[:80], rule=rule)
-    return web.Response(status=status, body=_encoder.encode(refusal), content_type="application/json")

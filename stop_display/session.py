@@ -6,14 +6,13 @@ from typing import Final
 
 import msgspec
 
-from stop_display.model import STOPS_MAX, Ack, FromBoard, Refusal, Resume, Subscribe
+from stop_display.model import STOPS_MAX, Ack, FromBoard, Refusal, Resume, Subscribe, quoted
 from stop_display.outcomes import Drop, Problem
 
 MESSAGE_MAX_BYTES: Final = 4_096
 MESSAGES_PER_S: Final = 8.0
 MESSAGES_BURST: Final = 40
 BAD_MAX: Final = 5
-SHOWN_MAX: Final = 80  # characters of a wrong value that are quoted back
 
 _decoder: Final = msgspec.json.Decoder(FromBoard)
 
@@ -59,7 +58,7 @@ class Session:
             said, _, where = str(error).partition(" - at ")
             return self._refuse(Problem.UNREADABLE, where.strip("`$."), "", said)
         except (msgspec.DecodeError, RecursionError) as error:
-            return self._refuse(Problem.UNREADABLE, "", _quoted(text), f"a message is a JSON object: {error}")
+            return self._refuse(Problem.UNREADABLE, "", quoted(text), f"a message is a JSON object: {error}")
         if isinstance(message, Ack):
             if not self.subscribed:
                 return self._refuse(Problem.NOT_SUBSCRIBED, "type", "ack", "subscribe first")
@@ -72,13 +71,13 @@ class Session:
             return self._refuse(Problem.UNREADABLE, "stops", str(len(wanted)), f"name 1 to {STOPS_MAX} stops")
         known = tuple(stop for stop in wanted if self._knows(stop))
         unknown = [
-            Refusal(code=Problem.UNKNOWN_STOP, field="stops", value=_quoted(stop), rule="no such stop in this city")
+            Refusal(code=Problem.UNKNOWN_STOP, field="stops", value=quoted(stop), rule="no such stop in this city")
             for stop in wanted
             if stop not in known
         ]
-        self.board = _quoted(message.board)
+        self.board = quoted(message.board)
         if not known:
-            refused = self._refuse(Problem.UNKNOWN_STOP, "stops", _quoted(wanted[0]), "no such stop in this city")
+            refused = self._refuse(Problem.UNKNOWN_STOP, "stops", quoted(wanted[0]), "no such stop in this city")
             return Heard(refusals=tuple(unknown), drop=refused.drop)
         self.subscribed = True
         return Heard(stops=known, resume=message.resume, key=message.key, refusals=tuple(unknown))
@@ -87,7 +86,3 @@ class Session:
         self._bad += 1
         drop = Drop.BAD_MESSAGES if self._bad > BAD_MAX else None
         return Heard(refusals=(Refusal(code=code, field=field, value=value, rule=rule),), drop=drop)
-
-
-def _quoted(text: str) -> str:
-    return "".join(character for character in text[:SHOWN_MAX] if character.isprintable())

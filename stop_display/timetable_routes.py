@@ -8,7 +8,7 @@ from aiohttp import web
 
 from commons.assets import asset_of, asset_route
 from commons.clock import Clock
-from stop_display.model import Refusal
+from stop_display.http_edge import refused
 from stop_display.outcomes import Problem
 from stop_display.plan import Plan
 from stop_display.squeeze import squeezed
@@ -26,11 +26,11 @@ def timetable_routes(plan: Plan, clock: Clock) -> list[web.RouteDef]:
         network = plan.network
         stop = network.stop_by_id.get(stop_id)
         if stop is None:
-            return _refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
+            return refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
         try:
             date = date_asked(asked, clock.now_ms(), network.time_zone)
         except ValueError as error:
-            return _refused(400, Problem.UNREADABLE, "date", asked, str(error))
+            return refused(400, Problem.UNREADABLE, "date", asked, str(error))
         body = _encoder.encode(timetable_of(plan, stop, date))
         return asset_of(body, "application/json").answer(request, max_age_s=0)
 
@@ -38,8 +38,3 @@ def timetable_routes(plan: Plan, clock: Clock) -> list[web.RouteDef]:
         web.get("/api/stops/{stop_id}/timetable", answer_timetable),
         asset_route("/board-worker.js", WORKER, prepare=squeezed(WORKER.name)),
     ]
-
-
-def _refused(status: int, code: Problem, name: str, value: str, rule: str) -> web.Response:
-    refusal = Refusal(code=code, field=name, value=value[:80], rule=rule)
-    return web.Response(status=status, body=_encoder.encode(refusal), content_type="application/json")

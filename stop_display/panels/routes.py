@@ -19,7 +19,8 @@ from commons.logs import get_logger
 from commons.texts import load_catalogue
 from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
-from stop_display.model import Refusal, StopBoard, Text
+from stop_display.http_edge import BodyError, read_body
+from stop_display.model import Refusal, StopBoard, Text, quoted
 from stop_display.outcomes import Problem
 from stop_display.panels.delays import EVERY_BOARD, Delays
 from stop_display.panels.desk import REPORT_MIN_S, PanelDesk, address_of
@@ -30,12 +31,12 @@ from stop_display.search import name_of
 WEB: Final = Path(__file__).with_name("web")
 PANEL_FILES: Final = ("panel.css", "panel.js")
 STAFF_FILES: Final = ("fleet.css", "fleet.js", "wall.css", "wall.js")
-REPORT_MAX_BYTES: Final = 32_768
+REPORT_MAX_BYTES: Final = 65_536  # 200 rows with the longest texts that a report may hold
+REPORT_MAX_S: Final = 10.0
 STOPS_PER_PAGE: Final = 300
 PAGE_DIGITS_MAX: Final = 6
 VERSION_DIGITS: Final = 10
 RETRY_S: Final = 60
-VALUE_SHOWN_MAX: Final = 80
 SCHEME: Final = "Bearer "
 
 _log = get_logger(__name__)
@@ -146,11 +147,11 @@ class FleetRoutes:
 
     async def _take_health(self, request: web.Request) -> web.Response:
         panel = self._panel(request)
-        raw = await request.content.read(REPORT_MAX_BYTES + 1)
-        if len(raw) > REPORT_MAX_BYTES:
-            raise _refused(400, Problem.UNREADABLE, "", "", f"a report has at most {REPORT_MAX_BYTES} bytes")
         try:
+            raw = await read_body(request, bytes_max=REPORT_MAX_BYTES, within_s=REPORT_MAX_S)
             health = _health_decoder.decode(raw)
+        except BodyError as error:
+            raise _refused(400, Problem.UNREADABLE, "body", error.value, error.rule) from error
         except msgspec.ValidationError as error:
             said, _, where = str(error).partition(" - at ")
             raise _refused(400, Problem.UNREADABLE, where.strip("`$."), "", said) from error
@@ -252,7 +253,7 @@ def _json(value: msgspec.Struct) -> web.Response:
 
 
 def _refused(status: int, code: str, field: str, value: str, rule: str) -> web.HTTPException:
-    text = _encoder.encode(Refusal(code=code, field=field, value=value[:VALUE_SHOWN_MAX], rule=rule)).decode()
+    text = _encoder.encode(Refusal(code=code, field=field, value=quoted(value), rule=rule)).decode()
     headers = {"Cache-Control": "no-store"}
     if status == HTTPStatus.BAD_REQUEST:
         return web.HTTPBadRequest(text=text, content_type="application/json", headers=headers)

@@ -11,8 +11,8 @@ from aiohttp import web
 from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from stop_display.http_edge import BodyError, read_body, refused
 from stop_display.hub import Hub
-from stop_display.model import Refusal
 from stop_display.stop_page.model import PageProblem, ReportTaken
 from stop_display.stop_page.report import BODY_MAX_BYTES, ProblemReport, ReportError, ReportOutcome, read_report
 from stop_display.stop_page.report_store import ReportStore, TooManyError
@@ -70,12 +70,12 @@ class ReportDesk:
             report = await self._read(request)
         except ReportError as error:
             self._note(ReportOutcome.UNREADABLE)
-            return refusal(400, PageProblem.UNREADABLE, error.field, error.value, error.rule)
+            return refused(400, PageProblem.UNREADABLE, error.field, error.value, error.rule)
         now_s = monotonic_s()
         wait_s = self._by_address.wait_s(self._address_of(request), now_s) or self._by_city.wait_s(CITY, now_s)
         if wait_s > 0:
             self._note(ReportOutcome.TOO_MANY, report)
-            answer = refusal(
+            answer = refused(
                 429, PageProblem.TOO_MANY, "address", "", "sends more reports than are taken: later, please"
             )
             answer.headers["Retry-After"] = str(int(wait_s) + 1)
@@ -85,18 +85,10 @@ class ReportDesk:
     async def _read(self, request: web.Request) -> ProblemReport:
         if request.content_type != "application/json":  # a form of another site cannot send this type
             raise ReportError("Content-Type", request.content_type, "must be application/json")
-        if (request.content_length or 0) > BODY_MAX_BYTES:
-            raise ReportError("body", f"{request.content_length} bytes", f"must be at most {BODY_MAX_BYTES} bytes")
         try:
-            async with asyncio.timeout(BODY_MAX_S):
-                body = await request.content.read(BODY_MAX_BYTES + 1)
-                while len(body) <= BODY_MAX_BYTES and not request.content.at_eof():
-                    body += await request.content.read(BODY_MAX_BYTES + 1 - len(body))
-        except TimeoutError as error:
-            raise ReportError("body", "", f"must come within {BODY_MAX_S:.0f} s") from error
-        if len(body) > BODY_MAX_BYTES:
-            raise ReportError("body", f"{len(body)} bytes and more", f"must be at most {BODY_MAX_BYTES} bytes")
-        return read_report(body)
+            return read_report(await read_body(request, bytes_max=BODY_MAX_BYTES, within_s=BODY_MAX_S))
+        except BodyError as error:
+            raise ReportError("body", error.value, error.rule) from error
 
     async def _keep(self, stop_id: str, report: ProblemReport) -> web.Response:
         now_ms = self._clock.now_ms()
@@ -104,7 +96,7 @@ class ReportDesk:
             number, new = await self._store.add(stop_id, report, self._hub.board(stop_id, now_ms), now_ms)
         except TooManyError as error:
             self._note(ReportOutcome.TOO_MANY, report)
-            return refusal(429, PageProblem.TOO_MANY, "stop", stop_id, str(error))
+            return refused(429, PageProblem.TOO_MANY, "stop", stop_id, str(error))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             self._note(ReportOutcome.NOT_KEPT, report)
             _log.warning("a report could not be kept", stop=stop_id, error=repr(error))
@@ -123,14 +115,3 @@ class ReportDesk:
     def _note(self, outcome: ReportOutcome, report: ProblemReport | None = None) -> None:
         trouble = report.trouble.value if report is not None else "unknown"
         self._metrics.count("stop_reports_total", trouble=trouble, outcome=outcome.value)
-
-
-def refusal(status: int, code: PageProblem, name: str, value: str, rule: str) -> web.Response:
-    """Return an answer that names what is wrong with a request."""
-    said = Refusal(code=code, field=name, value=value[:80], rule=rule)
-    return web.Response(
-        status=status,
-        body=_encoder.encode(said),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )

@@ -18,13 +18,14 @@ from commons.assets import Asset, asset_of, asset_route
 from commons.clock import Clock
 from commons.metrics import Metrics
 from commons.texts import LANGUAGES, Catalogue, load_catalogue
+from stop_display.http_edge import address_asked, refused
 from stop_display.hub import Hub
 from stop_display.nearby import Near, NearbyStops, OutsideError
 from stop_display.search import StopSearch, name_of
 from stop_display.stop_page.coming import ApproachMaps
 from stop_display.stop_page.label import qr_svg, stop_label_svg, stop_link
 from stop_display.stop_page.model import NearStop, NearStops, PageProblem
-from stop_display.stop_page.report_desk import ReportDesk, refusal
+from stop_display.stop_page.report_desk import ReportDesk
 from stop_display.stop_page.values import StopPageSettings
 from stop_display.stop_page.vehicle_streams import VehicleStreams
 
@@ -33,7 +34,6 @@ NEAR_MAX: Final = 30
 APPROACHES_HELD: Final = 500
 NUMBER: Final = re.compile(r"-?\d{1,3}(\.\d{1,12})?")
 LIMIT: Final = re.compile(r"\d{1,3}")
-HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 WEB: Final = Path(__file__).with_name("web")
 FILES: Final = (
@@ -115,7 +115,7 @@ class StopPages:
 
     def _refused(self, status: int, code: PageProblem, name: str, value: str, rule: str) -> web.Response:
         self._metrics.count("stop_page_refused_total", reason=code.value)
-        return refusal(status, code, name, value, rule)
+        return refused(status, code, name, value, rule)
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
         if self._hub.knows(request.match_info["stop_id"]):
@@ -231,11 +231,9 @@ class StopPages:
 
     def _link(self, request: web.Request) -> str | None:
         """Return what the QR of the stop says, None where the request names no host that could be in it."""
-        base = self._settings.public_url.rstrip("/")
+        base = self._settings.public_url.rstrip("/") or address_asked(request)
         if not base:
-            if not HOST.fullmatch(request.host):
-                return None
-            base = f"{request.scheme}://{request.host}"
+            return None
         stop = self._network.stop_by_id[request.match_info["stop_id"]]
         code = self._network.stops.codes[stop]
         own = code if len(self._stops_of.get(code, ())) == 1 else ""

@@ -283,11 +283,25 @@ async def test_the_qr_leads_to_the_address_that_was_asked_or_that_is_set(redis: 
         assert (await pages.get(f"/api/stops/{ALAN.id}/qr.svg"))[1].startswith("<svg xmlns")
         status, problem = await pages.get(f"/stop/{ALAN.id}/label", headers={"Host": "<script>"})
         assert (status, problem["field"]) == (400, "Host")
+        # aiohttp reads bytes that are no UTF-8 as lone surrogates, which cannot be encoded again.
+        assert await raw_status(pages.url, f"/api/stops/{ALAN.id}/qr.svg", host=b"\xff\xfe") == 400
+        behind_tls = {"X-Forwarded-Proto": "https"}
+        _, label = await pages.get(f"/stop/{ALAN.id}/label", headers=behind_tls)
+        assert f">{pages.url.replace('http', 'https')}/s/001</text>" in label
     settings = StopPageSettings(public_url="https://bus.kz/", sms_code="2505")
     async with running(redis, pool, settings=settings) as pages:
         _, label = await pages.get(f"/stop/{ALAN.id}/label", headers={"Host": "<script>"})
         assert ">https://bus.kz/s/001</text>" in label
         assert "STOP 001 to 2505" in label
+
+
+async def raw_status(url: str, path: str, *, host: bytes) -> int:
+    """Return the status of a request with a ``Host`` that no client would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    return int(status)
 
 
 async def test_two_stops_of_one_number_are_told_apart(

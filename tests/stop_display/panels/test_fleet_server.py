@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -185,7 +186,8 @@ async def test_who_guesses_keys_is_slowed_and_locks_nobody_out(
         (reported(stops=[ALAN.id] * 21), "stops"),
         (reported(rows=[{"stop": "a", "route": "1", "figure": "1"}] * 201), "rows"),
         (reported(rows=[{"stop": "a", "route": "1", "figure": "9" * 81}]), "rows[0].figure"),
-        (reported(last_error="x" * 40_000), ""),
+        (reported(last_error="x" * 201), "last_error"),
+        (reported(last_error="x" * 70_000), "body"),
     ],
 )
 async def test_a_report_that_is_none_is_refused_by_field(
@@ -196,6 +198,25 @@ async def test_a_report_that_is_none_is_refused_by_field(
         status, problem = await city.ask("/api/panels/health", key=key, sent=sent)
         assert (status, problem["code"], problem["field"].replace("[...]", "[0]")) == (400, "unreadable", field)
         assert city.desk.reported("kiosk-4") is None
+
+
+async def test_a_report_that_comes_in_pieces_is_taken_whole(redis: Redis, fare_postgres: asyncpg.Pool) -> None:
+    sent = json.dumps(reported(last_error="x" * 200)).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (sent[:40], sent[40:90], sent[90:]):
+            yield piece
+            await asyncio.sleep(0.05)  # so that the server sees each alone, as over a slow link
+
+    async with fleet_city(redis, fare_postgres) as city:
+        headers = {"Authorization": f"Bearer {await registered(city)}"}
+        async with aiohttp.ClientSession() as http:
+            address = f"{city.at}/api/panels/health"
+            async with http.post(address, headers=headers, data=pieces()) as answer:
+                assert answer.status == 200, await answer.text()
+        report = city.desk.reported("kiosk-4")
+        assert report is not None
+        assert report.health.last_error == "x" * 200
 
 
 async def test_reports_are_judged_shared_and_seen_by_dispatchers_only(
