@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -35,6 +35,9 @@ WEB: Final = Path(__file__).with_name("web")
 LED_FILES: Final = ("led.css", "led-font.js", "led.js")
 AT_ONCE: Final = 2
 WAITING_MAX: Final = 32
+LISTENERS_MAX: Final = 256  # speech that is being sent
+LISTEN_MAX_S: Final = 180.0  # three times as long as speech lasts
+PIECE_BYTES: Final = 32_768
 KEPT_MAX: Final = 128  # pictures: some kilobytes each
 ETAG_DIGITS: Final = 20
 
@@ -87,6 +90,7 @@ class Renderings:
         self._words = load_words(hub.network.time_zone)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
+        self._listeners = 0
         self._kept: collections.OrderedDict[bytes, Rendered] = collections.OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
@@ -98,21 +102,24 @@ class Renderings:
             *(asset_route(f"/static/led/{name}", WEB / name) for name in LED_FILES),
         ]
 
-    def _answering(self, form: Form) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(request: web.Request) -> web.Response:
-            begun_s = monotonic_s()
+    def _answering(self, form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            begun_s, sound = monotonic_s(), ()
             try:
-                response = await self._answer(form, request)
+                response, sound = await self._answer(form, request)
                 outcome = "given" if response.status == 200 else "not_modified"
             except NotRenderedError as error:
                 response, outcome = _refused(error), error.why.value
             self._metrics.count("renderings_total", form=form.path, outcome=outcome)
             self._metrics.observe("rendering_seconds", monotonic_s() - begun_s, form=form.path)
+            if sound:
+                await self._play(request, response, sound)
             return response
 
         return answer
 
-    async def _answer(self, form: Form, request: web.Request) -> web.Response:
+    async def _answer(self, form: Form, request: web.Request) -> tuple[web.StreamResponse, Sequence[bytes]]:
+        """Return the answer, and the sound that is to be sent after its head."""
         stop_id = request.match_info["stop_id"]
         if not self._hub.knows(stop_id):
             raise NotRenderedError(404, Unrendered.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
@@ -130,10 +137,14 @@ class Renderings:
             "X-Valid-S": str(rendered.valid_s),
         }
         if any(tag.value in {etag, "*"} for tag in request.if_none_match or ()):
-            return web.Response(status=304, headers=headers)
-        sent = await self._spoken(rendered, options) if form.voice else rendered.body
-        charset = None if form.voice else rendered.charset
-        return web.Response(body=sent, headers=headers, content_type=form.content_type, charset=charset)
+            return web.Response(status=304, headers=headers), ()
+        if form.voice:
+            sound = await self._spoken(rendered, options)
+            return web.StreamResponse(headers={**headers, "Content-Type": form.content_type}), sound
+        given = web.Response(
+            body=rendered.body, headers=headers, content_type=form.content_type, charset=rendered.charset
+        )
+        return given, ()
 
     def _link(self, request: web.Request, stop_id: str) -> str:
         """Return the address of the stop's page for phones, "" where nobody says how phones reach us."""
@@ -182,7 +193,10 @@ class Renderings:
             raise NotRenderedError(503, Unrendered.NO_FONT, "", "", rule) from error
         return form.render(showing, options, dataclasses.replace(kit, fonts=self._fonts))
 
-    async def _spoken(self, rendered: Rendered, options: Options) -> bytes:
+    async def _spoken(self, rendered: Rendered, options: Options) -> Sequence[bytes]:
+        if self._listeners >= LISTENERS_MAX:
+            rule = f"{LISTENERS_MAX} listen already: come back"
+            raise NotRenderedError(503, Unrendered.BUSY, "", "", rule)
         language: Language = next(one for one in LANGUAGES if one == options["lang"])
         try:
             return await self._voice.wav(rendered.says, language)
@@ -194,6 +208,23 @@ class Renderings:
         except VoiceError as error:
             _log.warning("nothing was spoken", error=str(error))
             raise NotRenderedError(503, Unrendered.FAILED, "", "", str(error)) from error
+
+    async def _play(self, request: web.Request, response: web.StreamResponse, sound: Sequence[bytes]) -> None:
+        """Send sound as fast as it is taken; who does not take it for long is let go."""
+        response.content_length = sum(len(part) for part in sound)
+        self._listeners += 1
+        try:
+            async with asyncio.timeout(LISTEN_MAX_S):
+                await response.prepare(request)
+                for part in sound if request.method != "HEAD" else ():
+                    for at in range(0, len(part), PIECE_BYTES):
+                        await response.write(part[at : at + PIECE_BYTES])
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._listeners -= 1
 
     async def _answer_led_page(self, request: web.Request) -> web.StreamResponse:
         known = self._hub.knows(request.match_info["stop_id"])

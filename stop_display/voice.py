@@ -7,10 +7,9 @@ because most sentences of a stop are the same for many listeners.
 import asyncio
 import collections
 import contextlib
-import io
 import re
 import shutil
-import wave
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -30,6 +29,7 @@ KEPT_BYTES: Final = 32 * 1024 * 1024
 DATA: Final = b"data"
 CHUNK_HEAD: Final = 8
 RIFF_HEAD: Final = 12
+WAV_HEAD: Final = "<4sI4s4sIHHIIHH4sI"  # PCM, mono
 UNSPOKEN: Final = re.compile(r"[\x00-\x1f\x7f]+|\[\[|\]\]")  # [[…]] would be read as phonemes
 
 
@@ -58,8 +58,10 @@ class Voice:
         self._speaking: dict[tuple[Language, str], asyncio.Task[bytes]] = {}
         self.spoken = 0  # sentences that were not kept
 
-    async def wav(self, sentences: Sequence[str], language: Language) -> bytes:
-        """Return the sentences as one WAV, 16 bits, mono, with a pause after each.
+    async def wav(self, sentences: Sequence[str], language: Language) -> Sequence[bytes]:
+        """Return the sentences as one WAV in parts, 16 bits, mono, with a pause after each.
+
+        Parts are those that are kept, not copies: a minute of speech is megabytes, and many may listen slowly.
 
         Raises:
             VoiceMissingError: if espeak-ng is not installed.
@@ -68,7 +70,7 @@ class Voice:
         """
         said = [await self._sentence(UNSPOKEN.sub(" ", sentence)[:SENTENCE_MAX], language) for sentence in sentences]
         pause = bytes(SAMPLE_BYTES * round(PAUSE_S * RATE_HZ))
-        return _wav(b"".join(part + pause for part in said))
+        return _wav([sound for sentence in said for sound in (sentence, pause)])
 
     async def _sentence(self, sentence: str, language: Language) -> bytes:
         """Return the sound of a sentence: kept, being spoken for another who asks, or spoken now."""
@@ -107,13 +109,16 @@ class Voice:
         if program is None:
             raise VoiceMissingError(f"{self._program} is not installed")
         arguments = ("-v", VOICES[language], "-s", str(WORDS_PER_MINUTE), "-b", "1", "--stdin", "--stdout")
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:  # not a program, or the machine has no room for one more
+            raise VoiceError(f"{self._program} cannot be started: {error}") from error
         try:
             async with asyncio.timeout(self._deadline_s):
                 spoken, _ = await process.communicate(sentence.encode())
@@ -146,11 +151,10 @@ def samples(riff: bytes) -> bytes:
     raise VoiceError("what was spoken is a WAV without sound")
 
 
-def _wav(sound: bytes) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as head:
-        head.setnchannels(1)
-        head.setsampwidth(SAMPLE_BYTES)
-        head.setframerate(RATE_HZ)
-        head.writeframes(sound)
-    return file.getvalue()
+def _wav(sounds: Sequence[bytes]) -> Sequence[bytes]:
+    size = sum(len(sound) for sound in sounds)
+    head = struct.pack(
+        WAV_HEAD, b"RIFF", size + struct.calcsize(WAV_HEAD) - CHUNK_HEAD, b"WAVE", b"fmt ", 16, 1, 1,
+        *(RATE_HZ, RATE_HZ * SAMPLE_BYTES, SAMPLE_BYTES, 8 * SAMPLE_BYTES), DATA, size,
+    )  # fmt: skip
+    return [head, *sounds]

@@ -1,6 +1,7 @@
 """Renderings over HTTP: what is given, what is refused and how, what panels are told to do next."""
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import AsyncIterator
@@ -171,9 +172,9 @@ async def test_without_a_voice_the_text_is_there() -> None:
 async def test_what_is_spoken_is_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[tuple[str, ...], str]] = []
 
-    async def wav(self: Voice, sentences: tuple[str, ...], language: str) -> bytes:
+    async def wav(self: Voice, sentences: tuple[str, ...], language: str) -> list[bytes]:
         heard.append((sentences, language))
-        return b"RIFF"
+        return [b"RI", b"FF"]
 
     monkeypatch.setattr(Voice, "wav", wav)
     async with running() as city:
@@ -184,6 +185,32 @@ async def test_what_is_spoken_is_what_is_written(monkeypatch: pytest.MonkeyPatch
         answer, _ = await city.get(f"/api/stops/{ALAN.id}/speech?lang=ru", **{"If-None-Match": answer.headers["ETag"]})
         assert answer.status == 304
         assert len(heard) == 1
+
+
+async def test_who_does_not_listen_holds_little_memory_and_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = bytes(200_000)
+
+    async def wav(_voice: Voice, _sentences: tuple[str, ...], _language: str) -> list[bytes]:
+        return [sentence] * 100
+
+    monkeypatch.setattr(Voice, "wav", wav)
+    monkeypatch.setattr(module, "LISTENERS_MAX", 1)
+    monkeypatch.setattr(module, "LISTEN_MAX_S", 0.5)
+    async with running() as city:
+        path = f"/api/stops/{ALAN.id}/speech"
+        reader, writer = await asyncio.open_connection("127.0.0.1", city.port, limit=1_024)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert b"200 OK" in await reader.readline()
+        answer, body = await city.get(path)
+        assert (answer.status, json.loads(body)["code"]) == (503, "busy")
+        while (await city.get(path))[0].status == 503:  # noqa: ASYNC110 - nothing tells that it was let go
+            await asyncio.sleep(0.05)
+        came = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(1 << 20):
+                came += len(piece)
+        assert came < 20_000_000
+        writer.close()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import struct
 import sys
 import wave
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -36,9 +37,9 @@ sys.stdout.buffer.write({HEAD!r} + b"data\\xff\\xff\\xff\\x7f" + b"\\1\\2" * {{s
 """
 
 
-def read(sound: bytes) -> tuple[float, int]:
+def read(sound: Sequence[bytes]) -> tuple[float, int]:
     """Return seconds and loudest sample of a WAV."""
-    with wave.open(io.BytesIO(sound)) as file:
+    with wave.open(io.BytesIO(b"".join(sound))) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE_HZ, 1, 2)
         frames = array("h", file.readframes(file.getnframes()))
         return len(frames) / RATE_HZ, max(frames)
@@ -81,7 +82,7 @@ async def test_a_sentence_that_many_ask_for_at_once_is_spoken_once(tmp_path: Pat
     others = [asyncio.create_task(voice.wav(["one"], "en")) for _ in range(100)]
     await asyncio.sleep(0)
     impatient.cancel()
-    assert len(set(await asyncio.gather(*others))) == 1
+    assert len({tuple(sound) for sound in await asyncio.gather(*others)}) == 1
     assert log.read_text().split() == ["one"]
 
 
@@ -97,6 +98,9 @@ async def test_a_program_that_is_absent_fails_or_speaks_no_sound_is_said(tmp_pat
         await Voice("no-such-program").wav(["one"], "en")
     with pytest.raises(VoiceError, match="status 3"):
         await Voice(program(tmp_path, "sys.exit(3)")).wav(["one"], "en")
+    (tmp_path / "speaker").write_text("")
+    with pytest.raises(VoiceError, match="cannot be started"):
+        await Voice(str(tmp_path / "speaker")).wav(["one"], "en")
     with pytest.raises(VoiceError, match="no WAV"):
         await Voice(program(tmp_path, "print('hello')")).wav(["one"], "en")
 
