@@ -116,6 +116,7 @@ def _read(path: Path) -> Mapping[Language, _Table]:
     return tables
 
 
+@functools.cache  # as many as tables have words, which is more than ``re`` itself keeps
 def _whole(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)", re.IGNORECASE)
 
@@ -143,6 +144,11 @@ def _cut(names: Sequence[str], width: int, kinds: frozenset[str]) -> str:
     return first_words[: max(0, width - 1)].rstrip(SIGN + " ") + SIGN if width > 0 else ""
 
 
+def _least(words: Sequence[str]) -> int:
+    """Return how short words can become, at best."""
+    return sum(min(len(word), STEM_MIN + len(SIGN)) + 1 for word in words) - 1
+
+
 def _without_loose_end(words: Sequence[str], *, whole: bool) -> list[str]:
     """Return the words without a preposition or a bare "street" at the end, if more followed there."""
     kept = list(words)
@@ -152,6 +158,8 @@ def _without_loose_end(words: Sequence[str], *, whole: bool) -> list[str]:
 
 
 def _shortened(words: list[str], width: int) -> list[str]:
+    if _least(words) > width:
+        return words  # a name of a hundred words would be shortened step by step in vain
     while len(" ".join(words)) > width:
         longest = max(range(len(words)), key=lambda place: (len(words[place]), place))
         stem = _stem(words[longest])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commons.texts import LANGUAGES
+from stop_display import abbreviations as module
 from stop_display.abbreviations import OWN_TABLE, Abbreviations, TableError, load_abbreviations
 
 OURS = load_abbreviations()
@@ -45,6 +46,15 @@ def test_what_is_asked_for_always_fits_and_no_word_is_cut_without_a_sign(name: s
     short = OURS.fit(name, language, width)  # type: ignore[arg-type]
     assert len(short) <= width
     assert bool(short) == bool(name.strip()) or not name.split()
+
+
+def test_a_name_of_a_hundred_words_is_shortened_without_trying_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    stem = module._stem
+    monkeypatch.setattr(module, "_stem", lambda word: (tried.append(word), stem(word))[1])
+    name = "Улица Великой Октябрьской революции " * 25
+    assert load_abbreviations().fit(name, "ru", 40) == "Улица Великой Октябрьск. революции Улица"
+    assert len(tried) < 500
 
 
 def test_an_operators_table_stands_before_ours(tmp_path: Path) -> None:
