@@ -4,10 +4,12 @@ Bins grow by a tenth, so a quantile is right to 5 %. Slots of five minutes of th
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 FIRST_S: Final = 0.01  # all below is the first bin
 GROWTH: Final = 1.1
@@ -15,6 +17,8 @@ BINS: Final = 100  # the last begins at 125 s
 SLOT_MS: Final = 300_000
 HOUR_MS: Final = 3_600_000
 QUANTILES: Final = (0.5, 0.95, 0.99)
+Counts = npt.NDArray[np.int32]  # of each bin
+
 EVERY_BOARD: Final = ""  # instead of a panel's name: all boards that acknowledge, registered or not
 
 
@@ -39,36 +43,36 @@ def slot_of(wall_ms: int) -> int:
     return wall_ms - wall_ms % SLOT_MS
 
 
-def quantile_ms(counts: Sequence[int], share: float) -> float:
+def no_counts() -> Counts:
+    """Return bins in which nothing is counted yet."""
+    return np.zeros(BINS, dtype=np.int32)
+
+
+def quantile_ms(counts: Counts, share: float) -> float:
     """Return the delay, in milliseconds, that ``share`` of all counted are at most.
 
     Raises:
         ValueError: if nothing was counted.
     """
-    total = sum(counts)
-    if total == 0:
+    up_to = np.cumsum(counts)
+    if up_to[-1] == 0:
         raise ValueError("no delay was counted")
-    seen = 0
-    wanted = max(1, math.ceil(share * total))
-    for number, count in enumerate(counts):
-        seen += count
-        if seen >= wanted:
-            return 1000 * FIRST_S * (GROWTH ** (number - 0.5) if number else 1.0)
-    raise AssertionError("unreachable: a share is at most 1")
+    number = int(np.searchsorted(up_to, max(1, math.ceil(share * int(up_to[-1])))))
+    return 1000 * FIRST_S * (GROWTH ** (number - 0.5) if number else 1.0)
 
 
-def delays_of(slots: Iterable[Sequence[int]]) -> Delays | None:
+def delays_of(slots: Iterable[Counts]) -> Delays | None:
     """Return the quantiles of several slots together, None if nothing was painted."""
-    counts = [sum(column) for column in zip(*slots, strict=True)]
-    if not any(counts):
+    counts = sum(slots, start=no_counts())
+    if not counts.any():
         return None
     p50_ms, p95_ms, p99_ms = (round(quantile_ms(counts, share), 1) for share in QUANTILES)
-    return Delays(count=sum(counts), p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms)
+    return Delays(count=int(counts.sum()), p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms)
 
 
-def last_hour(slots: Mapping[tuple[str, int, str], Sequence[int]], wall_ms: int) -> dict[str, Delays]:
+def last_hour(slots: Mapping[tuple[str, int, str], Counts], wall_ms: int) -> dict[str, Delays]:
     """Return the delays of the last hour by panel; ``slots``: panel, slot and who counted → counts."""
-    by_panel: dict[str, list[Sequence[int]]] = {}
+    by_panel: dict[str, list[Counts]] = {}
     for (panel, slot_ms, _), counts in slots.items():
         if slot_ms > wall_ms - HOUR_MS - SLOT_MS:
             by_panel.setdefault(panel, []).append(counts)

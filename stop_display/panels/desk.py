@@ -24,7 +24,7 @@ from commons.texts import load_catalogue
 from gtfs_data.calendar import utc_offset_s
 from stop_display.model import StopBoard
 from stop_display.panels import store
-from stop_display.panels.delays import BINS, EVERY_BOARD, SLOT_MS, Delays, bin_of, last_hour, slot_of
+from stop_display.panels.delays import EVERY_BOARD, SLOT_MS, Counts, Delays, bin_of, last_hour, no_counts, slot_of
 from stop_display.panels.judgement import Judgement, Standing, judge
 from stop_display.panels.model import Configuration, KeyProblem, Panel, PanelHealth, Report, hours_of
 from stop_display.panels.truth import Now, differences, phrases_of
@@ -37,6 +37,7 @@ FIGURES_S: Final = 15.0
 FORGET_S: Final = 600.0
 PAUSE_S: Final = 2.0
 WRONG_KEYS_PER_MINUTE: Final = 30
+PANELS_AT_ONCE: Final = 20
 REPORT_MIN_S: Final = 2.0  # a panel that reports more often is asked to wait
 
 _log = get_logger(__name__)
@@ -81,8 +82,8 @@ class PanelDesk:
         self._reports_to_keep: set[str] = set()
         self._reports_serial = 0
         self._counted_by = secrets.token_hex(8)
-        self._delays: dict[store.Slot, Sequence[int]] = {}
-        self._counting: dict[store.Slot, list[int]] = {}
+        self._delays: dict[store.Slot, Counts] = {}
+        self._counting: dict[store.Slot, Counts] = {}
         self._delays_to_keep: set[store.Slot] = set()
         self._delays_serial = 0
 
@@ -186,7 +187,10 @@ class PanelDesk:
         slot_ms, number = slot_of(wall_ms()), bin_of(delay_s)
         for panel in {name, EVERY_BOARD}:
             slot = (panel, slot_ms, self._counted_by)
-            self._counting.setdefault(slot, [0] * BINS)[number] += 1
+            counts = self._counting.get(slot)
+            if counts is None:
+                counts = self._counting[slot] = no_counts()
+            counts[number] += 1
             self._delays_to_keep.add(slot)
 
     def reported(self, name: str) -> Report | None:
@@ -263,7 +267,7 @@ class PanelDesk:
         while True:
             try:
                 await act()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - the top of a task: counted, logged, survived
                 self._note(error, what)
             await asyncio.sleep(every_s)
 
@@ -279,7 +283,7 @@ class PanelDesk:
             if names:
                 await store.keep_reports(self._pool, {name: self._reports[name] for name in names})
             if slots:
-                await store.keep_delays(self._pool, {slot: tuple(self._counting[slot]) for slot in slots})
+                await store.keep_delays(self._pool, {slot: self._counting[slot] for slot in slots})
         except BaseException:
             self._reports_to_keep |= names
             self._delays_to_keep |= slots
@@ -303,7 +307,9 @@ class PanelDesk:
         metrics, judged = self._metrics, self.judgements()
         for name in PANEL_GAUGES:
             metrics.clear(name)
-        for panel, judgement in judged.items():
+        for number, (panel, judgement) in enumerate(judged.items()):
+            if number % PANELS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # boards need not wait until all have been told
             for standing in Standing:
                 value = float(judgement.standing is standing)
                 metrics.set("boards_panel_standing", value, panel=panel, standing=standing)

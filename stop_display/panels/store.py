@@ -8,13 +8,14 @@ the database does not answer.
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
 import msgspec
+import numpy as np
 
-from stop_display.panels.delays import HOUR_MS
+from stop_display.panels.delays import HOUR_MS, Counts
 from stop_display.panels.model import Panel, PanelConfig, PanelError, Report, checked
 
 KEY_BYTES: Final = 16
@@ -120,24 +121,22 @@ async def reports_since(connection: asyncpg.Pool | asyncpg.Connection, serial: i
     return found, max((row["serial"] for row in rows), default=serial)
 
 
-async def keep_delays(connection: asyncpg.Connection, counted: Mapping[Slot, Sequence[int]]) -> None:
+async def keep_delays(connection: asyncpg.Connection, counted: Mapping[Slot, Counts]) -> None:
     """Keep what this process counted in its slots: the sums so far, not what was added."""
     await connection.executemany(
         "INSERT INTO panel_delay (name, slot_ms, counted_by, counts) VALUES ($1, $2, $3, $4) "
         "ON CONFLICT (name, slot_ms, counted_by) DO UPDATE SET counts = excluded.counts, serial = excluded.serial",
-        [(*slot, list(counts)) for slot, counts in counted.items()],
+        [(*slot, counts.tolist()) for slot, counts in counted.items()],
     )
 
 
-async def delays_since(
-    connection: asyncpg.Pool | asyncpg.Connection, serial: int
-) -> tuple[dict[Slot, Sequence[int]], int]:
+async def delays_since(connection: asyncpg.Pool | asyncpg.Connection, serial: int) -> tuple[dict[Slot, Counts], int]:
     """Return slots kept after ``serial``, and the serial to ask from next time."""
     rows = await connection.fetch(
         "SELECT name, slot_ms, counted_by, counts, serial FROM panel_delay WHERE serial > $1", serial - OVERLAP
     )
-    found: dict[Slot, Sequence[int]] = {
-        (row["name"], row["slot_ms"], row["counted_by"]): tuple(row["counts"]) for row in rows
+    found: dict[Slot, Counts] = {
+        (row["name"], row["slot_ms"], row["counted_by"]): np.array(row["counts"], dtype=np.int32) for row in rows
     }
     return found, max((row["serial"] for row in rows), default=serial)
 

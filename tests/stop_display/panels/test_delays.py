@@ -12,9 +12,11 @@ from stop_display.panels.delays import (
     GROWTH,
     HOUR_MS,
     SLOT_MS,
+    Counts,
     bin_of,
     delays_of,
     last_hour,
+    no_counts,
     quantile_ms,
     slot_of,
 )
@@ -22,8 +24,8 @@ from stop_display.panels.delays import (
 NOW_MS = 1_790_060_400_000
 
 
-def counted(delays_s: list[float]) -> list[int]:
-    counts = [0] * BINS
+def counted(delays_s: list[float]) -> Counts:
+    counts = no_counts()
     for delay_s in delays_s:
         counts[bin_of(delay_s)] += 1
     return counts
@@ -42,9 +44,9 @@ def test_every_delay_has_a_bin(delay_s: float) -> None:
 
 def test_what_nobody_painted_has_no_quantiles() -> None:
     assert delays_of([]) is None
-    assert delays_of([[0] * BINS]) is None
+    assert delays_of([no_counts()]) is None
     with pytest.raises(ValueError, match="no delay"):
-        quantile_ms([0] * BINS, 0.5)
+        quantile_ms(no_counts(), 0.5)
 
 
 def test_slots_of_several_processes_and_of_the_last_hour_count_together_older_ones_do_not() -> None:
@@ -60,6 +62,6 @@ def test_slots_of_several_processes_and_of_the_last_hour_count_together_older_on
     assert set(found) == {"kiosk", EVERY_BOARD}
     assert found["kiosk"].count == 100
     assert found["kiosk"].p50_ms == found["kiosk"].p99_ms == found[EVERY_BOARD].p50_ms == pytest.approx(100, rel=0.06)
-    one_in_ten = delays_of([fast[:], counted([9.0] * 11)])
+    one_in_ten = delays_of([fast, counted([9.0] * 11)])
     assert one_in_ten is not None
     assert one_in_ten.p95_ms == pytest.approx(9_000, rel=0.06)

@@ -346,5 +346,20 @@ async def test_boards_go_on_while_the_database_is_away(
                 await asyncio.sleep(0.02)
 
 
+async def test_what_nobody_thought_of_is_counted_and_ends_no_board(
+    redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_asked: object) -> None:
+        raise ValueError("a row that cannot be")
+
+    monkeypatch.setattr(desk_module, "SHARE_S", 0.05)
+    async with fleet_city(redis, fare_postgres) as city:
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "delays_since", broken)
+            await city.until('role_errors_total{role="boards",where="panels_share"}')
+        async with city.board(ALAN.id) as socket:
+            assert json.loads(await socket.recv())["type"] == "hello"
+
+
 def test_a_report_of_today_is_read_back() -> None:
     assert health().stops == [ALAN.id]
