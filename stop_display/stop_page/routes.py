@@ -32,6 +32,7 @@ from stop_display.stop_page.vehicle_streams import VehicleStreams
 NEAR_DEFAULT: Final = 8
 NEAR_MAX: Final = 30
 APPROACHES_HELD: Final = 500
+LABELS_HELD: Final = 100
 NUMBER: Final = re.compile(r"-?\d{1,3}(\.\d{1,12})?")
 LIMIT: Final = re.compile(r"\d{1,3}")
 
@@ -70,6 +71,8 @@ class StopPages:
         self._settings = settings
         self._drawing = asyncio.Lock()
         self._approaches: collections.OrderedDict[str, Asset] = collections.OrderedDict()
+        self._labelling = asyncio.Lock()
+        self._labels: collections.OrderedDict[tuple[str, str], Asset] = collections.OrderedDict()
         self._stops_of: dict[str, list[str]] = {}
         for stop_id, code in zip(self._network.stops.ids, self._network.stops.codes, strict=True):
             if code:
@@ -223,11 +226,22 @@ class StopPages:
         link = self._link(request)
         if link is None:
             return self._refused(400, PageProblem.UNREADABLE, "Host", request.host, "must be the name of a host")
-        stop = self._network.stop_by_id[request.match_info["stop_id"]]
+        key = request.match_info["stop_id"], link
+        async with self._labelling:  # as approaches: a code takes some milliseconds, and this page has no limit
+            asset = self._labels.pop(key, None)
+            if asset is None:
+                asset = await asyncio.to_thread(self._labelled, *key)
+            self._labels[key] = asset
+            if len(self._labels) > LABELS_HELD:
+                self._labels.popitem(last=False)
+        return asset.answer(request, max_age_s=0)
+
+    def _labelled(self, stop_id: str, link: str) -> Asset:
+        stop = self._network.stop_by_id[stop_id]
         code = self._network.stops.codes[stop]
         label = stop_label_svg(link, name_of(self._network, stop), code, self._texts, sms_code=self._settings.sms_code)
         page = (WEB / "stop_label.html").read_text(encoding="utf-8").replace("<!-- label -->", label)
-        return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-cache"})
+        return asset_of(page.encode(), "text/html")
 
     def _link(self, request: web.Request) -> str | None:
         """Return what the QR of the stop says, None where the request names no host that could be in it."""

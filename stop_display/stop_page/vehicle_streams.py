@@ -79,6 +79,7 @@ class VehicleStreams:
                 except Exception as error:  # noqa: BLE001 - one stop must not keep the others waiting
                     self._metrics.count("role_errors_total", role="boards", where="vehicles")
                     _log.exception("vehicles of a stop could not be told", stop=stop_id, error=repr(error))
+                await asyncio.sleep(0)  # a stop at which no board looks takes milliseconds: boards come in between
             try:
                 async with asyncio.timeout(TICK_S):
                     await stop.wait()

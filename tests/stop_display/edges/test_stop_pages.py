@@ -1,6 +1,7 @@
 """The pages of stops over HTTP, on a real Valkey and PostgreSQL."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,9 @@ from ayaldama.http import RequestLimit
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from commons.migrate import migrate
+from stop_display.hub import Hub
 from stop_display.server import Boards, BoardSettings
+from stop_display.stop_page import routes as module
 from stop_display.stop_page import vehicle_streams
 from stop_display.stop_page.coming import ApproachMaps
 from stop_display.stop_page.model import Approaches
@@ -25,6 +28,7 @@ from stop_display.stop_page.report_desk import ReportDesk
 from stop_display.stop_page.report_store import ReportStore
 from stop_display.stop_page.routes import StopPages
 from stop_display.stop_page.values import StopPageSettings
+from stop_display.stop_page.vehicle_streams import VehicleStreams
 from tests.dispatch.pages import served
 from tests.dispatch.sightings import NOON_MS, arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, TWO_ROUTES, VOKZAL, Line, Stop, network_of
@@ -293,6 +297,40 @@ async def test_the_qr_leads_to_the_address_that_was_asked_or_that_is_set(redis: 
         _, label = await pages.get(f"/stop/{ALAN.id}/label", headers={"Host": "<script>"})
         assert ">https://bus.kz/s/001</text>" in label
         assert "STOP 001 to 2505" in label
+
+
+async def test_a_label_is_drawn_once_for_all_who_print_it(
+    redis: Redis, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def draw(link: str, *texts: object, **options: object) -> str:
+        drawn.append(link)
+        return "<svg></svg>"
+
+    monkeypatch.setattr(module, "stop_label_svg", draw)
+    monkeypatch.setattr(module, "LABELS_HELD", 2)
+    async with running(redis, pool) as pages:
+        for host in ("one", "one", "two", "three", "one"):  # whoever invents hosts drives others out, and no more
+            await pages.get(f"/stop/{ALAN.id}/label", headers={"Host": host})
+    assert [link.split("/")[2] for link in drawn] == ["one", "two", "three", "one"]
+
+
+async def test_boards_come_in_between_the_stops_whose_vehicles_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+    looked: list[int] = []
+    monkeypatch.setattr(VehicleStreams, "_look", lambda *_of_one_stop: looked.append(turns))
+    streams = VehicleStreams(Hub(network_of()), clock=SystemClock(), metrics=Metrics(), address_of=lambda _request: "")
+    monkeypatch.setattr(streams, "_watched", dict.fromkeys(("a", "b", "c")))
+    stop = asyncio.Event()
+    running_streams = asyncio.create_task(streams.run(stop))
+    while len(looked) < 3:
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(set(looked)) == 3
+    running_streams.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running_streams
 
 
 async def raw_status(url: str, path: str, *, host: bytes) -> int:
