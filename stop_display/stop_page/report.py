@@ -95,7 +95,7 @@ def read_report(body: bytes) -> ProblemReport:
     text = _seen(report.text)
     if report.trouble is Trouble.OTHER and not text:
         raise ReportError("text", report.text, "must say what is wrong, where `trouble` is `other`")
-    return msgspec.structs.replace(report, text=text, route=_seen(report.route))
+    return msgspec.structs.replace(report, text=text, route=_seen(report.route), shown=_seen_of(report.shown))
 
 
 def _named(rule: str) -> str:
@@ -117,6 +117,19 @@ def _value_of(body: bytes, field: str) -> str:
         else:
             return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _seen_of(shown: Shown | None) -> Shown | None:
+    """Return what a page showed without what cannot be seen: it is printed on terminals, which obey some of that."""
+    if shown is None:
+        return None
+    rows = [
+        msgspec.structs.replace(
+            row, **{name: _seen(getattr(row, name)) for name in ("route", "destination", "state", "said")}
+        )
+        for row in shown.rows
+    ]
+    return msgspec.structs.replace(shown, quality=_seen(shown.quality), rows=rows)
 
 
 def _seen(text: str) -> str:

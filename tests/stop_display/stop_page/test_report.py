@@ -70,6 +70,15 @@ def test_what_cannot_be_seen_is_taken_out_of_the_text() -> None:
     assert read(text=" Табло\x00 \u202eқараңғы\u200b\nкеше\t ").text == "Табло қараңғы\nкеше"
 
 
+def test_nor_is_it_kept_of_what_the_page_showed_because_that_is_printed_on_terminals() -> None:
+    hostile = "\x1b]0;x\x07\x1b[2J10"
+    row = {"route": hostile, "destination": hostile, "state": hostile, "said": hostile}
+    shown = read(shown={"at_ms": 1, "quality": hostile, "silent_s": 0, "rows": [row]}).shown
+    assert shown is not None
+    kept = shown.rows[0]
+    assert {kept.route, kept.destination, kept.state, kept.said, shown.quality} == {"]0;x[2J10"}
+
+
 texts = st.text("aқ0 \n\x00\x7f\u200b\u202e🚌", max_size=20)
 values = st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max_size=2)
 bodies = st.fixed_dictionaries(
