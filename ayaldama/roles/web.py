@@ -95,7 +95,11 @@ async def serve(context: RoleContext) -> None:
 async def _heed(boards: Boards, store: NoticesStore, context: RoleContext) -> None:
     """Tell boards what dispatchers say, until ``stop``."""
     following = asyncio.create_task(_follow(boards, store, context.metrics), name="notices-follow")
-    await context.stop.wait()
+    stopping = asyncio.create_task(context.stop.wait(), name="notices-stop")
+    await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if following.done():
+        following.result()  # it never ends by itself: what went wrong ends the role, which is then started again
     await end_tasks([following])
 
 
