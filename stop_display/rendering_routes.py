@@ -104,7 +104,8 @@ class Renderings:
 
     def _answering(self, form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
-            begun_s, sound = monotonic_s(), ()
+            begun_s = monotonic_s()
+            sound: Sequence[bytes] = ()
             try:
                 response, sound = await self._answer(form, request)
                 outcome = "given" if response.status == 200 else "not_modified"

@@ -8,6 +8,7 @@ from typing import Final, TypeVar, get_args
 
 import asyncpg
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
@@ -93,12 +94,12 @@ def list_all(chosen: Chosen) -> None:
         state = "[red]revoked[/]" if panel.revoked else "on"
         table.add_row(
             panel.name,
-            ",".join(config.stops),
+            escape(",".join(config.stops)),
             config.language,
             config.hours or "always",
             config.theme,
             state,
-            config.note,
+            escape(config.note),
         )
     console().print(table)
 

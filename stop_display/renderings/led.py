@@ -244,6 +244,8 @@ def _text(showing: Showing, options: Options, kit: Kit) -> Rendered:
 
 def _turned(pages: Sequence[_Page], showing: Showing) -> Iterable[_Page]:
     """Give the page whose turn it is by the server's clock, for panels that cannot turn pages."""
+    if not pages:  # an alert that fills the board and says nothing
+        return
     wall_s = showing.now_ms / 1000 / showing.rate
     yield pages[int(wall_s // _duration_s(len(pages), showing)) % len(pages)]
 

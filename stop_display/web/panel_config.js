@@ -8,7 +8,7 @@ const ADDRESS_NAME = "ayaldama.panel_address";
 
 /** The key: from the address once, then from the browser; in the address for good where nothing can be kept. */
 function panelKey() {
-  const given = decodeURIComponent(location.hash.slice(1)).trim();
+  const given = location.hash.slice(1).replace(/%20/g, " ").trim(); // keys are small letters and digits
   const known = stored(KEY_NAME, given || undefined);
   return given || known || "";
 }

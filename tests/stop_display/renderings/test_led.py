@@ -185,3 +185,10 @@ def test_a_time_an_hour_away_is_a_time_of_day() -> None:
 def test_a_bus_is_shown_for_half_a_minute_after_its_time() -> None:
     assert "қазір" in shown(Case(board=board(line(arrival(-0.49)))))[0]
     assert "қазір" not in "".join(shown(Case(board=board(line(arrival(-0.5))))))
+
+
+@pytest.mark.parametrize("form", ["led", "led.txt"])
+def test_an_alert_that_fills_the_board_and_says_nothing_is_no_page(form: str) -> None:
+    silent = msgspec.structs.replace(alert(takeover=True), header={}, text={"kk": " "})
+    more = {"page": "turn"} if form == "led.txt" else {}
+    assert rendered(Case(board=board(line(arrival(6)), alerts=(silent,))), form, **more).says == ()
