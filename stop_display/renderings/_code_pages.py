@@ -58,6 +58,7 @@ LOOK_ALIKES: Final[Mapping[str, str]] = {
     "\N{NARROW NO-BREAK SPACE}": " ",
 }
 NOTHING_ALIKE: Final = "."
+LINE_ENDS: Final = "\r\n"
 
 
 def encoded(text: str, code_page: CodePage) -> bytes:
@@ -68,6 +69,8 @@ def encoded(text: str, code_page: CodePage) -> bytes:
 @functools.lru_cache(maxsize=2_048)
 def _fitting(letter: str, codec: str) -> str:
     """Return the letter, or what stands for it in the code page."""
+    if unicodedata.category(letter) == "Cc" and letter not in LINE_ENDS:
+        return NOTHING_ALIKE  # a panel may obey it
     plain = unicodedata.normalize("NFD", letter)[:1]
     alike = LOOK_ALIKES.get(letter.lower(), "")
     for one in (letter, alike.upper() if letter.isupper() else alike, plain):

@@ -35,6 +35,7 @@ ALERTS_MAX: Final = 4
 TEXT_PART: Final = 0.72  # of the size of its header
 LEADING: Final = 1.35
 TEXT_LINES_MAX: Final = 3  # of an alert beside buses
+BAND_LINES_MAX: Final = 2  # so that four alerts leave room for buses
 NOTES_AFTER: Final = 2
 STRIKE_PART: Final = 0.1  # of the height of figures
 SPARE_CHARACTERS: Final = 4
@@ -129,8 +130,9 @@ class _Drawing:
 
     def band(self, text: str) -> None:
         """Write white on black: something is not as always."""
-        size = self.px(21)
-        for line in self.canvas.wrapped(text, self.right - self.left, size, BOLD):
+        size, width = self.px(21), self.right - self.left
+        lines = self.canvas.wrapped(text, width, size, BOLD)
+        for line in self.canvas.first_lines(lines, BAND_LINES_MAX, width, size, BOLD):
             self.canvas.fill(0, self.y, self.canvas.width, self.y + self.px(32))
             self.canvas.write(self.left, self.y + self.px(23), line, size, BOLD, ink=WHITE)
             self.y += self.px(32)

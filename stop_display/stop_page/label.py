@@ -18,8 +18,10 @@ MARGIN_MM: Final = 10
 QR_MM: Final = 84
 NAME_MM: Final = 11.0  # size of the first language's name, where it fits
 NAME_MIN_MM: Final = 5.0
+CUT: Final = "…"
 LETTER: Final = 0.56  # mean width of a letter, in parts of its size
 NAME_LINES_MAX: Final = 2
+SMALL_LINES_MAX: Final = 3  # in the smallest size; what is longer ends with "…"
 
 
 def stop_link(base: str, stop_id: str, code: str) -> str:
@@ -70,15 +72,25 @@ def stop_label_svg(link: str, name: Text, code: str, texts: Catalogue, *, sms_co
 
 
 def fitted(text: str, most_mm: float) -> tuple[float, list[str]]:
-    """Return the size in which ``text`` fits the width in at most two lines, and the lines."""
+    """Return the size in which ``text`` fits the width in at most two lines, and the lines; cut if none is so small."""
     width_mm = WIDTH_MM - 2 * MARGIN_MM
     size_mm = most_mm
     while True:
         rows = _wrapped(text, int(width_mm / (size_mm * LETTER)))
         fits = len(rows) <= NAME_LINES_MAX and all(len(row) * size_mm * LETTER <= width_mm for row in rows)
-        if fits or size_mm <= NAME_MIN_MM:
+        if fits:
             return size_mm, rows
+        if size_mm <= NAME_MIN_MM:
+            return size_mm, _cut(rows, int(width_mm / (size_mm * LETTER)))
         size_mm -= 0.5
+
+
+def _cut(rows: list[str], letters: int) -> list[str]:
+    """Return as many rows as there is room for; "…" stands where something is left out."""
+    kept = rows[:SMALL_LINES_MAX]
+    if len(kept) < len(rows):
+        kept[-1] += CUT
+    return [row if len(row) <= letters else row[: letters - len(CUT)].rstrip(CUT) + CUT for row in kept]
 
 
 def _wrapped(text: str, letters: int) -> list[str]:

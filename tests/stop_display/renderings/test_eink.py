@@ -185,3 +185,13 @@ def test_an_alert_that_is_too_long_says_so() -> None:
     said = picture(Case(board=board(line(arrival(6)), alerts=(beside,))))[0].says
     assert [text for text in said if text.endswith("…")]
     assert "12:06" in said
+
+
+@pytest.mark.parametrize("size", [{}, {"width": "400", "height": "400"}, {"width": "3200", "height": "400"}])
+def test_however_many_alerts_there_are_buses_have_room(size: dict[str, str]) -> None:
+    long = dict.fromkeys(("kk", "ru", "en"), "жол жөнделуде " * 9)
+    four = tuple(
+        msgspec.structs.replace(alert(routes=("4", "5", "11", "12", "101")), header=long, id=i) for i in "abcd"
+    )
+    said = picture(Case(board=board(line(arrival(6)), alerts=four), silent_s=1), **size)[0].says
+    assert "12:06" in said

@@ -161,6 +161,11 @@ def test_kazakh_letters_become_what_people_write_for_them(name: str, kazakh: str
     assert encoded("қазір Әң", CODE_PAGES[name]).decode(CODE_PAGES[name].codec) == kazakh
 
 
+@pytest.mark.parametrize("name", CODE_PAGES)
+def test_a_panel_is_given_nothing_to_obey_but_line_ends(name: str) -> None:
+    assert encoded("а\x1b[2J\x00\t\x85\r\n", CODE_PAGES[name]).decode(CODE_PAGES[name].codec) == "а.[2J...\r\n"
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.sampled_from(sorted(CODE_PAGES)))
 def test_any_text_keeps_its_length(text: str, name: str) -> None:
     body = encoded(text, CODE_PAGES[name])

@@ -13,6 +13,7 @@ from stop_display.stop_page.label import (
     MARGIN_MM,
     NAME_LINES_MAX,
     NAME_MIN_MM,
+    SMALL_LINES_MAX,
     WIDTH_MM,
     fitted,
     stop_label_svg,
@@ -48,6 +49,14 @@ def test_a_name_keeps_its_words_and_fits_the_paper(name: str, most_mm: float) ->
     if size_mm > NAME_MIN_MM:
         assert len(rows) <= NAME_LINES_MAX
         assert all(len(row) * size_mm * LETTER <= WIDTH_MM - 2 * MARGIN_MM for row in rows)
+
+
+@pytest.mark.parametrize("name", ["Ұ" * 600, "Теміржол вокзалы " * 40])
+def test_a_name_without_end_stays_on_the_paper_above_the_code(name: str) -> None:
+    size_mm, rows = fitted(name, 11.0)
+    assert (size_mm, rows[-1][-1]) == (NAME_MIN_MM, "…")
+    assert len(rows) <= SMALL_LINES_MAX
+    assert all(len(row) * size_mm * LETTER <= WIDTH_MM - 2 * MARGIN_MM for row in rows)
 
 
 def test_a_label_says_name_number_and_how_in_all_languages() -> None:
