@@ -80,7 +80,7 @@ class _Panel:
         else:
             blocks = []
         pages = [page for notice in notices for page in self._packed([[line] for line in self.wrapped(notice)])]
-        return pages + self._packed(blocks)
+        return pages + self._packed(blocks) or self._packed([[""]])  # of an alert that fills the board and says nothing
 
     def wrapped(self, text: str) -> list[str]:
         """Return ``text`` in lines; a word that is longer than a line is broken with a hyphen."""
@@ -244,8 +244,6 @@ def _text(showing: Showing, options: Options, kit: Kit) -> Rendered:
 
 def _turned(pages: Sequence[_Page], showing: Showing) -> Iterable[_Page]:
     """Give the page whose turn it is by the server's clock, for panels that cannot turn pages."""
-    if not pages:  # an alert that fills the board and says nothing
-        return
     wall_s = showing.now_ms / 1000 / showing.rate
     yield pages[int(wall_s // _duration_s(len(pages), showing)) % len(pages)]
 
