@@ -6,6 +6,7 @@ A *line* is one route to one destination. Where a run ends nobody boards, so las
 import bisect
 import datetime as dt
 import functools
+import itertools
 from array import array
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ class Plan:
         are cancelled (``without``) are no departures.
         """
         today = local_date(now_ms, self.network.time_zone)
+        before_ms: int | None = None  # of the service day before: its last runs may leave after this one's first
         for ahead in range(-1, AHEAD_DAYS + 1):
             date = today + dt.timedelta(ahead)
             calls = self.calls(stop, line_key, date)
@@ -169,22 +171,23 @@ class Plan:
             )
             if timed is not None:
                 found.append(timed.departure_ms)
-            if found:
-                return min(found)
-        return None
+            if before_ms is not None:
+                return min([before_ms, *found])
+            before_ms = min(found, default=None)
+        return before_ms
 
     def call_after_gap(
         self, stop: int, line_key: str, now_ms: int, from_ms: int, without: Container[str] = ()
     ) -> PlannedCall | None:
         """Return the first call from ``from_ms`` on of a service day that has begun by ``now_ms``."""
         today = local_date(now_ms, self.network.time_zone)
+        found = []
         for date in (today - dt.timedelta(1), today):
             calls = self.calls(stop, line_key, date)
             if calls.departure_ms and calls.departure_ms[0] < now_ms:
-                for call in self._calls_from(date, calls, from_ms):
-                    if call.run_key not in without:
-                        return call
-        return None
+                coming = (one for one in self._calls_from(date, calls, from_ms) if one.run_key not in without)
+                found += list(itertools.islice(coming, 1))
+        return min(found, key=lambda call: call.departure_ms, default=None)
 
     def _calls_from(self, date: dt.date, calls: DayCalls, from_ms: int) -> Iterator[PlannedCall]:
         for at in range(bisect.bisect_left(calls.departure_ms, from_ms), len(calls.departure_ms)):

@@ -48,6 +48,17 @@ def test_trips_after_midnight_belong_to_the_day_before() -> None:
     assert [(call.run_key, call.departure_ms) for call in calls] == [(run_key("NIGHT", "25:30"), at("25:31:40"))]
 
 
+def test_the_next_departure_may_be_the_next_service_days_before_the_last_of_this_one() -> None:
+    # Today's night bus leaves at 01:30 of tomorrow, tomorrow's first bus at 00:45.
+    plan = Plan(street("EARLY 1/0 00:45\nDAY 1/0 08:00\nNIGHT 1/0 25:30"))
+    evening = at("23:00")
+    assert plan.next_ms(S1, KEY, evening, evening) == at("24:46:40")
+    after_midnight = at("24:50")
+    found = plan.call_after_gap(S1, KEY, after_midnight, after_midnight)
+    assert found is not None
+    assert found.departure_ms == at("25:31:40")
+
+
 def test_times_count_from_noon_minus_twelve_hours_when_clocks_change() -> None:
     network = _in_berlin(street("NIGHT 1/0 01:30\nDAY 1/0 08:00"))
     spring = dt.datetime(2026, 3, 29, tzinfo=dt.timezone(dt.timedelta(hours=1)))
