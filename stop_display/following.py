@@ -13,6 +13,7 @@ import msgspec
 
 from stop_display.board import in_order
 from stop_display.model import Change, Heartbeat, Hello, Line, Refusal, Resume, Snapshot, StopBoard, Subscribe, ToBoard
+from stop_display.outcomes import Problem
 from stop_display.panels.model import Configuration
 
 
@@ -44,6 +45,7 @@ class Follower:
         self._greeted = False
         self._shown: dict[str, _Shown] = {}
         self._awaited: set[str] = set()  # stops whose snapshot has not come yet
+        self._unknown: set[str] = set()  # that the server of this connection does not have: none comes for them
         self.spread_s = 0.0
 
     @property
@@ -61,6 +63,7 @@ class Follower:
     def subscribe(self) -> Subscribe:
         """Return what to say first on a new connection."""
         self._greeted = False
+        self._unknown.clear()
         known = self.sequences
         resume = Resume(session=self._session, sequence=min(known.values()), stops=dict(known)) if known else None
         return Subscribe(stops=self._stop_ids, resume=resume, board=self._name, key=self._key)
@@ -69,6 +72,8 @@ class Follower:
         """Take what the server says next."""
         match message:
             case Refusal() | Configuration():
+                if isinstance(message, Refusal) and message.code == Problem.UNKNOWN_STOP:
+                    self._unknown.add(message.value)
                 return Taken.NEW
             case Hello():
                 return self._greet(message)
@@ -88,7 +93,7 @@ class Follower:
         self._greeted, self._session, self.spread_s = True, hello.session, hello.spread_s
         if not hello.resumed:
             self._shown.clear()
-            self._awaited = set(self._stop_ids)
+            self._await_all()
         return Taken.NEW
 
     def _show(self, snapshot: Snapshot) -> Taken:
@@ -121,5 +126,8 @@ class Follower:
 
     def _lost(self) -> Taken:
         """Have everything told anew: what came first is not known."""
-        self._awaited = set(self._stop_ids)
+        self._await_all()
         return Taken.OUT_OF_ORDER
+
+    def _await_all(self) -> None:
+        self._awaited = {stop_id for stop_id in self._stop_ids if stop_id not in self._unknown}

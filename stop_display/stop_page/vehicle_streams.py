@@ -59,6 +59,7 @@ class VehicleStreams:
         self._watched: dict[str, _Watched] = {}
         self._streams: collections.Counter[str] = collections.Counter()  # by address
         self._ended = asyncio.Event()
+        self._first = asyncio.Lock()
 
     def now(self, stop_id: str) -> ComingVehicles:
         """Return where the vehicles of a stop's board are. The network must know the stop."""
@@ -124,8 +125,10 @@ class VehicleStreams:
         return response
 
     async def _tell(self, response: web.StreamResponse, watched: _Watched, stop_id: str) -> None:
-        first = watched.event or b"data: " + _encoder.encode(self.now(stop_id)) + b"\n\n"
-        news = watched.news
+        async with self._first:  # one after the other, however many open a map at once
+            first = watched.event or b"data: " + _encoder.encode(self.now(stop_id)) + b"\n\n"
+            news = watched.news
+            await asyncio.sleep(0)
         await _send(response, b"retry: %d\n" % AGAIN_MS + first)
         while True:
             await news.wait()

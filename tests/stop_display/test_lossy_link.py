@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stop_display.following import Follower, Taken
 from stop_display.frames import payload_of, text_frame
 from stop_display.hub import Hub
-from stop_display.model import PROTOCOL, Change, Heartbeat, Hello, StopBoard
+from stop_display.model import PROTOCOL, Change, Heartbeat, Hello, Refusal, StopBoard
 from stop_display.open_stop import HISTORY_MAX
 from stop_display.session import Session
 from tests.notation.town import at
@@ -189,6 +189,19 @@ def test_after_a_cut_a_board_gets_what_it_missed_of_each_stop_and_no_more() -> N
     hello, *missed = [decoded(payload_of(frame).decode()) for frame in world.link.under_way]
     assert isinstance(hello, Hello)
     assert (hello.resumed, [one.stop for one in missed if isinstance(one, Change)]) == (True, ["S0"])
+
+
+def test_a_stop_that_the_server_does_not_have_is_not_waited_for() -> None:
+    world = World(("S0",))
+    world.board = Follower(["S0", "gone"])
+    world.connect()
+    assert world.link is not None
+    unknown = Refusal(code="unknown_stop", field="stops", value="gone", rule="no such stop in this city")
+    world.link.under_way.insert(0, text_frame(msgspec.json.encode(unknown)))
+    while world.link is not None and world.link.under_way:
+        world.deliver(0)
+    assert world.link is not None, "it was not taken for a link that lost something"
+    assert set(world.board.sequences) == {"S0"}
 
 
 def test_a_heartbeat_tells_how_far_to_spread_and_before_hello_nothing_counts() -> None:
