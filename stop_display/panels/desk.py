@@ -172,7 +172,7 @@ class PanelDesk:
     def report(self, panel: Panel, health: PanelHealth, boards: Sequence[StopBoard]) -> bool:
         """Take a report; ``boards``: what its stops show now. Return False if it comes too soon after the last."""
         now_ms, before = wall_ms(), self._reports.get(panel.name)
-        if before is not None and now_ms - before.at_ms < REPORT_MIN_S * 1000:
+        if before is not None and 0 <= now_ms - before.at_ms < REPORT_MIN_S * 1000:  # a clock may be put back
             self._metrics.count("boards_panel_reports_total", outcome="too_soon")
             return False
         found = differences(panel, health, boards, self._now(), self._phrases)

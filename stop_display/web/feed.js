@@ -287,7 +287,7 @@ class Feed {
   polled(request, stopId) {
     try {
       if (request.status === 200) this.takeAnswer(JSON.parse(request.responseText), request.getResponseHeader("ETag"));
-      else if (request.status === 304) this.heard({ server_ms: parseInt(request.getResponseHeader("X-Server-Ms"), 10) });
+      else if (request.status === 304) this.heard({ server_ms: numberIn(request, "X-Server-Ms"), as_of_ms: numberIn(request, "X-As-Of-Ms") });
       else if (request.status === 404) this.forget(stopId);
       else return false;
     } catch (error) {
@@ -304,6 +304,11 @@ class Feed {
     const stop = this.stops.get(answer.board.stop);
     if (stop) stop.etag = etag || "";
   }
+}
+
+/** The number in a header of an answer, NaN if there is none. */
+function numberIn(request, name) {
+  return parseInt(request.getResponseHeader(name), 10);
 }
 
 function stopOf(id) {

@@ -4,6 +4,7 @@
 const HEALTH_FIRST_MS = 3000;
 const HEALTH_ROWS_MAX = 200;
 const HEALTH_TEXT_MAX = 80;
+const HEALTH_ERROR_MAX = 200;
 
 class Health {
   constructor(page, fleet) {
@@ -23,7 +24,7 @@ class Health {
 
   wentWrong(message) {
     this.errors += 1;
-    this.lastError = String(message || "").slice(0, 200);
+    this.lastError = cut(String(message || ""), HEALTH_ERROR_MAX);
   }
 
   report() {
@@ -79,5 +80,10 @@ function paintedRows(stopIds) {
 
 function textOf(row, selector) {
   const found = row.querySelector(selector);
-  return found ? found.textContent.trim().slice(0, HEALTH_TEXT_MAX) : "";
+  return found ? cut(found.textContent.trim(), HEALTH_TEXT_MAX) : "";
+}
+
+/** Whole letters: half of one is no text to the server, which would refuse the report. */
+function cut(text, most) {
+  return Array.from(text).slice(0, most).join("");
 }

@@ -275,6 +275,7 @@ class Script:
             return web.Response(status=404)
         tag = asset_of(_encoder.encode(found), "application/json").etag
         headers = {"ETag": f'"{tag}"', "X-Server-Ms": str(self.now_ms), "Cache-Control": "no-cache"}
+        headers["X-As-Of-Ms"] = str(self.now_ms - self.tracking_silent_ms)
         if any(known.value == tag for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         answer = BoardAnswer(
@@ -282,7 +283,7 @@ class Script:
             rate=self.rate,
             time_zone="Asia/Qyzylorda",
             utc_offset_s=UTC_OFFSET_S,
-            as_of_ms=self.now_ms,
+            as_of_ms=self.now_ms - self.tracking_silent_ms,
             board=found,
         )
         return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)

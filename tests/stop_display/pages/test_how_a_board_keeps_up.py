@@ -180,6 +180,19 @@ async def test_where_sockets_do_not_get_through_a_board_polls_and_goes_on_trying
         assert len(script.polled) <= polls + 1
 
 
+async def test_a_board_that_polls_says_that_buses_are_silent_though_nothing_changes(opened: Opened) -> None:
+    script = Script(board=board(line(planned(45))), sockets_refused=True)
+    async with scripted(script) as url, opened(virtual_time=True) as (page, _):
+        await page.goto(url + STOP + "?lang=en")
+        await let_time_pass(page, 15)
+        await expect(page.locator("#banner")).to_be_hidden()
+        script.tracking_silent_ms = 120_000
+        polls = len(script.polled)
+        await let_time_pass(page, 60)
+        assert None not in script.polled[polls:], "each time it was the same board"
+        await expect(page.locator("#banner")).to_be_visible()
+
+
 async def test_what_is_painted_is_acknowledged_four_times_a_second_at_most(opened: Opened) -> None:
     script = Script(board=board(line(live(9.5))))
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):

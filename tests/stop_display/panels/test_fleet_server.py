@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from commons.clock import wall_ms
 from fare.people import Role
 from stop_display.client import BoardClient
 from stop_display.panels import desk as desk_module
@@ -290,6 +291,16 @@ async def test_a_board_that_reports_too_often_is_asked_to_wait(redis: Redis, far
         key = await registered(city)
         statuses = [(await city.ask("/api/panels/health", key=key, sent=reported()))[0] for _ in range(2)]
         assert statuses == [200, 429]
+
+
+async def test_a_clock_that_was_put_back_silences_no_board(
+    redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet_city(redis, fare_postgres) as city:
+        key = await registered(city)
+        assert (await city.ask("/api/panels/health", key=key, sent=reported()))[0] == 200
+        monkeypatch.setattr(desk_module, "wall_ms", lambda: wall_ms() - 3_600_000)
+        assert (await city.ask("/api/panels/health", key=key, sent=reported()))[0] == 200
 
 
 async def test_painted_delays_are_told_by_board_and_of_all(

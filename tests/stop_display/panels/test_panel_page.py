@@ -159,7 +159,8 @@ async def test_a_board_whose_page_died_is_dark_and_one_with_errors_says_so(
     redis: Redis, fare_postgres: asyncpg.Pool, chromium: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with on_the_wall(redis, fare_postgres, chromium) as (city, page, _):
-        await page.evaluate("() => setTimeout(() => { throw new Error('a screw is loose') })")
+        # The two hundredth half letter is the first half of one: cut there, the report would be no text.
+        await page.evaluate("() => setTimeout(() => { throw new Error('a screw is loose!' + '🔩'.repeat(100)) })")
         await stands(page, city, Standing.OK, "script_errors")
         monkeypatch.setattr(judgement, "DARK_AFTER_S", 2.0)
         await page.goto("about:blank")
