@@ -179,4 +179,4 @@ def _by_language(names: Mapping[str, tuple[str, ...]], fallback: str, place: int
 def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
     """Return a sort key that puts 2 before 10 and 10 before 10A."""
     parts = re.findall(r"\d+|\D+", name)
-    return tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
+    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)

@@ -298,7 +298,7 @@ def in_order(lines: Iterable[Line]) -> list[Line]:
 
 def natural(name: str) -> tuple[int, str]:
     """Return a key that sorts route 2 before route 10."""
-    digits = "".join(character for character in name if character.isdigit())
+    digits = "".join(character for character in name if character.isdecimal())
     return (int(digits[:9]) if digits else 1_000_000_000, name)
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from stop_display.model import Refusal, quoted
 
-HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 _encoder: Final = msgspec.json.Encoder()
 

@@ -42,9 +42,9 @@ def test_stops_are_named_in_three_languages_and_unused_ones_are_left_out() -> No
 
 
 def test_routes_are_in_the_order_people_expect() -> None:
-    names = ["10", "2", "10А", "1"]
+    names = ["10", "2", "10А", "1", "2²"]
     document = document_of(*(Line(route=name, direction=0, stops=(ALAN, BAZAR)) for name in names))
-    assert [route["name"] for route in document["routes"]] == ["1", "2", "10", "10А"]
+    assert [route["name"] for route in document["routes"]] == ["1", "2", "2²", "10", "10А"]
 
 
 def test_a_pattern_names_its_line_route_and_direction() -> None:

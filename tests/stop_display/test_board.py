@@ -308,3 +308,4 @@ def test_lines_with_the_soonest_bus_come_first_then_routes_as_people_count() -> 
     ]
     assert [one.route for one in in_order(lines)] == ["20", "3", "7", "9а", "10", "Э"]
     assert natural("2") < natural("10")
+    assert natural("2") < natural("2²") < natural("10")  # "²" is a digit, but no number
