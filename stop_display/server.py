@@ -294,16 +294,20 @@ class Boards:
 
     async def _let_in(self) -> None:
         """Wait until a board has its turn; refuse it where there is no room or too many wait already."""
-        if len(self._boards) >= self._settings.boards_max:
-            self._metrics.count("boards_dropped_total", reason=Drop.FULL)
-            self._metrics.count("boards_refused_total", reason=Drop.FULL)
-            raise web.HTTPServiceUnavailable(text=f"{self._settings.boards_max} boards are connected already")
+        self._make_sure_of_room()
         wait_s = self._admission.wait_s(monotonic_s())
         if wait_s is None:
             self._metrics.count("boards_refused_total", reason=Drop.CROWD)
             raise web.HTTPServiceUnavailable(text="many boards come at once: come back", headers={"Retry-After": "5"})
         if wait_s:
             await asyncio.sleep(wait_s)
+            self._make_sure_of_room()  # others came in meanwhile
+
+    def _make_sure_of_room(self) -> None:
+        if len(self._boards) >= self._settings.boards_max:
+            self._metrics.count("boards_dropped_total", reason=Drop.FULL)
+            self._metrics.count("boards_refused_total", reason=Drop.FULL)
+            raise web.HTTPServiceUnavailable(text=f"{self._settings.boards_max} boards are connected already")
 
     async def _listen(self, socket: web.WebSocketResponse, board: _Board) -> None:
         while True:

@@ -21,6 +21,7 @@ from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from stop_display import link as link_module
 from stop_display import server as module
+from stop_display.admission import Admission
 from stop_display.client import BoardClient
 from stop_display.hub import Frame, Hub
 from stop_display.model import BoardAnswer, Change, Heartbeat, Hello, Snapshot, StopBoard, ToBoard
@@ -236,6 +237,27 @@ async def test_more_boards_than_allowed_are_told_so(redis: Redis, writer: StateW
             async with city.opened(ALAN.id):
                 pass
         assert refused.value.response.status_code == 503
+
+
+async def test_who_waited_for_a_turn_is_refused_if_there_is_no_room_left(
+    redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admission, "wait_s", lambda _door, _now_s: 1.0)  # all of them come while nobody is in
+    refused = asyncio.Semaphore(0)
+
+    async def come(city: Running) -> bool:
+        try:
+            async with city.opened(ALAN.id) as socket, asyncio.timeout(10):
+                await listening(socket)
+                for _ in range(4):
+                    await refused.acquire()
+                return True
+        except InvalidStatus:
+            refused.release()
+            return False
+
+    async with running(redis, settings=BoardSettings(boards_max=1)) as city:
+        assert sum(await asyncio.gather(*(come(city) for _ in range(5)))) == 1
 
 
 async def test_a_board_that_does_not_read_is_let_go_and_the_others_are_served(
