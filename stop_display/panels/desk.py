@@ -1,8 +1,9 @@
 """The desk of the fleet in one web process: who a key belongs to, what each panel is told, what it reported.
 
 The registry is held in memory and follows PostgreSQL by LISTEN, so thousands of boards can come back at once. Reports
-and delays are shared through PostgreSQL every ``SHARE_S``, so every web process of a city can show all boards; while
-the database is away, the desk goes on with what it knows. Silence is measured by the wall, hours by city time.
+are shared through PostgreSQL every ``SHARE_S`` and delays every ``SHARE_DELAYS_S``, so every web process of a city can
+show all boards; while the database is away, the desk goes on with what it knows. Silence is measured by the wall, hours
+by city time.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from transit.intake.limits import FailureLimit
 
 REPORT_EVERY_S: Final = 45.0  # give or take a third, so that boards do not come together
 SHARE_S: Final = 2.0
+SHARE_DELAYS_S: Final = 10.0  # each board that paints is a row written again
 REFRESH_S: Final = 60.0  # also without a notice, in case one was lost
 FIGURES_S: Final = 15.0
 FORGET_S: Final = 600.0
@@ -101,6 +103,7 @@ class PanelDesk:
             working = [
                 tasks.create_task(self._follow(), name="panels-follow"),
                 tasks.create_task(self._repeat(self._share, SHARE_S, "share"), name="panels-share"),
+                tasks.create_task(self._repeat(self._share_delays, SHARE_DELAYS_S, "delays"), name="panels-delays"),
                 tasks.create_task(self._repeat(self._tell_figures, FIGURES_S, "figures"), name="panels-figures"),
                 tasks.create_task(self._repeat(self._forget, FORGET_S, "forget"), name="panels-forget"),
             ]
@@ -109,6 +112,7 @@ class PanelDesk:
                 task.cancel()
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # what is not shared comes again
             await self._share()
+            await self._share_delays()
 
     # Keys and configurations
 
@@ -239,7 +243,7 @@ class PanelDesk:
             try:
                 async with self._pool.acquire() as connection:
                     await self._listen(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - the top of a task: counted, logged, survived
                 self._note(error, "follow")
             await asyncio.sleep(PAUSE_S)
 
@@ -276,32 +280,39 @@ class PanelDesk:
         _log.warning("the fleet of boards waits for the database", what=what, error=repr(error))
 
     async def _share(self) -> None:
-        """Keep what came to this process, and take what came to others."""
+        """Keep the reports that came to this process, and take those that came to others."""
         names, self._reports_to_keep = self._reports_to_keep, set()
-        slots, self._delays_to_keep = self._delays_to_keep, set()
         try:
             if names:
                 await store.keep_reports(self._pool, {name: self._reports[name] for name in names})
-            if slots:
-                await store.keep_delays(self._pool, {slot: self._counting[slot] for slot in slots})
         except BaseException:
             self._reports_to_keep |= names
-            self._delays_to_keep |= slots
             raise
         reports, self._reports_serial = await store.reports_since(self._pool, self._reports_serial)
         for name, report in reports.items():
             known = self._reports.get(name)
             if known is None or known.at_ms < report.at_ms:
                 self._reports[name] = report
+
+    async def _share_delays(self) -> None:
+        """Keep the delays that were counted here, and take those that were counted elsewhere."""
+        slots, self._delays_to_keep = self._delays_to_keep, set()
+        try:
+            if slots:
+                await store.keep_delays(self._pool, {slot: self._counting[slot] for slot in slots})
+        except BaseException:
+            self._delays_to_keep |= slots
+            raise
         delays, self._delays_serial = await store.delays_since(self._pool, self._delays_serial)
         self._delays.update((slot, counts) for slot, counts in delays.items() if slot[2] != self._counted_by)
 
     async def _forget(self) -> None:
         now_ms = wall_ms()
-        await store.forget_delays(self._pool, now_ms)
         for kept in (self._delays, self._counting):
             for slot in [slot for slot in kept if slot[1] < now_ms - store.KEPT_MS - SLOT_MS]:
                 del kept[slot]
+        self._delays_to_keep &= self._counting.keys()
+        await store.forget_delays(self._pool, now_ms)  # last: while the database is away, memory must not grow
 
     async def _tell_figures(self) -> None:
         metrics, judged = self._metrics, self.judgements()

@@ -306,7 +306,7 @@ async def test_a_clock_that_was_put_back_silences_no_board(
 async def test_painted_delays_are_told_by_board_and_of_all(
     redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_module, "SHARE_S", 0.05)
+    monkeypatch.setattr(desk_module, "SHARE_DELAYS_S", 0.05)
     writer = StateWriter(redis, KEYS)
     await writer.replace(update(position("101"), arrival(ALAN.id, in_s=230)))
     async with fleet_city(redis, fare_postgres) as city, fleet_city(redis, fare_postgres) as other:
@@ -357,17 +357,35 @@ async def test_boards_go_on_while_the_database_is_away(
                 await asyncio.sleep(0.02)
 
 
+async def test_delays_that_nobody_kept_are_forgotten_and_not_looked_for(
+    redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet_city(redis, fare_postgres) as city:
+        await city.desk._share_delays()
+        city.desk.painted("kiosk-4", 0.2)  # and the database is away for hours
+        monkeypatch.setattr(desk_module, "wall_ms", lambda: wall_ms() + 3 * 3_600_000)
+        monkeypatch.setattr(store, "forget_delays", away)
+        with pytest.raises(OSError, match="away"):
+            await city.desk._forget()
+        assert not city.desk._counting
+        await city.desk._share_delays()
+
+
+async def away(*_asked: object) -> None:
+    raise OSError("the database is away")
+
+
 async def test_what_nobody_thought_of_is_counted_and_ends_no_board(
     redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_asked: object) -> None:
         raise ValueError("a row that cannot be")
 
-    monkeypatch.setattr(desk_module, "SHARE_S", 0.05)
+    monkeypatch.setattr(desk_module, "SHARE_DELAYS_S", 0.05)
     async with fleet_city(redis, fare_postgres) as city:
         with monkeypatch.context() as patched:
             patched.setattr(store, "delays_since", broken)
-            await city.until('role_errors_total{role="boards",where="panels_share"}')
+            await city.until('role_errors_total{role="boards",where="panels_delays"}')
         async with city.board(ALAN.id) as socket:
             assert json.loads(await socket.recv())["type"] == "hello"
 
