@@ -1,7 +1,8 @@
 """Disputes about rides: opened, answered, decided; what is accepted goes back through ``Refunds``.
 
 The rules are ``fare.settlement.disputes``; here each step is taken on the newest state and kept with a line of the log.
-An accepted dispute asks for its refund under a key of its own, so a step sent again gives nothing back twice.
+An accepted dispute asks for its refund under a key of its own and in the same transaction: one is never without the
+other, and a step sent again gives nothing back twice.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from fare.audit_trail import Act
 from fare.model import CarrierId
 from fare.refund_service import RefundAsked, Refunds
 from fare.settlement.disputes import Dispute, DisputeState, DisputeStep, Step, StepOutcome, take_step
+from fare.settlement.refunds import RefundOutcome
 from fare.store.postgres_audit import note
 from fare.store.postgres_settlement import name_of
 
@@ -66,7 +68,10 @@ class Disputes:
         return True
 
     async def take(self, dispute_id: str, step: Step) -> StepOutcome | None:
-        """Take a step; return what became of it, None if there is no such dispute. Accepting asks for the refund."""
+        """Take a step; return what became of it, None if there is no such dispute.
+
+        What is accepted is asked for as a refund in the same transaction: nothing is accepted that cannot go back.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(
                 "SELECT dispute::text FROM dispute WHERE dispute_id = $1 FOR UPDATE", dispute_id
@@ -74,21 +79,26 @@ class Disputes:
             if row is None:
                 return None
             dispute, outcome = take_step(msgspec.json.decode(row["dispute"], type=Dispute), step)
-            if outcome is StepOutcome.TAKEN:
-                await connection.execute(
-                    "UPDATE dispute SET dispute = $2 WHERE dispute_id = $1",
-                    *(dispute_id, msgspec.json.encode(dispute).decode()),
-                )
-                await note(connection, step.at_ms, step.by, Act.DISPUTE_STEP, dispute_id, step.step)
-        if step.step is DisputeStep.ACCEPT and outcome in {StepOutcome.TAKEN, StepOutcome.REPEATED}:
-            asked = RefundAsked(
-                key=f"dispute/{dispute_id}",
-                ride_key=dispute.ride_key,
-                amount_tiyn=dispute.claimed_tiyn,
-                why=f"dispute {dispute_id}",
+            if outcome is not StepOutcome.TAKEN:
+                return outcome
+            if step.step is DisputeStep.ACCEPT and not await self._refunded(connection, dispute, step):
+                return StepOutcome.NOT_REFUNDABLE
+            await connection.execute(
+                "UPDATE dispute SET dispute = $2 WHERE dispute_id = $1",
+                *(dispute_id, msgspec.json.encode(dispute).decode()),
             )
-            await self._refunds.ask(asked, who=step.by, now_ms=step.at_ms)
+            await note(connection, step.at_ms, step.by, Act.DISPUTE_STEP, dispute_id, step.step)
         return outcome
+
+    async def _refunded(self, connection: asyncpg.Connection, dispute: Dispute, step: Step) -> bool:
+        asked = RefundAsked(
+            key=f"dispute/{dispute.dispute_id}",
+            ride_key=dispute.ride_key,
+            amount_tiyn=dispute.claimed_tiyn,
+            why=f"dispute {dispute.dispute_id}",
+        )
+        answer = await self._refunds.ask_within(connection, asked, who=step.by, now_ms=step.at_ms)
+        return answer.outcome is RefundOutcome.GRANTED
 
     async def listed(self, carrier_id: CarrierId | None = None) -> Sequence[Dispute]:
         """Return disputes, of one carrier's rides or of all: the undecided first, then the latest."""

@@ -8,6 +8,7 @@ amnesty and ride: broken off and begun again it pays nobody twice (incident I2).
 
 import datetime as dt
 import enum
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +32,9 @@ from fare.store.postgres_taps import lock_media
 
 GRANTED_AT_A_TIME: Final = 500  # rides: the ledger is locked for as long
 DAY_MS: Final = 86_400_000
+OWN_KEYS: Final = ("amnesty/", "dispute/")  # of refunds that amnesties and disputes make: taken before, they would fail
 AMNESTY_DAYS_MAX: Final = 14
+AMNESTY_ID: Final = re.compile(r"[\w.-]{1,64}")  # part of the keys of its refunds; an empty one means no amnesty
 
 _RIDES: Final = """
 SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.vehicle_id, t.carrier_id, t.route_id,
@@ -97,6 +100,16 @@ class RefundAnswer:
     amount_tiyn: int = 0
 
 
+def check_key(key: str) -> None:
+    """Refuse a key that somebody who asks for a refund may not give it.
+
+    Raises:
+        ValueError: saying the rule.
+    """
+    if not 1 <= len(key) <= 100 or not key.isprintable() or key.startswith(OWN_KEYS):
+        raise ValueError(f"key must be 1 to 100 printable characters and not begin with {OWN_KEYS}: {key!r}")
+
+
 class Refunds:
     """Gives money back.
 
@@ -112,45 +125,55 @@ class Refunds:
         """Give money back for a ride, or let it wait for a second person, or say why not.
 
         Raises:
-            ValueError: if ``ride_key`` or ``key`` has no form of one.
+            ValueError: if ``ride_key`` has no form of one, or as ``check_key``.
+        """
+        check_key(asked.key)
+        name_of(asked.ride_key)
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self.ask_within(connection, asked, who=who, now_ms=now_ms)
+
+    async def ask_within(
+        self, connection: asyncpg.Connection, asked: RefundAsked, *, who: str, now_ms: int
+    ) -> RefundAnswer:
+        """Do as ``ask`` in the caller's transaction, with any key.
+
+        Raises:
+            ValueError: if ``ride_key`` has no form of one.
         """
         name = name_of(asked.ride_key)
-        if not 1 <= len(asked.key) <= 100 or not asked.key.isprintable():
-            raise ValueError(f"key must be 1 to 100 printable characters: {asked.key!r}")
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(_ONE, *name)
-            if row is None:
-                return RefundAnswer(outcome=RefundOutcome.UNKNOWN_RIDE)
-            await lock_media(connection, [MediumId(row["medium_id"])])
-            sale = self._sale(await connection.fetchrow(_ONE, *name))
-            before = await connection.fetchrow("SELECT * FROM refund WHERE key = $1", asked.key)
-            earlier = [refund_of(one) for one in await connection.fetch(_OF_RIDES, [name[0]], [name[1]])]
-            if before is not None and before["state"] == RefundState.DECLINED:
-                earlier.append(refund_of(before))
-            left_tiyn = sale.priced_tiyn - sum(one.amount_tiyn for one in earlier)
-            kept = refund_of(before) if before is not None else None
-            amount_tiyn = asked.amount_tiyn
-            if amount_tiyn is None:
-                amount_tiyn = kept.amount_tiyn if kept is not None else left_tiyn
-            refund = Refund(
-                key=JournalKey(asked.key),
-                ride_key=asked.ride_key,
-                carrier_id=sale.ride.carrier_id,
-                amount_tiyn=amount_tiyn,
-                reason=asked.reason,
-                service_date=kept.service_date if kept is not None else await self._open_day(connection, now_ms),
-            )
-            if kept is not None and kept.ride_key != refund.ride_key:
-                return RefundAnswer(outcome=RefundOutcome.KEY_REUSED)
-            outcome = decide_refund(refund, sale, sale.priced_tiyn, earlier)
-            if outcome is RefundOutcome.REPEATED and before is not None:
-                return RefundAnswer(outcome=outcome, state=RefundState(before["state"]), amount_tiyn=amount_tiyn)
-            if outcome is not RefundOutcome.GRANTED:
-                return RefundAnswer(outcome=outcome)
-            state = await self._keep(connection, refund, asked.why, who, now_ms)
-            if state is RefundState.GRANTED:
-                await self._pay(connection, [(refund, sale)], now_ms)
-            await note(connection, now_ms, who, Act.REFUND_ASKED, asked.ride_key, f"{asked.key}: {amount_tiyn} {state}")
+        row = await connection.fetchrow(_ONE, *name)
+        if row is None:
+            return RefundAnswer(outcome=RefundOutcome.UNKNOWN_RIDE)
+        await lock_media(connection, [MediumId(row["medium_id"])])
+        sale = self._sale(await connection.fetchrow(_ONE, *name))
+        before = await connection.fetchrow("SELECT * FROM refund WHERE key = $1", asked.key)
+        earlier = [refund_of(one) for one in await connection.fetch(_OF_RIDES, [name[0]], [name[1]])]
+        if before is not None and before["state"] == RefundState.DECLINED:
+            earlier.append(refund_of(before))
+        left_tiyn = sale.priced_tiyn - sum(one.amount_tiyn for one in earlier)
+        kept = refund_of(before) if before is not None else None
+        amount_tiyn = asked.amount_tiyn
+        if amount_tiyn is None:
+            amount_tiyn = kept.amount_tiyn if kept is not None else left_tiyn
+        refund = Refund(
+            key=JournalKey(asked.key),
+            ride_key=asked.ride_key,
+            carrier_id=sale.ride.carrier_id,
+            amount_tiyn=amount_tiyn,
+            reason=asked.reason,
+            service_date=kept.service_date if kept is not None else await self._open_day(connection, now_ms),
+        )
+        if kept is not None and kept.ride_key != refund.ride_key:
+            return RefundAnswer(outcome=RefundOutcome.KEY_REUSED)
+        outcome = decide_refund(refund, sale, sale.priced_tiyn, earlier)
+        if outcome is RefundOutcome.REPEATED and before is not None:
+            return RefundAnswer(outcome=outcome, state=RefundState(before["state"]), amount_tiyn=amount_tiyn)
+        if outcome is not RefundOutcome.GRANTED:
+            return RefundAnswer(outcome=outcome)
+        state = await self._keep(connection, refund, asked.why, who, now_ms)
+        if state is RefundState.GRANTED:
+            await self._pay(connection, [(refund, sale)], now_ms)
+        await note(connection, now_ms, who, Act.REFUND_ASKED, asked.ride_key, f"{asked.key}: {amount_tiyn} {state}")
         return RefundAnswer(outcome=outcome, state=state, amount_tiyn=amount_tiyn)
 
     async def decide(self, key: str, *, grant: bool, who: str, now_ms: int) -> Decision:
@@ -189,8 +212,11 @@ class Refunds:
         """Ask that rides within a window cost nothing; return False if there is an amnesty of this id.
 
         Raises:
-            ValueError: if it has no reason, names neither vehicle nor line, or is longer than ``AMNESTY_DAYS_MAX``.
+            ValueError: if its id has no form of one, it has no reason, names neither vehicle nor line, or is longer
+                than ``AMNESTY_DAYS_MAX``.
         """
+        if not AMNESTY_ID.fullmatch(window.amnesty_id):
+            raise ValueError(f"amnesty_id must be 1 to 64 letters, digits, '.', '_' or '-': {window.amnesty_id!r}")
         if not window.why.strip():
             raise ValueError("why must be said")
         if not (window.vehicle_ids or window.route_ids):

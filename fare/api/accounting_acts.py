@@ -15,7 +15,7 @@ from fare.api.answers import answer, body, refused
 from fare.api.signed_in import Doorkeeper
 from fare.model import CarrierId
 from fare.people import Right
-from fare.refund_service import RefundAsked, Refunds
+from fare.refund_service import RefundAsked, Refunds, check_key
 from fare.settlement.refunds import AmnestyWindow
 from fare.settlement_service import Settlement
 
@@ -79,6 +79,10 @@ class AccountingActs:
     async def _ask_refund(self, request: web.Request) -> web.Response:
         session = await self._door.writing(request, Right.ASK_REFUND)
         asked = await body(request, RefundAsked)
+        try:
+            check_key(asked.key)
+        except ValueError as error:
+            raise refused(web.HTTPBadRequest, "wrong_form") from error
         try:
             given = await self._refunds.ask(asked, who=session.person.name, now_ms=self._clock.now_ms())
         except ValueError as error:

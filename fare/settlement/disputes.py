@@ -61,9 +61,10 @@ class StepOutcome(enum.StrEnum):
     """What became of a step."""
 
     TAKEN = enum.auto()
-    REPEATED = enum.auto()  # the very step was taken before
+    REPEATED = enum.auto()  # it is the last step that was taken, sent again
     OWN_CASE = enum.auto()  # nobody decides what they opened
     NOT_NOW = enum.auto()
+    NOT_REFUNDABLE = enum.auto()  # accepted, more would go back than was paid: see what went back of the ride before
 
 
 NEXT: Final[Mapping[tuple[DisputeState, DisputeStep], DisputeState]] = MappingProxyType(
@@ -82,8 +83,8 @@ DECISIONS: Final = frozenset({DisputeStep.ACCEPT, DisputeStep.REJECT})
 
 
 def take_step(dispute: Dispute, step: Step) -> tuple[Dispute, StepOutcome]:
-    """Return the dispute after a step, and what became of it."""
-    if step in dispute.steps:
+    """Return the dispute after a step, and what became of it. What is sent again may say another time."""
+    if dispute.steps and msgspec.structs.replace(dispute.steps[-1], at_ms=step.at_ms) == step:
         return dispute, StepOutcome.REPEATED
     if step.step in DECISIONS and step.by == dispute.opened_by:
         return dispute, StepOutcome.OWN_CASE

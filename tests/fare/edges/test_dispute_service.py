@@ -41,7 +41,35 @@ async def test_what_is_accepted_goes_back_once_whoever_sends_it_again(town: Mone
     assert await town.balances("refund") == {"refund": 100}
     assert [one.state for one in await disputes.listed()] == [DisputeState.ACCEPTED]
     acts = [line.act for line in await latest_lines(town.pool, 3)]
-    assert acts == [Act.REFUND_ASKED, Act.DISPUTE_STEP, Act.DISPUTE_OPENED]
+    assert acts == [Act.DISPUTE_STEP, Act.REFUND_ASKED, Act.DISPUTE_OPENED]
+
+
+POWER_FAILS = """
+CREATE FUNCTION power_fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'power'; END $$;
+CREATE TRIGGER power_fails BEFORE INSERT ON refund FOR EACH ROW EXECUTE FUNCTION power_fails();
+"""
+
+
+async def test_a_dispute_is_accepted_with_its_refund_or_not_at_all(town: MoneyTown) -> None:
+    disputes = Disputes(town.pool, town.refunds)
+    await disputes.open(claim())
+    await town.pool.execute(POWER_FAILS)
+    with pytest.raises(asyncpg.RaiseError, match="power"):
+        await disputes.take("d1", step(DisputeStep.ACCEPT))
+    assert [one.state for one in await disputes.listed()] == [DisputeState.OPEN]
+    await town.pool.execute("DROP TRIGGER power_fails ON refund")
+    assert await disputes.take("d1", step(DisputeStep.ACCEPT)) is StepOutcome.TAKEN
+    assert await town.balances("refund") == {"refund": 100}
+
+
+async def test_what_cannot_go_back_is_not_accepted(town: MoneyTown) -> None:
+    disputes = Disputes(town.pool, town.refunds)
+    await disputes.open(claim(claimed_tiyn=101))
+    assert await disputes.take("d1", step(DisputeStep.ACCEPT)) is StepOutcome.NOT_REFUNDABLE
+    assert [one.state for one in await disputes.listed()] == [DisputeState.OPEN]
+    assert await town.balances("refund") == {}
+    assert await disputes.take("d1", step(DisputeStep.ANSWER)) is StepOutcome.TAKEN
+    assert await disputes.take("d1", step(DisputeStep.REJECT)) is StepOutcome.TAKEN
 
 
 async def test_a_step_that_does_not_fit_changes_nothing(town: MoneyTown) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+import msgspec
 import pytest
 
 from fare.model import MediumId, MediumKind
@@ -207,6 +208,21 @@ async def test_i2_an_amnesty_after_the_day_is_closed_is_not_borne_twice(town: Mo
 async def test_an_amnesty_is_for_hours_and_buses(town: MoneyTown, change: dict[str, int], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         await town.refunds.ask_amnesty(failed_bus(**change), who="aigul", now_ms=NOON_MS)
+
+
+@pytest.mark.parametrize("key", ["amnesty/sept/v:1", "dispute/d1", "", "x" * 101, "a\0"])
+async def test_nobody_takes_the_key_of_an_amnestys_or_disputes_refund(town: MoneyTown, key: str) -> None:
+    with pytest.raises(ValueError, match="key must be"):
+        await ask(town, key, "v:1", 1)
+    await grant(town, failed_bus())
+    assert await town.refunds.pay_amnesties(now_ms=NOON_MS) == 2
+
+
+@pytest.mark.parametrize("name", ["", "sept/v:1", "a\0", " ", "n" * 65])
+async def test_an_amnesty_has_a_name_that_is_part_of_keys(town: MoneyTown, name: str) -> None:
+    window = msgspec.structs.replace(failed_bus(), amnesty_id=name)
+    with pytest.raises(ValueError, match="amnesty_id must be"):
+        await town.refunds.ask_amnesty(window, who="aigul", now_ms=NOON_MS)
 
 
 async def test_i5_a_debt_is_given_up_once_and_never_more_than_is_owed(town: MoneyTown) -> None:

@@ -42,7 +42,8 @@ def after(text: str) -> tuple[Dispute, list[StepOutcome]]:
             DisputeState.REJECTED,
             StepOutcome.NOT_NOW,
         ),
-        ("clerk:accept clerk:accept", DisputeState.ACCEPTED, StepOutcome.NOT_NOW),
+        ("clerk:accept clerk:accept", DisputeState.ACCEPTED, StepOutcome.REPEATED),
+        ("clerk:accept chief:accept", DisputeState.ACCEPTED, StepOutcome.NOT_NOW),
     ],
 )
 def test_a_dispute_goes_one_way(text: str, state: DisputeState, last: StepOutcome) -> None:
@@ -50,10 +51,13 @@ def test_a_dispute_goes_one_way(text: str, state: DisputeState, last: StepOutcom
     assert (dispute.state, outcomes[-1]) == (state, last)
 
 
-def test_the_same_step_sent_again_is_taken_once() -> None:
+def test_the_same_step_sent_again_a_little_later_is_taken_once() -> None:
     step = Step(step=DisputeStep.ANSWER, by="carrier", at_ms=5, note="the bus's photo")
     once, _ = take_step(opened(), step)
-    assert take_step(once, step) == (once, StepOutcome.REPEATED)
+    for again in (step, Step(step=DisputeStep.ANSWER, by="carrier", at_ms=900, note="the bus's photo")):
+        assert take_step(once, again) == (once, StepOutcome.REPEATED)
+    more = Step(step=DisputeStep.ANSWER, by="carrier", at_ms=900, note="and the driver's word")
+    assert take_step(once, more)[1] is StepOutcome.TAKEN
 
 
 @settings(deadline=None)
