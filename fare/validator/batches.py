@@ -8,13 +8,15 @@ the store knows and says what the store is to do, in one transaction.
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from fare.model import DeviceId, MediumId, Tap
+from fare.model import DeviceId, MediumId, MediumKind, Tap
+from fare.tariff.price import RIDERS_MAX
 from fare.validator.journal import START, Head, Record, Stretch, decode, hash_after
 from fare.validator.signing import Purpose, Signed, SigningKey, is_signed_by
 
@@ -23,6 +25,10 @@ BYTES_MAX: Final = 192 * 1_024  # of payloads
 AHEAD_MAX_MS: Final = 120_000
 LATE_AFTER_MS: Final = 30 * 86_400_000
 CLOCK_SET_MS: Final = 1_577_836_800_000  # 2020: an earlier time is a clock that was never set
+TEXT_MAX: Final = 100  # characters
+NUMBER_MAX: Final = 2**53
+
+_MEDIUM: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Receiving(enum.StrEnum):
@@ -44,7 +50,9 @@ class Standing(enum.StrEnum):
 
     ON_TIME = enum.auto()
     LATE = enum.auto()  # accepted, and marked: older than ``LATE_AFTER_MS``
-    QUARANTINED = enum.auto()  # its time lies ahead of ours or before any clock was set: kept, not yet charged
+    QUARANTINED = (
+        enum.auto()
+    )  # no clock could have said its time, or no validator of ours its content: kept, not charged
     NOTE = enum.auto()
     LOST = enum.auto()  # the device says that its disk lost it
 
@@ -273,9 +281,29 @@ def _received(sequence: int, payload: bytes, after: bytes, record: Record | None
 
 
 def _standing(tap: Tap, now_ms: int) -> Standing:
-    if tap.occurred_ms > now_ms + AHEAD_MAX_MS or tap.occurred_ms < CLOCK_SET_MS:
+    if tap.occurred_ms > now_ms + AHEAD_MAX_MS or tap.occurred_ms < CLOCK_SET_MS or not _is_sound(tap):
         return Standing.QUARANTINED
     return Standing.LATE if now_ms - tap.occurred_ms > LATE_AFTER_MS else Standing.ON_TIME
+
+
+def _is_sound(tap: Tap) -> bool:
+    """Return whether a tap can be stored and priced.
+
+    Who has the key of a stolen validator signs what they like. What the books could not take would come again and again,
+    and hold up the taps of others that are written with it.
+    """
+    texts = (tap.medium_id, tap.vehicle_id, tap.route_id, tap.trip_id, tap.tariff_version)
+    texts += tuple(riders.category for riders in tap.riders)
+    if any(len(text) > TEXT_MAX or not text.isprintable() for text in texts):
+        return False
+    if not (0 <= tap.shown_tiyn <= NUMBER_MAX and 0 <= tap.deny_list_version <= NUMBER_MAX):
+        return False
+    if not -1 <= tap.counter <= NUMBER_MAX:
+        return False
+    if any(riders.count < 1 for riders in tap.riders) or sum(riders.count for riders in tap.riders) > RIDERS_MAX:
+        return False
+    named = tap.medium_kind is MediumKind.CASH or _MEDIUM.fullmatch(tap.medium_id) is not None
+    return named or not tap.outcome.rides
 
 
 def _unchanged(

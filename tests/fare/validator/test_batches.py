@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fare.model import DeviceId, Tap
+from fare.model import DeviceId, MediumId, MediumKind, RiderCategory, Riders, Tap
+from fare.outcomes import TapOutcome
 from fare.validator.batches import (
     Batch,
     DeviceKey,
@@ -308,3 +309,51 @@ def test_make_batch_signs_what_the_journal_gave() -> None:
     assert isinstance(batch, Batch)
     assert (batch.payloads, batch.last_sequence, batch.waiting) == (stretch.payloads, 2, 1)
     assert hash_after(batch.before, batch.payloads[0]) == hash_after(START, stretch.payloads[0])
+
+
+HOSTILE = (
+    {"medium_id": MediumId("0" * 31)},
+    {"medium_id": MediumId("0" * 31 + "\0")},
+    {"medium_id": MediumId("")},
+    {"medium_id": MediumId("A" * 32)},
+    {"vehicle_id": "bus\0"},
+    {"vehicle_id": "b" * 101},
+    {"route_id": "\0"},
+    {"trip_id": "\x1b[2J"},
+    {"tariff_version": "\n"},
+    {"shown_tiyn": -1},
+    {"shown_tiyn": 2**63},
+    {"deny_list_version": 2**64 - 1},
+    {"counter": 2**63},
+    {"counter": -2},
+    {"riders": (Riders(category=RiderCategory("adult"), count=0),)},
+    {"riders": (Riders(category=RiderCategory("adult"), count=-5),)},
+    {"riders": (Riders(category=RiderCategory("adult"), count=101),)},
+    {"riders": tuple(Riders(category=RiderCategory(f"{number}"), count=60) for number in range(2))},
+    {"riders": (Riders(category=RiderCategory("\0"), count=1),)},
+)
+
+
+@pytest.mark.parametrize("changed", HOSTILE)
+def test_attack_19_what_the_books_could_not_take_of_a_stolen_validator_waits_for_a_person(
+    changed: dict[str, object],
+) -> None:
+    server, journal = Server(), JournalFile(UnsafeDisk(), now_ms=NOW_MS)
+    journal.append_tap(tap(1))
+    journal.append_tap(msgspec.structs.replace(tap(2), **changed))
+    journal.append_tap(tap(3))
+    assert server.outcome(batch_of(journal)) is Receiving.TAKEN
+    assert list(server.standings.values()) == [Standing.ON_TIME, Standing.QUARANTINED, Standing.ON_TIME]
+
+
+def test_what_validators_do_record_is_taken() -> None:
+    server, journal = Server(), JournalFile(UnsafeDisk(), now_ms=NOW_MS)
+    family = tuple(Riders(category=RiderCategory(name), count=50) for name in ("adult", "оқушы"))
+    for changed in (
+        {"riders": family, "vehicle_id": "505 АВ 11", "counter": 65_535},
+        {"medium_id": MediumId(""), "outcome": TapOutcome.TORN},
+        {"medium_id": MediumId(""), "medium_kind": MediumKind.CASH},
+    ):
+        journal.append_tap(msgspec.structs.replace(tap(1), **changed))
+    server.take(batch_of(journal))
+    assert set(server.standings.values()) == {Standing.ON_TIME}
