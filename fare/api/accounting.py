@@ -37,7 +37,7 @@ from fare.api.accounting_values import (
     ReportShown,
     StatementListed,
 )
-from fare.api.answers import answer, download, refused
+from fare.api.answers import answer, day_of, download, refused
 from fare.api.signed_in import Doorkeeper, route_of
 from fare.audit_trail import Act
 from fare.ledger.accounts import CHART, rule_of
@@ -162,7 +162,7 @@ class Accounting:
 
     async def _statements(self, request: web.Request) -> web.Response:
         session = await self._reading_statements(request, tokens=1)
-        first, last = _day(request.query.get("from", "")), _day(request.query.get("until", ""))
+        first, last = day_of(request.query.get("from", "")), day_of(request.query.get("until", ""))
         if not dt.timedelta() <= last - first <= dt.timedelta(days=DAYS_MAX):
             raise refused(web.HTTPBadRequest, "wrong_days")
         carrier = None if session.person.may(Right.READ_STATEMENTS) else session.person.carrier_id
@@ -171,7 +171,7 @@ class Accounting:
 
     async def _statement_file(self, request: web.Request) -> web.Response:
         session = await self._exporting(request)
-        day, carrier, file = _day(request.match_info["day"]), _carrier(request), request.match_info["file"]
+        day, carrier, file = day_of(request.match_info["day"]), _carrier(request), request.match_info["file"]
         part = next((one for one in Part if one == request.match_info["part"]), None)
         found = await self._books.settlement.statements(day, carrier)
         wanted = [one for one in found if one.part is part]
@@ -187,7 +187,7 @@ class Accounting:
 
     async def _rides_file(self, request: web.Request) -> web.Response:
         session = await self._exporting(request)
-        day, carrier = _day(request.match_info["day"]), _carrier(request)
+        day, carrier = day_of(request.match_info["day"]), _carrier(request)
         sales = await self._books.settlement.sales(day, carrier)
         # Named alike within this file and in no other: whoever has two of them cannot follow anybody.
         key = self._books.new_key()
@@ -204,7 +204,7 @@ class Accounting:
         dimension = next((one for one in Dimension if one == request.match_info["by"]), None)
         if dimension is None:
             raise refused(web.HTTPNotFound, "no_such_report")
-        sales = await self._books.settlement.sales(_day(request.match_info["day"]))
+        sales = await self._books.settlement.sales(day_of(request.match_info["day"]))
         by = totals_by(sales, dimension, self._books.zone)
         shown = ReportShown(
             by=dimension,
@@ -215,7 +215,7 @@ class Accounting:
 
     async def _journeys(self, request: web.Request) -> web.Response:
         await self._door.reading(request, Right.READ_REPORTS, tokens=REPORT_TOKENS)
-        counted = origins_and_destinations(await self._books.settlement.sales(_day(request.match_info["day"])))
+        counted = origins_and_destinations(await self._books.settlement.sales(day_of(request.match_info["day"])))
         known = {pair: riders for pair, riders in counted.items() if UNKNOWN not in pair}
         many = sorted(
             ((riders, pair) for pair, riders in known.items() if riders >= FEW), key=lambda one: (-one[0], one[1])
@@ -317,10 +317,3 @@ class Accounting:
 
 def _carrier(request: web.Request) -> CarrierId:
     return CarrierId(request.match_info["carrier"])
-
-
-def _day(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise refused(web.HTTPBadRequest, "wrong_days") from None

@@ -3,15 +3,13 @@
 Who acts is whoever signed in, never what a request says of itself.
 """
 
-import datetime as dt
-
 import msgspec
 from aiohttp import web
 
 from commons.clock import Clock
 from commons.metrics import Metrics
 from fare.api.accounting_values import DayClosed, Decided
-from fare.api.answers import answer, body, refused
+from fare.api.answers import answer, body, day_of, refused
 from fare.api.signed_in import Doorkeeper
 from fare.model import CarrierId
 from fare.people import Right
@@ -64,14 +62,16 @@ class AccountingActs:
         session = await self._door.writing(request, Right.SETTLE)
         now_ms = self._clock.now_ms()
         await self._refunds.pay_amnesties(now_ms=now_ms)
-        closed = await self._settlement.close(_day(request), who=session.person.name, now_ms=now_ms)
+        closed = await self._settlement.close(day_of(request.match_info["day"]), who=session.person.name, now_ms=now_ms)
         return answer(DayClosed(outcome=closed.outcome, differing=closed.differing))
 
     async def _pay_out(self, request: web.Request) -> web.Response:
         session = await self._door.writing(request, Right.SETTLE)
         carrier_id = CarrierId(request.match_info["carrier"])
         now_ms = self._clock.now_ms()
-        paid_tiyn = await self._settlement.pay_out(_day(request), carrier_id, who=session.person.name, now_ms=now_ms)
+        paid_tiyn = await self._settlement.pay_out(
+            day_of(request.match_info["day"]), carrier_id, who=session.person.name, now_ms=now_ms
+        )
         if paid_tiyn is None:
             raise refused(web.HTTPNotFound, "no_such_statement")
         return answer(Decided(outcome="taken", amount_tiyn=paid_tiyn))
@@ -130,10 +130,3 @@ class AccountingActs:
         )
         await self._refunds.pay_amnesties(now_ms=now_ms)
         return answer(Decided(outcome=decision.value))
-
-
-def _day(request: web.Request) -> dt.date:
-    try:
-        return dt.date.fromisoformat(request.match_info["day"])
-    except ValueError:
-        raise refused(web.HTTPBadRequest, "wrong_days") from None

@@ -1,12 +1,17 @@
 """How our pages' servers read a body, answer and refuse: bounded, never cached, an error as a key of the texts."""
 
+import datetime as dt
+import re
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
 BODY_MAX_BYTES: Final = 65_536
+NUL_IN_JSON: Final = rb"\u0000"  # no text of ours has one, and PostgreSQL stores none
+FIRST_DAY: Final = dt.date(2000, 1, 1)  # before any fare of ours; what is derived of a day reaches back from it
 
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _encoder: Final = msgspec.json.Encoder()
 Sent = TypeVar("Sent")
 
@@ -25,6 +30,8 @@ async def body(request: web.Request, kind: type[Sent]) -> Sent:
         HTTPRequestEntityTooLarge, HTTPBadRequest: if it is too long, or no ``kind``.
     """
     raw = await request.content.read(BODY_MAX_BYTES + 1)
+    if NUL_IN_JSON in raw:
+        raise refused(web.HTTPBadRequest, "wrong_form")
     if len(raw) > BODY_MAX_BYTES:
         raise web.HTTPRequestEntityTooLarge(
             max_size=BODY_MAX_BYTES,
@@ -36,6 +43,31 @@ async def body(request: web.Request, kind: type[Sent]) -> Sent:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise refused(web.HTTPBadRequest, "wrong_form") from error
+
+
+def day_of(text: str) -> dt.date:
+    """Return the day that a path or query names.
+
+    Raises:
+        HTTPBadRequest: if it is none, or before ``FIRST_DAY``.
+    """
+    try:
+        day = dt.date.fromisoformat(text) if _DAY.fullmatch(text) else dt.date.min
+    except ValueError:
+        day = dt.date.min
+    if day < FIRST_DAY:
+        raise refused(web.HTTPBadRequest, "wrong_days")
+    return day
+
+
+def refuse_nul(request: web.Request) -> None:
+    """Refuse a path or query with a NUL in it, which no name of ours has and PostgreSQL takes for a fault of ours.
+
+    Raises:
+        HTTPBadRequest: if there is one.
+    """
+    if any("\0" in text for text in (*request.match_info.values(), *request.query.values())):
+        raise refused(web.HTTPBadRequest, "wrong_form")
 
 
 def answer(value: object) -> web.Response:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from commons.clock import Clock
-from fare.api.answers import answer, body, refused
+from fare.api.answers import answer, body, refuse_nul, refused
 from fare.audit_trail import Act
 from fare.inspection import allowance
 from fare.inspection.allowance import Allowance
@@ -73,8 +73,10 @@ class Doorkeeper:
 
         Raises:
             HTTPUnauthorized, HTTPForbidden, HTTPTooManyRequests: if nobody is signed in, may not, or asks too often.
+            HTTPBadRequest: as ``refuse_nul``.
         """
         session = await self._session(request)
+        refuse_nul(request)
         if not session.person.may(right):
             await self.forbid(session, route_of(request))
         self._take(session.person.name, tokens)

@@ -289,8 +289,8 @@ def _standing(tap: Tap, now_ms: int) -> Standing:
 def _is_sound(tap: Tap) -> bool:
     """Return whether a tap can be stored and priced.
 
-    Who has the key of a stolen validator signs what they like. What the books could not take would come again and again,
-    and hold up the taps of others that are written with it.
+    Who has the key of a stolen validator signs what they like. What the books could not take would come again and
+    again, and hold up the taps of others that are written with it.
     """
     texts = (tap.medium_id, tap.vehicle_id, tap.route_id, tap.trip_id, tap.tariff_version)
     texts += tuple(riders.category for riders in tap.riders)
