@@ -49,6 +49,7 @@ class Right(enum.StrEnum):
     READ_STATEMENTS = enum.auto()  # of all carriers
     READ_OWN_STATEMENTS = enum.auto()
     READ_REPORTS = enum.auto()
+    READ_CLAIMS = enum.auto()  # refunds, amnesties, disputes
     READ_AUDIT = enum.auto()
     EXPORT = enum.auto()  # what they may read, as a file
     SETTLE = enum.auto()
@@ -66,9 +67,12 @@ RIGHTS: Final[Mapping[Role, frozenset[Right]]] = MappingProxyType(
         Role.CARRIER: frozenset({Right.READ_OWN_STATEMENTS, Right.EXPORT}),
         Role.INSPECTOR: frozenset({Right.INSPECT}),
         Role.DISPATCHER: frozenset({Right.WATCH_BOARDS}),
-        Role.OPERATOR: frozenset({Right.READ_REPORTS, Right.ASK_REFUND}),
+        Role.OPERATOR: frozenset({Right.READ_REPORTS, Right.READ_CLAIMS, Right.ASK_REFUND}),
         Role.AUDITOR: frozenset(
-            {Right.READ_BOOKS, Right.READ_STATEMENTS, Right.READ_REPORTS, Right.READ_AUDIT, Right.EXPORT}
+            {
+                *(Right.READ_BOOKS, Right.READ_STATEMENTS, Right.READ_REPORTS, Right.READ_CLAIMS),
+                *(Right.READ_AUDIT, Right.EXPORT),
+            }
         ),
     }
 )

@@ -228,11 +228,11 @@ class Accounting:
         return answer(shown)
 
     async def _refunds(self, request: web.Request) -> web.Response:
-        await self._door.reading(request, Right.ASK_REFUND)
+        await self._door.reading(request, Right.READ_CLAIMS)
         return answer(await refunds_listed(self._books.pool))
 
     async def _amnesties(self, request: web.Request) -> web.Response:
-        await self._door.reading(request, Right.ASK_REFUND)
+        await self._door.reading(request, Right.READ_CLAIMS)
         return answer(await amnesties_listed(self._books.pool))
 
     async def _comparisons(self, request: web.Request) -> web.Response:

@@ -73,7 +73,7 @@ class Claims:
         ]
 
     async def _listed(self, request: web.Request) -> web.Response:
-        await self._door.reading(request, Right.ASK_REFUND)
+        await self._door.reading(request, Right.READ_CLAIMS)
         return answer(await self._disputes.listed())
 
     async def _open(self, request: web.Request) -> web.Response:

@@ -32,7 +32,7 @@ export async function disputes(page) {
   });
   const listed = await ask("disputes");
   return [
-    form,
+    ...(page.may("ask_refund") ? [form] : []),
     table(
       words.say("view.disputes"),
       ["when", "ride", "asked_by", "state"].map((name) => ({ text: words.say(name) })).concat(number(words.say("amount"))),
@@ -50,7 +50,8 @@ export async function disputes(page) {
 /** The state, and a button for each step that may follow and is not another's to take. */
 function stepsOf(page, one) {
   const { words } = page;
-  const mine = (step) => !DECISIONS.includes(step) || (one.opened_by !== page.me.name && page.may("approve_refund"));
+  const mine = (step) =>
+    page.may("ask_refund") && (!DECISIONS.includes(step) || (one.opened_by !== page.me.name && page.may("approve_refund")));
   const appealed = one.steps.some((taken) => taken.step === "appeal");
   const steps = (NEXT[one.state] ?? []).filter((step) => mine(step) && !(step === "appeal" && appealed));
   const take = (step) => () =>

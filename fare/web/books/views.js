@@ -227,7 +227,7 @@ async function refunds(page) {
   });
   const [listed, windows] = await Promise.all([ask("refunds"), ask("amnesties")]);
   return [
-    form,
+    ...(page.may("ask_refund") ? [form] : []),
     table(
       words.say("view.refunds"),
       ["when", "ride", "why", "asked_by", "state"].map((name) => ({ text: words.say(name) })).concat(number(words.say("amount"))),
@@ -345,8 +345,8 @@ export const VIEWS = [
   { name: "balance", rights: ["read_books"], show: balance },
   { name: "statements", rights: ["read_statements", "read_own_statements"], show: statements },
   { name: "reports", rights: ["read_reports"], show: reports },
-  { name: "refunds", rights: ["ask_refund"], show: refunds },
-  { name: "disputes", rights: ["ask_refund"], show: disputes },
+  { name: "refunds", rights: ["read_claims"], show: refunds },
+  { name: "disputes", rights: ["read_claims"], show: disputes },
   { name: "debts", rights: ["read_books"], show: debts },
   { name: "comparisons", rights: ["read_books"], show: comparisons },
   { name: "acts", rights: ["read_audit"], show: acts },
