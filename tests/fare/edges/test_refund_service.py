@@ -113,7 +113,7 @@ async def test_above_the_limit_of_a_day_a_second_person_decides_and_never_the_sa
     answers = await asyncio.gather(*(decide("b", grant=True, who="bolat", now_ms=NOON_MS) for _ in range(3)))
     assert sorted(answers) == [*2 * [Decision.DECIDED_BEFORE], Decision.TAKEN]
     assert await town.balances("refund") == {"refund": 200}
-    with pytest.raises(asyncpg.CheckViolationError):
+    with pytest.raises(asyncpg.RestrictViolationError):
         await town.pool.execute("UPDATE refund SET decided_by = asked_by WHERE key = 'b'")
 
 
