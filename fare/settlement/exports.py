@@ -7,6 +7,7 @@ decimals, times ISO 8601 with the city's offset.
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +33,8 @@ TIDES_MEDIA: Final[Mapping[MediumKind, str]] = MappingProxyType(
 STATEMENT_COLUMNS: Final = (
     *("carrier_id", "service_date", "medium", "rider_category", "riders", "full", "charged", "subsidy"),
 )
+FORMULA: Final = frozenset("=+@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH COMMERCIAL AT}")
+NUMBER: Final = re.compile(r"-[0-9]+(\.[0-9]+)?")
 CAPPED: Final = frozenset({PriceReason.DAY_CAP, PriceReason.WEEK_CAP})
 
 
@@ -107,5 +110,6 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> bytes:
 
 
 def _plain(cell: str | int) -> str | int:
-    """Keep a spreadsheet from taking a text for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in {"=", "+", "@", "\t"} else cell
+    """Keep a spreadsheet from taking a text for a formula (OWASP, "CSV Injection"); a number stays one."""
+    formula = isinstance(cell, str) and (cell[:1] in FORMULA or (cell[:1] == "-" and not NUMBER.fullmatch(cell)))
+    return f"'{cell}" if formula else cell

@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+import msgspec
 import pypdf
 import pytest
 
@@ -106,6 +107,22 @@ def test_a_text_that_looks_like_a_formula_stays_a_text(town: Tariff) -> None:
     sales = day_of_sales(town, "08:00 | card c1 | R1 | =1+1 | m | @S |")
     (row,) = tides(sales, town)
     assert (row["vehicle_id"], row["stop_id"]) == ("'=1+1", "'@S")
+
+
+@pytest.mark.parametrize(
+    "name", ["-2+3", "-1|cmd", "-", "+1", "\r=1+1", "\n=1+1", "\t1", "\N{FULLWIDTH EQUALS SIGN}1+1", "-1-1"]
+)
+def test_whatever_a_spreadsheet_takes_for_a_formula_stays_a_text(town: Tariff, name: str) -> None:
+    (sale,) = day_of_sales(town, "08:00 | card c1 | R1 | bus1 | m | S |")
+    odd = msgspec.structs.replace(sale, ride=msgspec.structs.replace(sale.ride, vehicle_id=name))
+    assert [row["vehicle_id"] for row in tides((odd,), town)] == [f"'{name}"]
+
+
+def test_an_amount_below_nothing_is_a_number_to_a_spreadsheet(sales: tuple[Sale, ...]) -> None:
+    (made, *_) = statements(sales, [], {})
+    owing = msgspec.structs.replace(made, refunds_tiyn=10**9)
+    told = {row["rider_category"]: row["charged"] for row in rows(statements_csv([owing]))}
+    assert told["payable"].startswith("-")
 
 
 @pytest.mark.parametrize(("amount_tiyn", "text"), [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (123_456, "1234.56")])
