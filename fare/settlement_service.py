@@ -37,6 +37,7 @@ from fare.store.postgres_settlement import (
     RideSold,
     StoredStatement,
     last_closed,
+    long_late,
     sales_of_days,
     statements_between,
     unsettled_refunds,
@@ -46,7 +47,7 @@ from fare.store.postgres_settlement import (
 )
 
 LOCK: Final = 0x736574746C65  # "settle"
-LATE_DAYS: Final = 45  # taps older than 40 days wait for a person (docs/validator.md)
+LATE_DAYS: Final = 45  # what came for days before that is looked for by when it was received
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +153,15 @@ class Settlement:
         sold: list[RideSold] = []
         differing = 0
         first = day - dt.timedelta(days=LATE_DAYS)
-        async for read in sales_of_days(self._pool, self._pricing, self._profiles, first, day, to_settle=True):
-            sold += [one for one in read.sold if one.version != one.settled_version]
-            differing += read.differing
+        books = (self._pool, self._pricing, self._profiles)
+        media, oldest = await long_late(self._pool, self._pricing, first, LATE_DAYS)
+        for reading in (
+            sales_of_days(*books, first, day, to_settle=True),
+            sales_of_days(*books, oldest, first - dt.timedelta(days=1), of_media=media),
+        ):
+            async for read in reading:
+                sold += [one for one in read.sold if one.version != one.settled_version]
+                differing += read.differing
         return sold, differing
 
     async def _write(

@@ -32,6 +32,12 @@ SELECT DISTINCT medium_id FROM tap t WHERE rides AND tapped_ms >= $1 AND tapped_
     SELECT FROM settled_ride s WHERE s.device_id = t.device_id AND s.sequence = t.sequence AND s.version = coalesce(
         (SELECT max(version) FROM ride_charge c WHERE c.device_id = t.device_id AND c.sequence = t.sequence), 0))
 """
+_LONG_LATE: Final = """
+SELECT medium_id, min(tapped_ms) AS from_ms FROM tap t
+WHERE rides AND received_at > now() - make_interval(days => $1) AND tapped_ms < $2 AND NOT EXISTS (
+    SELECT FROM settled_ride s WHERE s.device_id = t.device_id AND s.sequence = t.sequence)
+GROUP BY medium_id
+"""
 _SETTLED: Final = """
 SELECT DISTINCT ON (device_id, sequence) device_id, sequence, version, service_date, amnesty_id, charges::text
 FROM settled_ride JOIN unnest($1::text[], $2::bigint[]) AS w (device_id, sequence) USING (device_id, sequence)
@@ -73,19 +79,38 @@ class StoredStatement:
     paid: bool
 
 
+async def long_late(
+    pool: asyncpg.Pool, pricing: Pricing, before: dt.date, received_days: int
+) -> tuple[list[MediumId], dt.date]:
+    """Return the media of unsettled rides before a day that were received within some days, and the first one's day."""
+    rows = await pool.fetch(_LONG_LATE, received_days, _midnight_ms(before) + 2 * DAY_MS, timeout=READ_MAX_S)
+    days = {MediumId(row["medium_id"]): pricing.service_day(row["from_ms"]) for row in rows}
+    days = {medium_id: day for medium_id, day in days.items() if day < before}
+    return sorted(days), min(days.values(), default=before)
+
+
 async def sales_of_days(
-    pool: asyncpg.Pool, pricing: Pricing, profiles: Profiles, first: dt.date, last: dt.date, *, to_settle: bool = False
+    pool: asyncpg.Pool,
+    pricing: Pricing,
+    profiles: Profiles,
+    first: dt.date,
+    last: dt.date,
+    *,
+    to_settle: bool = False,
+    of_media: Sequence[MediumId] | None = None,
 ) -> AsyncIterator[SalesRead]:
     """Give the sales of service days, some media at a time, all in one snapshot.
 
-    ``to_settle``: only of media of which something is not settled as it is posted.
+    ``to_settle``: only of media of which something is not settled as it is posted. ``of_media``: only of these.
     """
     # A service day is within these hours of UTC wherever the city is and whenever its day begins.
     from_ms, until_ms = _midnight_ms(first) - DAY_MS, _midnight_ms(last) + 3 * DAY_MS
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        query = _MEDIA_TO_SETTLE if to_settle else _MEDIA
-        rows = await connection.fetch(query, from_ms, until_ms, timeout=READ_MAX_S)
-        media = sorted(MediumId(row["medium_id"]) for row in rows)
+        media = of_media
+        if media is None:
+            query = _MEDIA_TO_SETTLE if to_settle else _MEDIA
+            rows = await connection.fetch(query, from_ms, until_ms, timeout=READ_MAX_S)
+            media = sorted(MediumId(row["medium_id"]) for row in rows)
         for begin in range(0, len(media), MEDIA_AT_A_TIME):
             some = media[begin : begin + MEDIA_AT_A_TIME]
             windows = await read_windows(connection, dict.fromkeys(some, from_ms - WINDOW_MS))

@@ -96,6 +96,20 @@ async def test_a_tap_that_comes_late_is_settled_with_the_next_day_as_a_differenc
     assert after.statements == [], "nothing is settled twice"
 
 
+async def test_a_tap_that_waited_for_months_on_a_device_is_settled_too(town: MoneyTown) -> None:
+    await town.ride(*a_day())
+    await close(town)
+    old_ms = MIDNIGHT_MS - 70 * DAY_MS + 8 * 3_600_000
+    # The second is a transfer as soon as the first is there, which comes after it was settled.
+    await town.ride(tap("w:2", old_ms + 1_200_000, 7))
+    closed = await close(town, NEXT_DAY, now_ms=MORNING_AFTER_MS + DAY_MS)
+    assert [(one.part, one.statement.charged_tiyn) for one in closed.statements] == [(Part.LATE, 100)]
+    await town.ride(of_carrier(tap("w:1", old_ms, 7), "k2"))
+    closed = await close(town, NEXT_DAY + dt.timedelta(days=1), now_ms=MORNING_AFTER_MS + 2 * DAY_MS)
+    assert {one.statement.carrier_id: one.statement.charged_tiyn for one in closed.statements} == {K1: -100, K2: 100}
+    assert await town.balances("revenue") == {}
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_comes_when_all_statements_together_are_what_rides_cost(town: MoneyTown, seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311 - a scenario, not a secret
