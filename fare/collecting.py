@@ -173,21 +173,21 @@ class Collector:
             card = answered(before, reply, self._rules)
             await keep_card(connection, card)
             if reply.answered is Answered.APPROVED and request.kind is not FareKind.VERIFICATION:
-                await self._post(connection, medium_id, request, reply.at_ms)
+                await self._post(connection, medium_id, request, reply)
         self._tell_denial(before, card)
 
-    async def _post(self, connection: asyncpg.Connection, medium_id: MediumId, request: Due, at_ms: int) -> None:
+    async def _post(self, connection: asyncpg.Connection, medium_id: MediumId, request: Due, reply: Reply) -> None:
         recovered = request.kind.value.startswith("debt_recovery")
         paid_for = aggregate(medium_id, dt.date.fromisoformat(request.service_date))
         captured = Journal(
             key=JournalKey(f"{request.key}:captured"),
             kind=JournalKind.DEBT_RECOVERY if recovered else JournalKind.SETTLEMENT,
-            occurred_ms=at_ms,
+            occurred_ms=reply.at_ms,
             entries=(
                 Entry(account=self._account, amount_tiyn=request.amount_tiyn),
                 Entry(account=paid_for, amount_tiyn=-request.amount_tiyn),
             ),
-            subject=request.key,
+            subject=reply.reference or request.key,  # what the acquirer's file is joined by
         )
         opened = await read_book(connection, touched_by([captured]))
         outcome = opened.book.take(captured)

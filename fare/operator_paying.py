@@ -231,5 +231,5 @@ def _journal(kept: KeptCharge) -> Journal:
             Entry(account=AccountCode(f"{AccountKind.OPERATOR}:{kept.operator}"), amount_tiyn=kept.amount_tiyn),
             Entry(account=wallet(kept.medium_id), amount_tiyn=-kept.amount_tiyn),
         ),
-        subject=kept.medium_id,
+        subject=kept.reference or kept.key,  # what the operator's file is joined by
     )

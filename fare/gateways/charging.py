@@ -48,7 +48,9 @@ async def charge(due: Due, card: CardAtReader, acquirer: Acquirer, now_ms: int) 
     )
     result = await acquirer.ask(first)
     if first.asked is Asked.CAPTURE or result.answered is not Answered.APPROVED:
-        return Reply(key=due.key, answered=result.answered, decline=result.decline, at_ms=now_ms)
+        return Reply(
+            key=due.key, answered=result.answered, decline=result.decline, at_ms=now_ms, reference=result.reference
+        )
     verification = due.kind is FareKind.VERIFICATION
     second = msgspec.structs.replace(
         first,
@@ -60,5 +62,5 @@ async def charge(due: Due, card: CardAtReader, acquirer: Acquirer, now_ms: int) 
     if followed.answered is Answered.NOT_SENT:
         return Reply(key=due.key, answered=Answered.UNKNOWN, at_ms=now_ms)
     if verification or followed.answered in _UNDER_WAY:
-        return Reply(key=due.key, answered=Answered.APPROVED, at_ms=now_ms)
+        return Reply(key=due.key, answered=Answered.APPROVED, at_ms=now_ms, reference=followed.reference)
     return Reply(key=due.key, answered=followed.answered, decline=followed.decline, at_ms=now_ms)

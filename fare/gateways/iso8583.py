@@ -39,7 +39,6 @@ REPEAT_FACTOR: Final = 2.0
 REPEAT_MAX_S: Final = 300.0
 
 _ADVICES: Final = frozenset({Asked.CAPTURE, Asked.REVERSE})  # said again until answered; others are taken back
-_UNKNOWN: Final = CardResult(answered=Answered.UNKNOWN)
 _NOT_SENT: Final = CardResult(answered=Answered.NOT_SENT)
 
 _Known = tuple[str, str, str, str]
@@ -85,16 +84,17 @@ class Iso8583Acquirer:
             return await self._known(request)
         begun = await self._attempts.begin(request, self._clock.now_ms())
         if not begun.fresh:
-            return begun.attempt.result or _UNKNOWN
+            return begun.attempt.result or _unknown(begun.attempt)
         try:
             answer = await self._exchange(messages.of_attempt(begun.attempt, original, self._dialect))
         except asyncio.CancelledError:
             self._owe(begun.attempt)  # whoever asked has gone; what was sent has not
             raise
         if answer is None:
-            await self._finish(begun.attempt, _UNKNOWN)
+            unknown = _unknown(begun.attempt)
+            await self._finish(begun.attempt, unknown)
             self._owe(begun.attempt)
-            return _UNKNOWN
+            return unknown
         result = messages.result_of(answer)
         await self._finish(begun.attempt, result)
         return result
@@ -120,7 +120,7 @@ class Iso8583Acquirer:
             return _NOT_SENT
         if kept.request != request:
             raise KeyReusedError(request.key)
-        return kept.result or _UNKNOWN
+        return kept.result or _unknown(kept)
 
     async def _original(self, request: CardRequest) -> Attempt | None:
         if request.original is None:
@@ -272,3 +272,8 @@ async def open_acquirer(
             yield acquirer
         finally:
             running.cancel()
+
+
+def _unknown(attempt: Attempt) -> CardResult:
+    """Return that nothing is known yet of ``attempt``, but the reference that it goes by in the acquirer's books."""
+    return CardResult(answered=Answered.UNKNOWN, reference=messages.reference(attempt.trace))

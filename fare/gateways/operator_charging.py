@@ -35,6 +35,7 @@ from fare.gateways.charging_port import (
 from fare.gateways.operator_signing import SECRET_MIN, SIGNATURE, TIMESTAMP, is_signed, sign_answer, sign_question
 
 ANSWER_MAX_S: Final = 3.0  # a rider waits at a door
+REFERENCE_MAX: Final = 100  # characters
 ANSWER_MAX_BYTES: Final = 4_096
 
 
@@ -166,7 +167,8 @@ async def open_operator_charging(settings: OperatorHttpSettings, clock: Clock) -
 def _read(answer: ChargeAnswer) -> Charged | ChargeRefused | ChargeReversed | ChargeUnknown:
     match answer.state:
         case "charged":
-            return Charged(reference=answer.reference, amount_tiyn=answer.amount_tiyn)
+            named = answer.reference.isprintable() and len(answer.reference) <= REFERENCE_MAX
+            return Charged(reference=answer.reference if named else "", amount_tiyn=answer.amount_tiyn)
         case "refused":
             return ChargeRefused(reason=_reason(answer.reason))
         case "reversed":

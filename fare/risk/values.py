@@ -128,6 +128,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     answered: Answered
     decline: Decline | None = None
     at_ms: int
+    reference: str = ""  # by which the acquirer's file names the payment
 
 
 class BankCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,8 +18,10 @@ from fare.gateways.postgres_attempts import PostgresAttempts
 from fare.ledger.accounts import aggregate
 from fare.model import AccountCode, MediumKind
 from fare.outcomes import TapOutcome
+from fare.reconciliation_service import SettlementFile, compare
 from fare.risk.values import Answered, Decline, RiskRules, Trigger
 from fare.service import open_taps
+from fare.settlement.reconcile import FileColumns, Finding
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_bank_cards import denied_cards
 from tests.fare.edges.test_taps import profiles
@@ -235,3 +237,8 @@ async def test_from_the_tap_to_a_real_host_and_the_books(pool: asyncpg.Pool, tmp
     captured = [message["4"] for message in there.line.said if message["t"] == "0220"]
     assert captured == ["000000000200"]
     assert (await scene.balances())[ACQUIRER] == 200
+    (reference,) = {message["37"] for message in there.line.said if message["t"] == "0220"}
+    content = f"rrn;sum\n{reference};2.00\n".encode()
+    file = SettlementFile(name="acquirer.csv", content=content, columns=FileColumns(reference="rrn", amount="sum"))
+    _, found = await compare(pool, ACQUIRER, file, 0, 2**53, who="aigul", now_ms=NOON_AFTER_MS)
+    assert [(one.reference, one.finding) for one in found] == [(reference, Finding.MATCHED)]
