@@ -8,13 +8,14 @@ import enum
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-AMOUNT: Final = re.compile(r"(-?)(\d{1,12})(?:[.,](\d{1,2}))?")
+AMOUNT: Final = re.compile(r"(-?)([0-9]{1,12})(?:[.,]([0-9]{1,2}))?")
+REFERENCE_MAX: Final = 200  # characters
 
 
 class Finding(enum.StrEnum):
@@ -87,30 +88,35 @@ def read_settlement_file(content: bytes, columns: FileColumns) -> list[Payment]:
     Raises:
         SettlementFileError: if it is none, lacks a column, or has a line without reference or amount.
     """
+    if len(columns.delimiter) != 1 or (not columns.delimiter.isprintable() and columns.delimiter != "\t"):
+        raise SettlementFileError(f"delimiter must be one character: {columns.delimiter!r}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettlementFileError(f"byte {error.start}: the file must be UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=columns.delimiter)
-    for column in (columns.reference, columns.amount):
-        if column not in (reader.fieldnames or ()):
-            raise SettlementFileError(f"line 1: column {column} is missing")
-    payments = []
-    for cells in reader:
-        reference = (cells[columns.reference] or "").strip()
-        found = AMOUNT.fullmatch((cells[columns.amount] or "").replace(" ", "").replace("\N{NO-BREAK SPACE}", ""))
-        if not reference:
-            raise SettlementFileError(f"line {reader.line_num}: {columns.reference} must not be empty")
-        if found is None:
-            value = cells[columns.amount]
-            raise SettlementFileError(
-                f"line {reader.line_num}: {columns.amount} {value!r} must be an amount such as 90 or 90.50"
-            )
-        amount_tiyn = int(found[2]) * 100 + int((found[3] or "0").ljust(2, "0"))
-        payments.append(
-            Payment(reference=reference, amount_tiyn=-amount_tiyn if found[1] else amount_tiyn, row=reader.line_num)
+    # Strict: otherwise a quote that is never closed would swallow the lines after it.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=columns.delimiter, strict=True)
+    try:
+        for column in (columns.reference, columns.amount):
+            if (found := (reader.fieldnames or ()).count(column)) != 1:
+                raise SettlementFileError(f"line 1: column {column} is {'missing' if not found else 'there twice'}")
+        return [_payment(cells, columns, reader.line_num) for cells in reader]
+    except csv.Error as error:
+        raise SettlementFileError(f"line {reader.line_num}: {error}") from error
+
+
+def _payment(cells: Mapping[str, str | None], columns: FileColumns, line: int) -> Payment:
+    reference = (cells[columns.reference] or "").strip()
+    if not reference or len(reference) > REFERENCE_MAX or not reference.isprintable():
+        raise SettlementFileError(
+            f"line {line}: {columns.reference} must not be empty, nor longer than {REFERENCE_MAX}"
         )
-    return payments
+    value = cells[columns.amount]
+    found = AMOUNT.fullmatch((value or "").replace(" ", "").replace("\N{NO-BREAK SPACE}", ""))
+    if found is None:
+        raise SettlementFileError(f"line {line}: {columns.amount} {value!r} must be an amount such as 90 or 90.50")
+    amount_tiyn = int(found[2]) * 100 + int((found[3] or "0").ljust(2, "0"))
+    return Payment(reference=reference, amount_tiyn=-amount_tiyn if found[1] else amount_tiyn, row=line)
 
 
 def _by_reference(payments: Iterable[Payment]) -> dict[str, list[Payment]]:

@@ -11,6 +11,9 @@ import pytest
 import fare.operator_paying
 from ayaldama.simulate.operator import Mood
 from fare.inspection.check_code import check_code, normal_code
+from fare.model import AccountCode
+from fare.reconciliation_service import SettlementFile, compare
+from fare.settlement.reconcile import FileColumns, Finding
 from fare.sms.values import OutgoingState, ReceiptTaken, Taken
 from fare.store.postgres_sms import LEASE_MS, KeptMessage, PostgresSms
 from tests.fare.edges.sms_town import KEYS, NUMBER, RULES, SmsTown, incoming, medium_of, service_of, sms_town
@@ -75,6 +78,21 @@ async def test_attack_24_a_top_up_that_comes_ten_times_is_one(town: SmsTown) -> 
     message = incoming("КАРТА 500")
     await asyncio.gather(*(town.service.take(message) for _ in range(10)))
     assert (town.spent_tiyn(), await town.wallet_tiyn()) == (50_000, 50_000)
+
+
+async def test_an_operators_file_joins_our_account_by_its_own_names(town: SmsTown) -> None:
+    await town.say("0451")
+    await town.say("КАРТА 500")
+    charges = list(town.operator.charges.values())
+    lines = [f"{one.answer.reference};{one.amount_tiyn / 100:.2f}" for one in charges]
+    file = SettlementFile(
+        name="kcell.csv",
+        content="\n".join(["name;sum", *lines]).encode(),
+        columns=FileColumns(reference="name", amount="sum"),
+    )
+    account = AccountCode("operator:kcell")
+    _, found = await compare(town.market.pool, account, file, 0, 2**53, who="aigul", now_ms=NOON_MS)
+    assert [one.finding for one in found] == [Finding.MATCHED, Finding.MATCHED]
 
 
 async def test_attack_25_a_message_forty_minutes_late_buys_nothing(town: SmsTown) -> None:

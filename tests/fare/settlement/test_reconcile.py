@@ -80,8 +80,20 @@ def test_a_settlement_file_is_read_as_its_columns_say() -> None:
         (b"RRN;Amount\nr1;1e9\n", "line 2: Amount '1e9' must be an amount"),
         ("RRN;Amount\nнал;5\n".encode("cp1251"), "the file must be UTF-8"),
         (b"", "line 1: column RRN is missing"),
+        (b"RRN;Amount;RRN\nr1;5;r2\n", "line 1: column RRN is there twice"),
+        (b'RRN;Amount;Note\nr1;5;"oh\nr2;6;\nr3;7;\n', "unexpected end of data"),
+        (b"RRN;Amount\nr\x001;5\n", "line 2: RRN must not be empty, nor longer|line 2: line contains NUL"),
+        (b"RRN;Amount\n" + b"r" * 200_000 + b";5\n", "field larger than field limit"),
+        (b"RRN;Amount\n" + b"r" * 201 + b";5\n", "line 2: RRN must not be empty, nor longer than 200"),
+        ("RRN;Amount\nr1;\N{ARABIC-INDIC DIGIT FIVE}\n".encode(), "line 2: Amount .* must be an amount"),
     ],
 )
 def test_attack_41_a_file_that_says_no_amounts_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(SettlementFileError, match=message):
         read_settlement_file(content, COLUMNS)
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", "\n", "\0"])
+def test_a_delimiter_is_one_character(delimiter: str) -> None:
+    with pytest.raises(SettlementFileError, match="delimiter must be one character"):
+        read_settlement_file(b"a;b\n", FileColumns(reference="a", amount="b", delimiter=delimiter))
