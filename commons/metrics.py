@@ -92,6 +92,7 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_requests_total": Metric("counter", "Requests to the acquirer of bank cards", ("asked", "answered")),
     "acquirer_owed": Metric("gauge", "Requests without an answer, being reversed or said again"),
     "card_charges_total": Metric("counter", "Bank cards charged or verified", ("kind", "answered")),
+    "card_refunds_total": Metric("counter", "Refunds asked of the acquirer for bank cards", ("answered",)),
     "card_charges_stopped_total": Metric("counter", "Charges not sent: a person must look at them", ("reason",)),
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "disputes_total": Metric("counter", "Steps about disputed rides on the accountant's page, by answer", ("outcome",)),

@@ -22,6 +22,7 @@ import msgspec
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from fare.card_refunds import AFTER_MS, CardRefunds
 from fare.gateways.acquirer import Acquirer, KeyReusedError
 from fare.gateways.charging import CardAtReader, charge
 from fare.ledger.accounts import aggregate
@@ -37,12 +38,13 @@ from fare.store.postgres_bank_cards import (
     last_shown,
     locked_card,
     media_to_look_at,
+    overpaid,
     refused_between,
 )
 from fare.store.postgres_ledger import read_book, touched_by, write_pages
 
 EVERY_S: Final = 30.0
-KEPT_MS: Final = 60 * DAY_MS  # paid days are forgotten then: taps are not taken any more after 40
+KEPT_MS: Final = 60 * DAY_MS  # paid days are forgotten then: what a later tap of one costs is asked for by itself
 TAP_LOOK_BACK_MS: Final = 600_000  # refused taps are uploaded within this, as a rule
 
 _ASKED_SINCE: Final = """
@@ -80,6 +82,7 @@ class Collector:
         self._rules, self._days = rules, days
         self._clock, self._metrics, self._denials_changed = clock, metrics, denials_changed
         self._looked_ms: int | None = None
+        self._refunds = CardRefunds(pool=pool, acquirer=acquirer, account=self._account, metrics=metrics)
 
     async def sweep(self) -> int:
         """Look at all cards once; return how many requests were answered.
@@ -93,6 +96,9 @@ class Collector:
         self._looked_ms = now_ms
         done = [await self.collect(medium_id, Trigger.TAP) for medium_id in tapped]
         done += [await self.collect(one, Trigger.SCHEDULE) for one in await media_to_look_at(self._pool)]
+        for medium_id, day in await overpaid(self._pool):
+            if self._days.bounds(day)[1] + AFTER_MS <= now_ms:
+                await self._refunds.give_back(medium_id, day, now_ms)
         return sum(reply is not None for reply in done)
 
     async def run(self) -> None:

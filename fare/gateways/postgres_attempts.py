@@ -22,6 +22,10 @@ INSERT INTO card_attempt (key, request, sent_ms) VALUES ($1, $2, $3)
 ON CONFLICT (key) DO NOTHING RETURNING {_COLUMNS}
 """  # noqa: S608 - names of our own
 _FIND: Final = f"SELECT {_COLUMNS} FROM card_attempt WHERE key = $1"  # noqa: S608
+_LIKE: Final = f"""
+SELECT {_COLUMNS} FROM card_attempt WHERE starts_with(key, $1) AND substr(key, length($1) + 1) ~ '^[0-9]+$'
+ORDER BY begun
+"""  # noqa: S608
 _FINISH: Final = "UPDATE card_attempt SET answered = $2, result = $3 WHERE key = $1"
 _OWED: Final = f"""
 SELECT {_COLUMNS} FROM card_attempt WHERE answered IS NULL OR answered = 'unknown' ORDER BY begun
@@ -69,6 +73,19 @@ class PostgresAttempts:
     async def owed(self) -> Sequence[Attempt]:
         """Return what has no certain result, in the order in which it was begun."""
         return [_attempt(row) for row in await self._pool.fetch(_OWED, timeout=ANSWER_MAX_S)]
+
+
+async def attempts_like(connection: asyncpg.Connection, begins: str, *, exactly: bool = False) -> list[Attempt]:
+    """Return what is kept under keys that begin so and then have a number (or under this very key), the oldest first.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    if exactly:
+        rows = await connection.fetch(_FIND, begins, timeout=ANSWER_MAX_S)
+    else:
+        rows = await connection.fetch(_LIKE, begins, timeout=ANSWER_MAX_S)
+    return [_attempt(row) for row in rows]
 
 
 def _attempt(row: asyncpg.Record) -> Attempt:

@@ -95,7 +95,7 @@ async def balances_tiyn(pool: asyncpg.Pool) -> dict[AccountCode, int]:
     return {AccountCode(row["code"]): row["balance_tiyn"] for row in rows}
 
 
-async def moves_of(pool: asyncpg.Pool, code: AccountCode) -> list[Move]:
+async def moves_of(pool: asyncpg.Pool | asyncpg.Connection, code: AccountCode) -> list[Move]:
     """Return what moved on one account, in the order of the ledger; nothing for an account that was never used.
 
     Raises:

@@ -52,6 +52,12 @@ async def media_to_look_at(pool: asyncpg.Pool) -> list[MediumId]:
     return [MediumId(one) for one in sorted(found)]
 
 
+async def overpaid(pool: asyncpg.Pool) -> list[tuple[MediumId, dt.date]]:
+    """Return the cards and service days of which more was captured than is owed."""
+    rows = await pool.fetch(f"{_BILLED} AND balance_tiyn < 0 ORDER BY code")
+    return [(MediumId(row["medium_id"]), dt.date.fromisoformat(row["day"])) for row in rows]
+
+
 async def denied_cards(pool: asyncpg.Pool) -> list[MediumId]:
     """Return the cards that belong on the deny list."""
     rows = await pool.fetch("SELECT medium_id FROM bank_card WHERE denied IS NOT NULL ORDER BY medium_id")

@@ -12,6 +12,7 @@ import pytest
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from commons.migrate import migrate
+from fare.card_refunds import CardRefunds
 from fare.collecting import Collector, Days
 from fare.gateways.acquirer import Acquirer, Asked, CardRequest, CardResult
 from fare.gateways.postgres_attempts import PostgresAttempts
@@ -19,9 +20,11 @@ from fare.ledger.accounts import aggregate
 from fare.model import AccountCode, MediumKind
 from fare.outcomes import TapOutcome
 from fare.reconciliation_service import SettlementFile, compare
+from fare.refund_service import RefundAsked, Refunds, RefundState
 from fare.risk.values import Answered, Decline, RiskRules, Trigger
 from fare.service import open_taps
 from fare.settlement.reconcile import FileColumns, Finding
+from fare.settlement_service import SettlementRules
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_bank_cards import denied_cards
 from tests.fare.edges.test_taps import profiles
@@ -97,6 +100,10 @@ class Scene:
 
     async def balances(self) -> dict[AccountCode, int]:
         return dict(await balances_tiyn(self.pool))
+
+    async def balances_of(self, *codes: AccountCode) -> tuple[int, ...]:
+        found = await self.balances()
+        return tuple(found.get(code, 0) for code in codes)
 
     def count(self, name: str) -> str:
         lines = self.metrics.exposition().decode().splitlines()
@@ -242,3 +249,76 @@ async def test_from_the_tap_to_a_real_host_and_the_books(pool: asyncpg.Pool, tmp
     file = SettlementFile(name="acquirer.csv", content=content, columns=FileColumns(reference="rrn", amount="sum"))
     _, found = await compare(pool, ACQUIRER, file, 0, 2**53, who="aigul", now_ms=NOON_AFTER_MS)
     assert [(one.reference, one.finding) for one in found] == [(reference, Finding.MATCHED)]
+
+
+async def refund(pool: asyncpg.Pool, ride_key: str, tiyn: int, key: str) -> None:
+    refunds = Refunds(pool, pricing=SmallTariff(), rules=SettlementRules(alone_tiyn=10**6))
+    given = await refunds.ask(
+        RefundAsked(key=key, ride_key=ride_key, amount_tiyn=tiyn, why="?"), who="aigul", now_ms=NOON_AFTER_MS
+    )
+    assert given.state is RefundState.GRANTED
+
+
+async def test_i2_what_a_card_paid_too_much_goes_back_to_it_once(
+    pool: asyncpg.Pool, tmp_path: Path, unused_port: int
+) -> None:
+    await ride(pool, ["1 08:00", "2 12:00"])
+    there = Town(PostgresAttempts(pool))
+    async with running_host(tmp_path, (), unused_port), there.open(unused_port) as acquirer:
+        scene = Scene(pool, acquirer)
+        await scene.at(MIDNIGHT_MS + 19 * HOUR_MS)
+        await scene.at(NOON_AFTER_MS)
+        await refund(pool, "v:1", 60, "a")
+        await scene.at(NOON_AFTER_MS)
+        assert [message["t"] for message in there.line.said if message["t"] == "0200"] == [], "taps may still come"
+        await asyncio.gather(*(scene.at(NOON_AFTER_MS + DAY_MS) for _ in range(5)))
+        assert await scene.balances_of(BOOKED, ACQUIRER) == (0, 140)
+        await refund(pool, "v:2", 100, "b")
+        await scene.at(NOON_AFTER_MS + DAY_MS)
+        await scene.at(NOON_AFTER_MS + DAY_MS)
+        assert await scene.balances_of(BOOKED, ACQUIRER) == (0, 40)
+    given = [message["4"] for message in there.line.said if message["t"] == "0200"]
+    assert given == ["000000000060", "000000000100"]
+
+
+async def test_a_refund_of_a_card_that_is_declined_is_tried_three_times_and_stays_owed(
+    pool: asyncpg.Pool, tmp_path: Path, unused_port: int
+) -> None:
+    await ride(pool, ["1 08:00"])
+    there = Town(PostgresAttempts(pool))
+    rules = [{"match": {"mti": "0200"}, "respond": "05"}]
+    async with running_host(tmp_path, rules, unused_port), there.open(unused_port) as acquirer:
+        scene = Scene(pool, acquirer)
+        await scene.at(MIDNIGHT_MS + 19 * HOUR_MS)
+        await scene.at(NOON_AFTER_MS)
+        await refund(pool, "v:1", 60, "a")
+        for _ in range(5):
+            await scene.at(NOON_AFTER_MS + DAY_MS)
+        assert await scene.balances_of(BOOKED, ACQUIRER) == (-60, 100)
+    assert len({message["11"] for message in there.line.said if message["t"] == "0200"}) == 3
+
+
+async def test_a_refund_that_was_sent_before_a_crash_is_posted_after_it_and_not_sent_again(
+    pool: asyncpg.Pool, tmp_path: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ride(pool, ["1 08:00"])
+    there = Town(PostgresAttempts(pool))
+    async with running_host(tmp_path, (), unused_port), there.open(unused_port) as acquirer:
+        scene = Scene(pool, acquirer)
+        await scene.at(MIDNIGHT_MS + 19 * HOUR_MS)
+        await scene.at(NOON_AFTER_MS)
+        await refund(pool, "v:1", 60, "a")
+
+        async def crash(*_: object) -> None:
+            raise ConnectionError("killed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CardRefunds, "_post", crash)
+            with pytest.raises(ConnectionError):
+                await scene.at(NOON_AFTER_MS + DAY_MS)
+        await refund(pool, "v:1", 40, "b")
+        await scene.at(NOON_AFTER_MS + DAY_MS)
+        await scene.at(NOON_AFTER_MS + DAY_MS)
+        assert await scene.balances_of(BOOKED, ACQUIRER) == (0, 0)
+    given = [message["4"] for message in there.line.said if message["t"] == "0200"]
+    assert given == ["000000000060", "000000000040"]
