@@ -15,14 +15,28 @@ _DEBTS: Final = """
 SELECT substr(code, 6) AS medium_id, balance_tiyn AS owed_tiyn FROM account
 WHERE code LIKE 'debt:%' AND balance_tiyn > 0 ORDER BY balance_tiyn DESC, code LIMIT $1
 """
+# What a ride costs can fall after money went back for it: an earlier tap comes late and takes its fare over.
 _REFUNDS: Final = """
-SELECT *, device_id || ':' || sequence AS ride_key FROM refund
-ORDER BY state <> 'waiting', asked_ms DESC, key LIMIT $1
+SELECT * FROM (SELECT r.*, r.device_id || ':' || r.sequence AS ride_key,
+    CASE r.state WHEN 'granted' THEN greatest(given.tiyn - coalesce(cost.tiyn, 0), 0) ELSE 0 END::bigint AS excess_tiyn
+FROM refund r
+CROSS JOIN LATERAL (
+    SELECT sum(g.amount_tiyn) AS tiyn FROM refund g
+    WHERE g.device_id = r.device_id AND g.sequence = r.sequence AND g.state = 'granted'
+) AS given
+LEFT JOIN LATERAL (
+    SELECT (SELECT sum(charged) FROM unnest(c.charged_tiyn) AS charged) AS tiyn FROM ride_charge c
+    WHERE c.device_id = r.device_id AND c.sequence = r.sequence ORDER BY c.version DESC LIMIT 1
+) AS cost ON true) AS listed
+ORDER BY state <> 'waiting', excess_tiyn = 0, asked_ms DESC, key LIMIT $1
 """
 
 
 class RefundListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund: who asked, who decided, and where it stands."""
+    """A refund: who asked, who decided, and where it stands.
+
+    ``excess_tiyn``: how much more went back for its ride, all refunds together, than the ride costs by now.
+    """
 
     key: str
     ride_key: str
@@ -34,6 +48,7 @@ class RefundListed(msgspec.Struct, frozen=True, kw_only=True):
     asked_ms: int
     state: str
     decided_by: str | None
+    excess_tiyn: int
 
 
 class AmnestyListed(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +79,7 @@ async def debts_listed(pool: asyncpg.Pool) -> list[DebtListed]:
 
 
 async def refunds_listed(pool: asyncpg.Pool) -> list[RefundListed]:
-    """Return refunds: those that wait first, then the latest."""
+    """Return refunds: those that wait first, then those of which too much went back, then the latest."""
     rows = await pool.fetch(_REFUNDS, LISTED_MAX)
     return [msgspec.convert(dict(row), RefundListed) for row in rows]
 

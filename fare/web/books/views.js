@@ -237,7 +237,8 @@ async function refunds(page) {
         one.why,
         one.asked_by,
         decisionOf(page, one, one.state, `refunds/decision?key=${encodeURIComponent(one.key)}`),
-        money(one.amount_tiyn, words.language),
+        money(one.amount_tiyn, words.language) +
+          (one.excess_tiyn ? ` (${words.say("refund_excess", { amount: money(one.excess_tiyn, words.language) })})` : ""),
       ]),
     ),
     make("h2", { textContent: words.say("amnesties") }),

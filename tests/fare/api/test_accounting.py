@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 from commons.texts import LANGUAGES, load_catalogue
 from fare.audit_trail import Act
 from fare.ledger.accounts import AccountKind
-from fare.model import JournalKind, MediumKind
+from fare.model import JournalKind, LocatedTap, MediumKind
 from fare.people import Role
 from fare.refund_service import Decision, RefundState
 from fare.settlement.closing import Closing, Part
@@ -21,7 +22,7 @@ from fare.settlement.refunds import RefundOutcome
 from fare.settlement.reports import Dimension
 from tests.fare.api.books_town import PASSWORD, PEOPLE, BooksTown, books_town
 from tests.fare.edges.money import DAY
-from tests.notation.rides import tap
+from tests.notation.rides import medium, tap
 
 WEB = Path(__file__).parents[3] / "fare" / "web" / "books"
 READS = (
@@ -158,6 +159,14 @@ async def test_who_reads_a_mediums_account_is_noted(town: BooksTown) -> None:
     assert [line["who"] for line in acts["lines"] if line["act"] == Act.HISTORY_READ] == ["aigul"]
 
 
+def at_stop(located: LocatedTap, stop_id: str, group: int) -> LocatedTap:
+    """Return a tap at a stop, of a medium of its group of riders."""
+    assert located.ride is not None
+    medium_id = medium(int(located.tap.medium_id, 16) + 100 * group)
+    ride = msgspec.structs.replace(located.ride, stop_id=stop_id, medium_id=medium_id)
+    return LocatedTap(tap=msgspec.structs.replace(located.tap, medium_id=medium_id), ride=ride)
+
+
 async def test_a_report_adds_up_and_rare_journeys_are_not_shown_apart(town: BooksTown) -> None:
     _, report = await town.as_("operator1", f"reports/{DAY}/line")
     by_line = {line["value"]: line["totals"]["revenue_tiyn"] for line in report["lines"]}
@@ -166,6 +175,19 @@ async def test_a_report_adds_up_and_rare_journeys_are_not_shown_apart(town: Book
     _, journeys = await town.as_("operator1", f"journeys/{DAY}")
     assert journeys["lines"] == []
     assert journeys["few_riders"] + journeys["unknown_riders"] == 5
+    for riders, stop in ((4, "B"), (5, "C")):
+        for number in range(riders):
+            there, back = (
+                tap(f"{stop}:{2 * number + 1}", "12:00", 20 + number),
+                tap(f"{stop}:{2 * number + 2}", "18:00", 20 + number),
+            )
+            await town.money.ride(at_stop(there, "A", riders), at_stop(back, stop, riders))
+    _, journeys = await town.as_("operator1", f"journeys/{DAY}")
+    assert [(one["from_stop_id"], one["to_stop_id"], one["riders"]) for one in journeys["lines"]] == [
+        ("A", "C", 5),
+        ("C", "A", 5),
+    ], "four could be one person's day"
+    assert journeys["few_riders"] >= 8
 
 
 async def test_four_eyes_above_the_limit(town: BooksTown) -> None:

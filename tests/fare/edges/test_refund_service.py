@@ -11,6 +11,7 @@ from fare.outcomes import Posting
 from fare.refund_service import Decision, RefundAnswer, RefundAsked, RefundState
 from fare.settlement.model import RefundReason
 from fare.settlement.refunds import AmnestyWindow, RefundOutcome
+from fare.store.postgres_desk import refunds_listed
 from tests.fare.edges.money import DAY, MORNING_AFTER_MS, NEXT_DAY, MoneyTown, money_town, of_carrier
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, medium, tap
 
@@ -123,6 +124,14 @@ async def test_what_was_declined_gives_nothing_back_and_its_ride_may_be_asked_fo
     assert await town.refunds.decide("b", grant=False, who="bolat", now_ms=NOON_MS) is Decision.TAKEN
     assert (await ask(town, "b", "v:3")).state is RefundState.DECLINED
     assert (await ask(town, "c", "v:3", who="dana")).state is RefundState.GRANTED
+
+
+async def test_what_went_back_of_a_ride_that_became_free_later_is_named(town: MoneyTown) -> None:
+    await ask(town, "a", "v:1", 60)
+    await ask(town, "b", "v:1", 30, who="bolat")
+    assert [one.excess_tiyn for one in await refunds_listed(town.pool)] == [0, 0]
+    await town.ride(tap("w:1", "07:30", 7))  # 08:00 is a transfer now
+    assert {one.key: one.excess_tiyn for one in await refunds_listed(town.pool)} == {"a": 90, "b": 90}
 
 
 async def test_carriers_bear_refunds_on_the_statement_of_the_day(town: MoneyTown) -> None:
