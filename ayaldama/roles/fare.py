@@ -222,6 +222,7 @@ class _Room:
             zone=self.fares.tariff.zone.key,
             clock=self.context.clock,
             metrics=self.context.metrics,
+            address_of=functools.partial(address_of, behind_proxy=self.context.settings.web.behind_proxy),
         )
 
     def books(self) -> list[web.RouteDef]:

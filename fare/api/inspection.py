@@ -6,6 +6,7 @@ never what a request says of itself. Tokens run out for who asks too often (atta
 by person and by address.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Protocol, TypeVar
 
@@ -16,9 +17,10 @@ from commons.assets import asset_of, asset_route
 from commons.clock import Clock
 from commons.metrics import Metrics
 from commons.texts import load_catalogue
+from fare.api.answers import NUL_IN_JSON
 from fare.inspection import allowance
 from fare.inspection.allowance import Allowance
-from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Step
+from fare.inspection.cases import CaseId, CaseOutcome, Entry, EntryId, PersonId, Role, Step
 from fare.inspection.session import Session, SessionToken
 from fare.inspection.values import InspectionRules, Question, Showing, Standing, VehicleFacts, Verdict
 from fare.inspection.verdict import inspect, ticket_hash, vehicle_list
@@ -30,6 +32,7 @@ BODY_MAX_BYTES: Final = 65_536
 ENTRIES_MAX: Final = 50  # of one upload
 SHOWN_MAX: Final = 20  # of one upload
 SHOWN_AGE_MAX_MS: Final = 2 * 3_600_000  # a ride is over by then
+ENTRY_AGE_MAX_MS: Final = 3 * 86_400_000  # kept on a phone for longer, it would come when days to appeal are gone
 LIST_TOKENS: Final = 5
 PERSONS_MAX: Final = 10_000  # whose allowances are remembered; beyond, those that are full are forgotten
 
@@ -106,7 +109,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection:
     """Routes of the inspector's phone. ``code_key`` makes check codes; ``new_salt`` gives 16 unforeseeable bytes.
 
-    ``city``: whose phones' codes are taken. ``zone`` is the city's: the phone tells times in it.
+    ``city``: whose phones' codes are taken. ``zone`` is the city's: the phone tells times in it. ``address_of`` says
+    where a request comes from: behind a proxy that is what the proxy has seen.
     """
 
     def __init__(
@@ -120,8 +124,10 @@ class Inspection:
         zone: str = "UTC",
         clock: Clock,
         metrics: Metrics,
+        address_of: Callable[[web.Request], str] = lambda request: request.remote or "",
     ) -> None:
         self._desk = desk
+        self._address_of = address_of
         self._rules = rules
         self._code_key = code_key
         self._new_salt = new_salt
@@ -155,7 +161,7 @@ class Inspection:
     async def _sign_in(self, request: web.Request) -> web.Response:
         sent = await _body(request, SignIn)
         self._take(f"sign-in {sent.person_id}", allowance.SIGN_IN)
-        self._take(f"sign-in from {request.remote}", allowance.SIGN_IN)
+        self._take(f"sign-in from {self._address_of(request)}", allowance.SIGN_IN)
         session = await self._desk.sign_in(sent.person_id, sent.pin, self._clock.now_ms())
         if session is None:
             raise _refused(web.HTTPUnauthorized, "wrong_number_or_pin")
@@ -164,6 +170,8 @@ class Inspection:
     async def _answer_list(self, request: web.Request) -> web.Response:
         session = await self._signed_in(request)
         self._take(session.person_id, LIST_TOKENS)
+        if "\0" in request.match_info["vehicle_id"]:
+            raise _refused(web.HTTPNotFound, "no_such_vehicle")
         facts = await self._facts(request.match_info["vehicle_id"])
         now_ms = self._clock.now_ms()
         return _answer(vehicle_list(facts, self._code_key, self._new_salt(), now_ms, self._rules, city=self._city))
@@ -211,10 +219,15 @@ class Inspection:
         sent = await _body(request, tuple[EntrySent, ...])
         if len(sent) > ENTRIES_MAX:
             raise _refused(web.HTTPRequestEntityTooLarge, "too_many_entries")
-        answers = []
+        answers, now_ms = [], self._clock.now_ms()
         for one in sent:
             entry = Entry(**msgspec.structs.asdict(one), person_id=session.person_id, role=session.role)
-            outcome = await self._desk.append(entry, self._rules)
+            if entry.at_ms > now_ms:  # the phone's clock may be a little ahead, and nobody acts in the future
+                entry = msgspec.structs.replace(entry, at_ms=now_ms)
+            if entry.role is Role.INSPECTOR and entry.at_ms < now_ms - ENTRY_AGE_MAX_MS:
+                outcome = CaseOutcome.WRONG_TIME
+            else:
+                outcome = await self._desk.append(entry, self._rules)
             self._metrics.count("inspection_entries_total", step=entry.step.value, outcome=outcome.value)
             answers.append(EntryAnswer(entry_id=entry.entry_id, outcome=outcome))
         return _answer(answers)
@@ -263,6 +276,8 @@ async def _body(request: web.Request, kind: type[Sent]) -> Sent:
     raw = await request.content.read(BODY_MAX_BYTES + 1)
     if len(raw) > BODY_MAX_BYTES:
         raise _refused(web.HTTPRequestEntityTooLarge, "too_long")
+    if NUL_IN_JSON in raw:
+        raise _refused(web.HTTPBadRequest, "wrong_form")
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

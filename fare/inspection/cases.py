@@ -46,6 +46,7 @@ class Step(enum.StrEnum):
 class CaseOutcome(enum.StrEnum):
     """What became of an entry, in order of precedence."""
 
+    WRONG_TIME = enum.auto()  # so long ago that days to appeal would be gone: the office has to look
     ALREADY_RECORDED = enum.auto()
     WRONG_ROLE = enum.auto()
     WRONG_STEP = enum.auto()  # it cannot follow what was last

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fare.api import inspection
-from fare.api.inspection import InspectionDesk
+from fare.api.inspection import ENTRY_AGE_MAX_MS, InspectionDesk
 from fare.inspection.cases import PersonId, Role
 from fare.inspection.values import Standing
 from tests.fare.api.town import open_town, phone_at
@@ -24,7 +24,7 @@ def warning(number: int = 1, **changed: object) -> dict[str, object]:
         "entry_id": f"entry-{number}",
         "case_id": f"case-{number}",
         "step": "warning",
-        "at_ms": 1,
+        "at_ms": TEN_MS,
         "verdict": verdict,
     }
     return {**entry, "vehicle_id": "bus-7", **changed}
@@ -182,6 +182,48 @@ async def test_an_entry_is_recorded_once_however_often_it_is_sent() -> None:
     assert [one["outcome"] for one in outcomes[0]] == ["recorded", "recorded"]
     assert [one["outcome"] for one in outcomes[2]] == ["already_recorded", "already_recorded"]
     assert [record.entry.person_id for record in town.desk.records] == ["7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "outcome"), [(0, "recorded"), (ENTRY_AGE_MAX_MS, "recorded"), (ENTRY_AGE_MAX_MS + 1, "wrong_time")]
+)
+async def test_no_protocol_is_dated_back_until_nobody_can_appeal(ago_ms: int, outcome: str) -> None:
+    async with open_town() as (town, phone):
+        await phone.sign_in()
+        _, said = await phone.ask("POST", "entries", [warning(at_ms=town.clock.now_ms() - ago_ms)])
+    assert [one["outcome"] for one in said] == [outcome]
+
+
+async def test_nothing_is_dated_ahead() -> None:
+    async with open_town() as (town, phone):
+        await phone.sign_in()
+        await phone.ask("POST", "entries", [warning(at_ms=town.clock.now_ms() + 10**9)])
+        assert [record.entry.at_ms for record in town.desk.records] == [town.clock.now_ms()]
+
+
+async def test_behind_a_proxy_inspectors_are_told_apart_by_what_the_proxy_saw() -> None:
+    async with open_town() as (town, phone):
+        town.address = "203.0.113.9"
+        for number in range(6):
+            said = await phone.ask("POST", "sign-in", {"person_id": f"x{number}", "pin": "0000"})
+        assert said[0] == 429
+        town.address = "203.0.113.10"
+        await phone.sign_in()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "vehicles/%00", None, 404),
+        ("POST", "checks", question(vehicle_id="\0"), 400),
+        ("POST", "entries", [warning(reason="\0")], 400),
+        ("POST", "sign-in", {"person_id": "\0", "pin": "0000"}, 400),
+    ],
+)
+async def test_a_nul_is_no_name(method: str, path: str, body: object, status: int) -> None:
+    async with open_town() as (_, phone):
+        await phone.sign_in()
+        assert (await phone.ask(method, path, body))[0] == status
 
 
 @pytest.mark.parametrize("claim", [{"person_id": "8"}, {"role": "officer"}])

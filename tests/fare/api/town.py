@@ -34,6 +34,7 @@ class Town:
         self.desk = DeskInMemory(vehicles={"bus-7": (bus or Bus(taps=TAPS)).facts()})
         self.metrics = Metrics()
         self.port = 0
+        self.address = ""  # what a proxy saw; "": none is there
 
     def inspection(self) -> Inspection:
         return Inspection(
@@ -44,6 +45,7 @@ class Town:
             city=CITY,
             clock=self.clock,
             metrics=self.metrics,
+            address_of=lambda request: self.address or request.remote or "",
         )
 
 

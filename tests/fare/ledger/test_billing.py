@@ -114,6 +114,16 @@ def test_a_refund_of_a_debt_that_was_paid_goes_to_the_wallet() -> None:
     assert town.stands("wallet:7", "debt:7", "revenue:adult") == [0, 0, -100]
 
 
+def test_a_debt_that_was_paid_and_then_lowered_goes_to_the_wallet() -> None:
+    town = Town()
+    town.arrive(tap("v:1", "08:00"))
+    town.book.take(journal("up-2", "top_up:kiosk", "wallet:7", 100))
+    town.book.take(journal("paid", "wallet:7", "debt:7", 100))
+    town.profile = PUPILS  # the right to half the fare was proven later
+    assert town.derive(MIDNIGHT_MS) == [-50]
+    assert town.stands("wallet:7", "debt:7", "revenue:pupil") == [-50, 0, -100]
+
+
 def test_deriving_the_same_day_again_posts_nothing() -> None:
     town = Town(1_000)
     town.arrive(*(tap(f"v:{hour}", f"{hour:02d}:00") for hour in range(1, 9)))
