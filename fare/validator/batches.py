@@ -292,8 +292,8 @@ def _is_sound(tap: Tap) -> bool:
     Who has the key of a stolen validator signs what they like. What the books could not take would come again and
     again, and hold up the taps of others that are written with it.
     """
-    texts = (tap.medium_id, tap.vehicle_id, tap.route_id, tap.trip_id, tap.tariff_version)
-    texts += tuple(riders.category for riders in tap.riders)
+    categories = [riders.category for riders in tap.riders]
+    texts = (tap.medium_id, tap.vehicle_id, tap.route_id, tap.trip_id, tap.tariff_version, *categories)
     if any(len(text) > TEXT_MAX or not text.isprintable() for text in texts):
         return False
     if not (0 <= tap.shown_tiyn <= NUMBER_MAX and 0 <= tap.deny_list_version <= NUMBER_MAX):
