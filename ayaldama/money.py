@@ -61,7 +61,7 @@ class CityMoney:
         of = one.statement
         words = Words(catalogue=load_catalogue("fare"), language=language, tariff=self.tariff, route_names={})
         fonts = font_files(INSTALLED / "@fontsource" / "golos-text")
-        return statement_pdf(of, self.carrier_names.get(of.carrier_id, of.carrier_id), words, fonts)
+        return statement_pdf(of, self.carrier_names.get(of.carrier_id, of.carrier_id), words, fonts, part=one.part)
 
     def routes(self, *, clock: Clock, metrics: Metrics, address_of: Callable[[web.Request], str]) -> list[web.RouteDef]:
         """Return the routes of the accountant's page and of passengers' histories."""

@@ -12,6 +12,7 @@ from typing import Final
 from fpdf import FPDF
 from fpdf.fonts import FontFace
 
+from fare.settlement.closing import Part
 from fare.settlement.model import Statement
 from fare.tariff.wording import Words
 
@@ -29,8 +30,10 @@ def font_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / "files" / f"golos-text-{part}-400-normal.woff" for part in FONT_PARTS)
 
 
-def statement_pdf(statement: Statement, carrier_name: str, words: Words, fonts: Sequence[Path]) -> bytes:
-    """Return a statement as PDF.
+def statement_pdf(
+    statement: Statement, carrier_name: str, words: Words, fonts: Sequence[Path], *, part: Part = Part.DAY
+) -> bytes:
+    """Return a statement as PDF. ``part``: a late one says so, as a day may have both.
 
     Raises:
         FileNotFoundError: if a part of the font is not there.
@@ -54,6 +57,8 @@ def statement_pdf(statement: Statement, carrier_name: str, words: Words, fonts: 
         ("rides", str(statement.rides)),
     ):
         pdf.cell(h=LINE_MM, text=f"{words.text(f'statement.{name}')}: {value}", new_x="LMARGIN", new_y="NEXT")
+    if part is Part.LATE:
+        pdf.cell(h=LINE_MM, text=words.text("statement.late"), new_x="LMARGIN", new_y="NEXT")
     pdf.ln(LINE_MM / 2)
     _table(pdf, statement, words)
     pdf.ln(LINE_MM / 2)

@@ -10,6 +10,7 @@ import pytest
 
 from commons.texts import LANGUAGES, Language, load_catalogue
 from fare.model import MediumKind
+from fare.settlement.closing import Part
 from fare.settlement.exports import TIDES_COLUMNS, decimal, statements_csv, tides_csv
 from fare.settlement.model import Sale
 from fare.settlement.refunds import AmnestyWindow, under_amnesty
@@ -146,3 +147,7 @@ def test_a_statement_on_paper_can_be_read_in_each_language(
     assert words.amount(made.payable_tiyn).replace("\N{NO-BREAK SPACE}", " ") in text
     assert words.text("statement.medium.transport_card") in text
     assert "02.03.2026" in text
+    assert words.text("statement.late") not in text
+    late = statement_pdf(made, "«Жол»", words, font_files(FONT), part=Part.LATE)
+    first = pypdf.PdfReader(io.BytesIO(late)).pages[0].extract_text()
+    assert words.text("statement.late") in " ".join(first.split())
