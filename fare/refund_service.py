@@ -48,9 +48,11 @@ WHERE t.rides AND
 _ONE: Final = f"{_RIDES} t.device_id = $1 AND t.sequence = $2"
 _WITHIN: Final = f"""{_RIDES} t.tapped_ms >= $1 AND t.tapped_ms < $2
     AND ($3::text[] = '{{}}' OR t.vehicle_id = ANY ($3)) AND ($4::text[] = '{{}}' OR t.route_id = ANY ($4))
-    AND NOT EXISTS (SELECT FROM refund f WHERE f.key = 'amnesty/' || $5 || '/' || t.device_id || ':' || t.sequence)
+    AND (SELECT sum(charged) FROM unnest(c.charged_tiyn) AS charged) > coalesce((
+        SELECT sum(f.amount_tiyn) FROM refund f
+        WHERE f.device_id = t.device_id AND f.sequence = t.sequence AND f.state <> 'declined'), 0)
 ORDER BY t.device_id, t.sequence
-"""
+"""  # noqa: S608 - texts of our own
 _OF_RIDES: Final = """
 SELECT r.* FROM refund r JOIN unnest($1::text[], $2::bigint[]) AS w (device_id, sequence) USING (device_id, sequence)
 WHERE r.state <> 'declined'
@@ -262,7 +264,6 @@ class Refunds:
             rows = await self._pool.fetch(
                 _WITHIN,
                 *(window.from_ms, window.until_ms, sorted(window.vehicle_ids), sorted(window.route_ids)),
-                window.amnesty_id,
             )
             for first in range(0, len(rows), GRANTED_AT_A_TIME):
                 paid += await self._pay_some(window, rows[first : first + GRANTED_AT_A_TIME], now_ms)

@@ -5,6 +5,7 @@ The same key is the same refund and is granted once, whatever is repeated; whoev
 
 import datetime as dt
 import enum
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -85,14 +86,17 @@ def amnesty_refunds(
     """Return the refunds that an amnesty makes for rides that were paid in full, booked on ``service_date``.
 
     Each ride gets back what it cost less what went back before. Once they are among ``earlier`` nothing is left to give
-    back, so whoever runs it again pays nobody twice.
+    back, so whoever runs it again pays nobody twice. What is left of a ride later, as it costs more by then or another
+    refund of it was declined, is a refund of its own.
     """
     returned_tiyn: dict[str, int] = {}
+    given: Counter[str] = Counter()  # by this amnesty, by ride
     for refund in earlier:
         returned_tiyn[refund.ride_key] = returned_tiyn.get(refund.ride_key, 0) + refund.amount_tiyn
+        given[refund.ride_key] += refund.key.startswith(f"amnesty/{window.amnesty_id}/")
     return tuple(
         Refund(
-            key=JournalKey(f"amnesty/{window.amnesty_id}/{sale.ride.key}"),
+            key=_amnesty_key(window, sale, given[sale.ride.key]),
             ride_key=sale.ride.key,
             carrier_id=sale.ride.carrier_id,
             amount_tiyn=left_tiyn,
@@ -102,6 +106,10 @@ def amnesty_refunds(
         for sale in paid
         if window.holds(sale) and (left_tiyn := sale.priced_tiyn - returned_tiyn.get(sale.ride.key, 0)) > 0
     )
+
+
+def _amnesty_key(window: AmnestyWindow, sale: Sale, given: int) -> JournalKey:
+    return JournalKey(f"amnesty/{window.amnesty_id}/{sale.ride.key}{f'/{given + 1}' if given else ''}")
 
 
 def corrections(

@@ -173,6 +173,20 @@ async def test_i2_an_amnesty_gives_back_once_settles_at_nothing_and_stays_to_be_
     assert (await ask(town, "greedy", "v:1")).outcome is RefundOutcome.NOT_POSITIVE
 
 
+async def test_i2_what_an_amnesty_left_to_a_refund_that_was_declined_is_given_back_later(town: MoneyTown) -> None:
+    await ask(town, "a", "v:3", 100)  # of the 150 that aigul gives back alone
+    assert (await ask(town, "b", "v:1", 60)).state is RefundState.WAITING
+    await grant(town, failed_bus())
+    assert await town.refunds.pay_amnesties(now_ms=NOON_MS) == 2
+    assert (await town.balances("refund"))["refund"] == 100 + 40 + 100
+    await town.refunds.decide("b", grant=False, who="bolat", now_ms=NOON_MS)
+    assert await town.refunds.pay_amnesties(now_ms=NOON_MS) == 1
+    assert await town.refunds.pay_amnesties(now_ms=NOON_MS) == 0
+    assert (await town.balances("refund"))["refund"] == 300
+    keys = await town.pool.fetch("SELECT key FROM refund WHERE device_id = 'v' AND sequence = 1 ORDER BY key")
+    assert [row["key"] for row in keys] == ["amnesty/sept/v:1", "amnesty/sept/v:1/2", "b"]
+
+
 async def test_i2_17_000_rides_are_given_back_balanced_and_once_though_it_breaks_off(postgres: asyncpg.Pool) -> None:
     town = await money_town(postgres)
     rides = [
