@@ -14,6 +14,7 @@ from ayaldama.embedded import ServerError
 from ayaldama.processes import ProcessError
 from ayaldama.settings_source import Reading, SettingsError, read_settings
 from ayaldama.supervisor import StartError
+from commons.migrate import MigrationError
 
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 69  # EX_UNAVAILABLE of sysexits.h
@@ -42,7 +43,7 @@ def explained() -> Iterator[None]:
         yield
     except SettingsError as error:
         fail(str(error), EXIT_USAGE)
-    except (ServerError, ProcessError) as error:
+    except (ServerError, ProcessError, MigrationError) as error:
         fail(str(error), EXIT_UNAVAILABLE)
     except StartError as error:
         fail(str(error), error.status or 1)

@@ -9,6 +9,8 @@ import click
 import pytest
 
 from ayaldama.cli import COMMANDS, cli, main
+from ayaldama.commands._base import explained
+from commons.migrate import MigrationError
 
 
 class Called:
@@ -137,3 +139,10 @@ def test_devices_are_kept_without_a_running_system(call, tmp_path: Path) -> None
 def test_the_module_is_the_command() -> None:
     said = subprocess.run([sys.executable, "-m", "ayaldama", "version"], capture_output=True, text=True, check=True)
     assert said.stdout.startswith("ayaldama ")
+
+
+def test_a_database_of_a_newer_program_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, explained():
+        raise MigrationError("fare.store: the database has migration 99, this program does not")
+    assert ended.value.code == 69
+    assert capsys.readouterr().err == "ayaldama: fare.store: the database has migration 99, this program does not\n"
