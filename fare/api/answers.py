@@ -23,14 +23,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     retry_s: int = 0
 
 
-async def body(request: web.Request, kind: type[Sent]) -> Sent:
-    """Return what was sent.
+async def body(request: web.Request, kind: type[Sent], *, nul: bool = False) -> Sent:
+    """Return what was sent. ``nul``: the caller looks for NULs in its texts itself.
 
     Raises:
         HTTPRequestEntityTooLarge, HTTPBadRequest: if it is too long, or no ``kind``.
     """
     raw = await request.content.read(BODY_MAX_BYTES + 1)
-    if NUL_IN_JSON in raw:
+    if not nul and NUL_IN_JSON in raw:
         raise refused(web.HTTPBadRequest, "wrong_form")
     if len(raw) > BODY_MAX_BYTES:
         raise web.HTTPRequestEntityTooLarge(

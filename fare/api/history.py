@@ -67,7 +67,7 @@ class History:
         return [web.post("/api/history", self._open), web.get("/api/history", self._read)]
 
     async def _open(self, request: web.Request) -> web.Response:
-        sent = await body(request, CodeSent)
+        sent = await body(request, CodeSent, nul=True)  # it is as wrong as any other, and no answer of its own
         now_ms = self._clock.now_ms()
         self._take(f"address {self._address_of(request)}", now_ms)
         self._take(f"bus {sent.vehicle_id[:64]}", now_ms)
