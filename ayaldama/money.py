@@ -63,9 +63,15 @@ class CityMoney:
         fonts = font_files(INSTALLED / "@fontsource" / "golos-text")
         return statement_pdf(of, self.carrier_names.get(of.carrier_id, of.carrier_id), words, fonts)
 
-    def routes(self, *, clock: Clock, metrics: Metrics, address_of: Callable[[web.Request], str]) -> list[web.RouteDef]:
+    def routes(
+        self,
+        people: PostgresPeople,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        address_of: Callable[[web.Request], str],
+    ) -> list[web.RouteDef]:
         """Return the routes of the accountant's page and of passengers' histories."""
-        people = PostgresPeople(self.pool)
         books = Books(
             pool=self.pool,
             people=people,

@@ -25,6 +25,7 @@ from ayaldama.fares import (
     configuration_of,
     inspection_rules_of,
     open_city_fares,
+    open_people,
 )
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
@@ -125,7 +126,7 @@ async def serve(context: RoleContext) -> None:
             working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
             working += [tasks.create_task(_run_money(room), name="money")]
             app = application(
-                [*devices.routes(), *room.inspection().routes(), *room.books(), *vendor_routes()],
+                [*devices.routes(), *room.inspection().routes(), *await room.books(), *vendor_routes()],
                 OPERATIONS,
                 health=ServersHealth(redis=redis, pool=pool),
                 metrics=context.metrics,
@@ -224,13 +225,14 @@ class _Room:
             metrics=self.context.metrics,
         )
 
-    def books(self) -> list[web.RouteDef]:
+    async def books(self) -> list[web.RouteDef]:
         """Return the accountant's page and passengers' own histories."""
         context, settings = self.context, self.context.settings
         _, names = read_tariff(settings.gtfs.feed)
         money = city_money(self.pool, settings, self.pricing, self.media.profiles, names)
         address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
-        return money.routes(clock=context.clock, metrics=context.metrics, address_of=address)
+        people = await open_people(self.pool, self.key)
+        return money.routes(people, clock=context.clock, metrics=context.metrics, address_of=address)
 
     def collector(self, acquirer: Acquirer) -> Collector:
         """Return who charges bank cards."""

@@ -20,10 +20,12 @@ from fare.people import Person, PersonName, Role
 from fare.sign_in import SignIn, hash_of_password
 from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import StoredStatement
+from fare.store.sealed_seeds import SeedKey
 from tests.fare.api.town import Clock
 from tests.fare.edges.money import MORNING_AFTER_MS, MoneyTown, money_town, of_carrier
 from tests.notation.rides import tap
 
+SEED_KEY = SeedKey(bytes(range(32)))
 PASSWORD = "sary-arqa-1830"
 HASH = hash_of_password(PASSWORD)
 PEOPLE = (
@@ -85,7 +87,7 @@ async def books_town(pool: asyncpg.Pool) -> AsyncIterator[BooksTown]:
     money = await money_town(pool)
     clock = Clock()
     clock.city_ms = MORNING_AFTER_MS
-    people = PostgresPeople(pool)
+    people = PostgresPeople(pool, SEED_KEY)
     for name, role, carrier in PEOPLE:
         carrier_id = CarrierId(carrier) if carrier else None
         await people.add(Person(name=PersonName(name), role=role, carrier_id=carrier_id), HASH, 0)
