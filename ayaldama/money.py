@@ -22,6 +22,7 @@ from fare.api.history import History
 from fare.model import CarrierId, MediumKind
 from fare.pricing import CityPricing
 from fare.refund_service import Refunds
+from fare.settlement.reports import Dimension
 from fare.settlement.statement_pdf import font_files, statement_pdf
 from fare.settlement_service import Settlement, SettlementRules
 from fare.sign_in import SignIn
@@ -66,12 +67,13 @@ class CityMoney:
     def routes(
         self,
         people: PostgresPeople,
+        names: Mapping[Dimension, Mapping[str, str]],
         *,
         clock: Clock,
         metrics: Metrics,
         address_of: Callable[[web.Request], str],
     ) -> list[web.RouteDef]:
-        """Return the routes of the accountant's page and of passengers' histories."""
+        """Return the routes of the accountant's page and of passengers' histories; ``names`` as in ``Books``."""
         books = Books(
             pool=self.pool,
             people=people,
@@ -79,6 +81,7 @@ class CityMoney:
             zone=self.tariff.zone,
             currency=self.tariff.currency,
             carrier_names=self.carrier_names,
+            names=names,
             paper=self.paper,
             new_key=new_export_key,
         )

@@ -49,6 +49,7 @@ from fare.precedence import Precedence
 from fare.pricing import CityPricing
 from fare.risk.values import RiskRules
 from fare.service import TapIntake, open_taps
+from fare.settlement.reports import Dimension
 from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.documents import DocumentKeeper
 from fare.store.postgres_devices import PostgresDevices
@@ -74,6 +75,9 @@ from transit.tracking.whereabouts import Whereabouts
 CONNECTIONS_MAX: Final = 12
 FIGURES_S: Final = 5.0
 RATE_S: Final = 60.0
+BILLS_EVERY_S: Final = 120.0
+BILLS_PAUSE_S: Final = 0.1
+BILLS_AT_A_TIME: Final = 20  # media: taps wait for as long as these are derived
 SALT_BYTES: Final = 16
 
 _ACCOUNTS: Final[Mapping[str, Callable[[RiderCategory], AccountCode]]] = MappingProxyType(
@@ -167,9 +171,15 @@ class _Room:
         self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms(), settings.validators)
         self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
         self.media = PostgresMedia(pool)
+        _, carrier_names = read_tariff(settings.gtfs.feed)
+        self.money = city_money(pool, settings, self.pricing, self.media.profiles, carrier_names)
         self.store = PostgresDevices(pool, settings.city)
         self.fare_keys = FareKeys(settings.city)
         self.whereabouts = Whereabouts(network)
+        self.names: Mapping[Dimension, Mapping[str, str]] = {
+            Dimension.LINE: dict(zip(network.routes.ids, network.routes.short_names, strict=True)),
+            Dimension.STOP: dict(zip(network.stops.ids, network.stops.names, strict=True)),
+        }
         try:
             self.loads = Loads(Capacity(seats=settings.fare.seats, places=settings.fare.places))
         except ValueError as error:
@@ -204,6 +214,7 @@ class _Room:
             "boardings": bridges.count_riders(self.redis, context.keys, self.fare_keys, self.loads, context.metrics),
             "loads": bridges.tell_loads(self.redis, context.keys, self.loads, metrics=context.metrics),
             "figures": self._tell_figures(),
+            "bills": self._keep_bills(),
         }
 
     def inspection(self) -> Inspection:
@@ -225,14 +236,24 @@ class _Room:
             metrics=self.context.metrics,
         )
 
+    async def _keep_bills(self) -> None:
+        """Derive the lines of what was posted lately, some media at a time, so that no report waits for them."""
+        while True:
+            try:
+                await self.money.settlement.keep_bills(
+                    self.context.clock.now_ms(), media_at_a_time=BILLS_AT_A_TIME, pause_s=BILLS_PAUSE_S
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self.context.metrics.count("role_errors_total", role="fare", where="bills")
+                _log.warning("bills wait", error=repr(error))
+            await asyncio.sleep(BILLS_EVERY_S)
+
     async def books(self) -> list[web.RouteDef]:
         """Return the accountant's page and passengers' own histories."""
         context, settings = self.context, self.context.settings
-        _, names = read_tariff(settings.gtfs.feed)
-        money = city_money(self.pool, settings, self.pricing, self.media.profiles, names)
         address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
         people = await open_people(self.pool, self.key)
-        return money.routes(people, clock=context.clock, metrics=context.metrics, address_of=address)
+        return self.money.routes(people, self.names, clock=context.clock, metrics=context.metrics, address_of=address)
 
     def collector(self, acquirer: Acquirer) -> Collector:
         """Return who charges bank cards."""

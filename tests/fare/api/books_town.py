@@ -17,6 +17,7 @@ from fare.api.accounting import Books
 from fare.api.accounting_routes import accounting_routes
 from fare.model import CarrierId, MediumKind
 from fare.people import Person, PersonName, Role
+from fare.settlement.reports import Dimension
 from fare.sign_in import SignIn, hash_of_password
 from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import StoredStatement
@@ -105,6 +106,7 @@ async def books_town(pool: asyncpg.Pool) -> AsyncIterator[BooksTown]:
         zone=ZoneInfo("UTC"),
         currency="KZT",
         carrier_names={CarrierId("k1"): "Қызылорда автобус паркі", CarrierId("k2"): "Сыр Көлік ЖШС"},
+        names={Dimension.LINE: {"5": "Сырдария"}},
         paper=paper,
         new_key=lambda: b"k" * 32,
     )
