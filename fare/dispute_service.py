@@ -1,10 +1,12 @@
 """Disputes about rides: opened, answered, decided; what is accepted goes back through ``Refunds``.
 
 The rules are ``fare.settlement.disputes``; here each step is taken on the newest state and kept with a line of the log.
-An accepted dispute asks for its refund under a key of its own, so a step sent again gives nothing back twice.
+An accepted dispute asks for its refund under a key of its own. Broken off between the two, accepting once more asks for
+it again, and nothing goes back twice.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -12,7 +14,7 @@ import msgspec
 
 from fare.audit_trail import Act
 from fare.model import CarrierId
-from fare.refund_service import RefundAsked, Refunds
+from fare.refund_service import RefundAnswer, RefundAsked, Refunds
 from fare.settlement.disputes import Dispute, DisputeState, DisputeStep, Step, StepOutcome, take_step
 from fare.store.postgres_audit import note
 from fare.store.postgres_settlement import name_of
@@ -24,6 +26,14 @@ _LISTED: Final = """
 SELECT dispute::text FROM dispute WHERE $1::text IS NULL OR carrier_id = $1
 ORDER BY dispute->>'state' IN ('accepted', 'rejected', 'withdrawn'), dispute->>'opened_ms' DESC LIMIT $2
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """What became of a step, and of the refund where the dispute is accepted."""
+
+    outcome: StepOutcome
+    refund: RefundAnswer | None = None
 
 
 class Disputes:
@@ -65,7 +75,7 @@ class Disputes:
             )
         return True
 
-    async def take(self, dispute_id: str, step: Step) -> StepOutcome | None:
+    async def take(self, dispute_id: str, step: Step) -> StepTaken | None:
         """Take a step; return what became of it, None if there is no such dispute. Accepting asks for the refund."""
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(
@@ -80,15 +90,17 @@ class Disputes:
                     *(dispute_id, msgspec.json.encode(dispute).decode()),
                 )
                 await note(connection, step.at_ms, step.by, Act.DISPUTE_STEP, dispute_id, step.step)
-        if step.step is DisputeStep.ACCEPT and outcome in {StepOutcome.TAKEN, StepOutcome.REPEATED}:
-            asked = RefundAsked(
-                key=f"dispute/{dispute_id}",
-                ride_key=dispute.ride_key,
-                amount_tiyn=dispute.claimed_tiyn,
-                why=f"dispute {dispute_id}",
-            )
-            await self._refunds.ask(asked, who=step.by, now_ms=step.at_ms)
-        return outcome
+        if step.step is not DisputeStep.ACCEPT or dispute.state is not DisputeState.ACCEPTED:
+            return StepTaken(outcome=outcome)
+        accepted = next(one for one in reversed(dispute.steps) if one.step is DisputeStep.ACCEPT)
+        asked = RefundAsked(
+            key=f"dispute/{dispute_id}",
+            ride_key=dispute.ride_key,
+            amount_tiyn=dispute.claimed_tiyn,
+            why=f"dispute {dispute_id}",
+        )
+        refund = await self._refunds.ask(asked, who=accepted.by, now_ms=step.at_ms)
+        return StepTaken(outcome=outcome, refund=refund)
 
     async def listed(self, carrier_id: CarrierId | None = None) -> Sequence[Dispute]:
         """Return disputes, of one carrier's rides or of all: the undecided first, then the latest."""

@@ -162,6 +162,7 @@ async def test_a_report_adds_up_and_rare_journeys_are_not_shown_apart(town: Book
     _, report = await town.as_("operator1", f"reports/{DAY}/line")
     by_line = {line["value"]: line["totals"]["revenue_tiyn"] for line in report["lines"]}
     assert by_line == {"12": 250, "5": 200}
+    assert [line["name"] for line in report["lines"]] == ["12", "Сырдария"]
     assert report["total"]["revenue_tiyn"] == 450
     _, journeys = await town.as_("operator1", f"journeys/{DAY}")
     assert journeys["lines"] == []
@@ -192,9 +193,12 @@ async def test_a_dispute_is_decided_by_another_and_what_is_accepted_goes_back_on
     assert (await town.as_("aigul", "disputes", sent))[1]["outcome"] == "unknown_or_repeated"
     assert (await town.as_("aigul", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] == "own_case"
     assert (await town.as_("operator1", "disputes/step?id=d1", {"step": "accept"}))[0] == 403
-    assert (await town.as_("bolat", "disputes/step?id=d1", {"step": "reject"}))[1]["outcome"] == "not_now"
-    outcomes = [(await town.as_("bolat", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] for _ in range(2)]
-    assert outcomes[0] == "taken"
+    assert (await town.as_("bolat", "disputes/step?id=d1", {"step": "reject"}))[0] == 400, "rejected without a word"
+    rejected = {"step": "reject", "note": "the journal says so"}
+    assert (await town.as_("bolat", "disputes/step?id=d1", rejected))[1]["outcome"] == "not_now"
+    accepted = [(await town.as_("bolat", "disputes/step?id=d1", {"step": "accept"}))[1] for _ in range(2)]
+    assert accepted[0] == {"outcome": "taken", "state": "granted", "amount_tiyn": 100}
+    assert accepted[1] == {"outcome": "repeated", "state": "granted", "amount_tiyn": 100}
     (dispute,) = (await town.as_("operator1", "disputes"))[1]
     assert (dispute["state"], dispute["opened_by"]) == ("accepted", "aigul")
     (refund,) = (await town.as_("aigul", "refunds"))[1]
@@ -251,6 +255,7 @@ def test_every_key_that_the_page_says_has_a_text() -> None:
         "role": Role,
         "dispute_state": DisputeState,
         "step": DisputeStep,
+        "step_done": DisputeStep,
         "finding_of": Finding,
         "act_of": Act,
     }
