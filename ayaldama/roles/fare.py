@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ayaldama import bridges
+from ayaldama.banks import refunding_accounts
 from ayaldama.fares import (
     KINDS,
     CityFares,
@@ -26,6 +27,7 @@ from ayaldama.fares import (
     inspection_rules_of,
     open_city_fares,
     open_people,
+    phone_key_of,
 )
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
@@ -44,6 +46,7 @@ from fare.gateways.iso8583 import Iso8583Settings, open_acquirer
 from fare.gateways.postgres_attempts import PostgresAttempts
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
+from fare.media.phone import phone_medium, phone_number
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
 from fare.precedence import Precedence
 from fare.pricing import CityPricing
@@ -253,7 +256,19 @@ class _Room:
         context, settings = self.context, self.context.settings
         address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
         people = await open_people(self.pool, self.key)
-        return self.money.routes(people, self.names, clock=context.clock, metrics=context.metrics, address_of=address)
+        return self.money.routes(
+            people,
+            self.names,
+            refunding=refunding_accounts(settings.banks),
+            medium_of_phone=self._medium_of_phone,
+            clock=context.clock,
+            metrics=context.metrics,
+            address_of=address,
+        )
+
+    def _medium_of_phone(self, typed: str) -> MediumId | None:
+        number = phone_number(typed)
+        return phone_medium(number, phone_key_of(self.key)) if number is not None else None
 
     def collector(self, acquirer: Acquirer) -> Collector:
         """Return who charges bank cards."""

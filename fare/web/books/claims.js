@@ -58,8 +58,7 @@ function claimOf(page, one) {
   const mine = (step) => !DECISIONS.includes(step) || (one.opened_by !== page.me.name && page.may("approve_refund"));
   const appealed = one.steps.some((taken) => taken.step === "appeal");
   const steps = (NEXT[one.state] ?? []).filter((step) => mine(step) && !(step === "appeal" && appealed));
-  const note = make("input", { maxLength: 200, placeholder: words.say("note") });
-  note.setAttribute("aria-label", `${words.say("note")}, ${one.ride_key}`);
+  const note = make("input", { maxLength: 200 });
   const take = (step) => () =>
     page.act(async () => {
       const said = { step, note: note.value.trim() };
@@ -81,7 +80,7 @@ function claimOf(page, one) {
   }
   if (steps.length) {
     const buttons = steps.map((step) => button(words.say(`step.${step}`), take(step)));
-    made.append(note, make("span", { className: "row" }, ...buttons));
+    made.append(field(words.say("note"), note), make("span", { className: "row" }, ...buttons));
   }
   return made;
 }

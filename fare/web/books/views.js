@@ -3,6 +3,7 @@
 import { ask } from "./ask.js";
 import { debts, disputes } from "./claims.js";
 import { button, field, make, moment, money, person, table, yesterday } from "./parts.js";
+import { topUps } from "./top_ups.js";
 
 const LANGUAGE_OF_PAPER = ["kk", "ru", "en"];
 const DIMENSIONS = ["line", "hour", "carrier", "payment", "vehicle", "stop"];
@@ -350,6 +351,7 @@ export const VIEWS = [
   { name: "statements", rights: ["read_statements", "read_own_statements"], show: statements },
   { name: "reports", rights: ["read_reports"], show: reports },
   { name: "refunds", rights: ["ask_refund"], show: refunds },
+  { name: "top_ups", rights: ["ask_refund"], show: topUps },
   { name: "disputes", rights: ["ask_refund"], show: disputes },
   { name: "debts", rights: ["read_books"], show: debts },
   { name: "comparisons", rights: ["read_books"], show: comparisons },

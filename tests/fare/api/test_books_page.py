@@ -14,6 +14,7 @@ from tests.dispatch.pages import Seen, opened, until
 from tests.fare.api.books_town import PASSWORD, BooksTown, books_town
 from tests.fare.api.test_inspector_page import SMALL, UNNAMED
 from tests.fare.edges.money import DAY
+from tests.fare.edges.test_topping_up import Town
 from tests.notation.rides import tap
 
 FAINT_TEXTS = (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8")
@@ -137,7 +138,7 @@ async def test_a_dispute_says_what_was_done_and_needs_a_word_to_be_answered(
         await view(page, "Disputes")
         await page.get_by_role("button", name="Answered").click()
         await expect(page.locator("#complaint")).to_have_text("Write a note: the other side will read it.")
-        await page.get_by_label("Note, v:1").fill("two buses, two touches")
+        await page.get_by_label("Note").fill("two buses, two touches")
         await page.get_by_role("button", name="Answered").click()
         await expect(page.locator(".history li")).to_have_text(re.compile("aigul: answered – two buses, two touches$"))
         for element in ("th[role=rowheader]", ".claim button"):
@@ -148,6 +149,34 @@ async def test_a_dispute_says_what_was_done_and_needs_a_word_to_be_answered(
         await page.screenshot(path=tmp_path / "dispute.png", full_page=True)
         await page.get_by_role("button", name="Accept").click()
         await expect(page.locator("#said")).to_have_text("Done. Refund: granted.")
+
+
+async def test_an_unused_top_up_is_given_back_on_a_phone(chromium: str, postgres: asyncpg.Pool, tmp_path: Path) -> None:
+    async with reading(chromium, postgres, width=360) as (page, _, town):
+        paying = Town(town.money.pool)
+        paying.now_ms = town.clock.now_ms()
+        invoice = await paying.paid(10_000)
+        await view(page, "Top-ups")
+        await page.get_by_label("Number of the top-up, or telephone").fill(invoice)
+        await page.get_by_role("button", name="Show").click()
+        await page.get_by_role("button", name="Give back", exact=True).click()
+        await page.get_by_role("button", name="Give back 100.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Write why.")
+        await page.get_by_label("Why").fill("moved away")
+        await page.get_by_role("button", name="Give back 100.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Waits for a second person: 100.00 ₸")
+        await page.screenshot(path=tmp_path / "top-ups.png", full_page=True)
+        assert await page.evaluate(FAINT_TEXTS) == []
+        assert await page.evaluate(UNNAMED) == 0
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        await town.as_("bolat", "me")
+        (asked,) = (await town.as_("bolat", "top-ups", {}))[1]["asked"]
+        await town.as_("bolat", f"top-up-refunds/decision?key={asked['key']}", {"grant": True})
+        await paying.refunds.sweep()
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.get_by_role("table", name="Asked back").locator("td").last).to_have_text(
+            "given back by the bank"
+        )
 
 
 async def test_a_debt_is_given_up_only_when_asked_twice(chromium: str, postgres: asyncpg.Pool) -> None:
