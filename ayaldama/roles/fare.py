@@ -181,7 +181,11 @@ class _Room:
         self.whereabouts = Whereabouts(network)
         self.names: Mapping[Dimension, Mapping[str, str]] = {
             Dimension.LINE: dict(zip(network.routes.ids, network.routes.short_names, strict=True)),
-            Dimension.STOP: dict(zip(network.stops.ids, network.stops.names, strict=True)),
+            # Both sides of a street have one name.
+            Dimension.STOP: {
+                stop_id: f"{name} · {code or stop_id}"
+                for stop_id, name, code in zip(network.stops.ids, network.stops.names, network.stops.codes, strict=True)
+            },
         }
         try:
             self.loads = Loads(Capacity(seats=settings.fare.seats, places=settings.fare.places))
