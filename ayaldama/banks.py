@@ -94,6 +94,12 @@ async def open_banks(
                 sweeping.cancel()
 
 
+def refunding_accounts(settings: BanksSection) -> Mapping[BankName, AccountCode]:
+    """Return the accounts of the banks that are set up and give back what they are asked for."""
+    set_up = {bank_redirect.NAME: settings.redirect_url, bank_epay.NAME: settings.epay_url}
+    return {name: _ACCOUNTS[name] for name, url in set_up.items() if url}
+
+
 def rules_of(settings: BanksSection) -> TopUpRules:
     """Return the limits of the settings."""
     return TopUpRules(

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from ayaldama.fares import city_key_path, code_key_of, phone_key_of
+from ayaldama.fares import city_key_path, code_key_of, open_people, phone_key_of
 from ayaldama.settings import Settings
 from ayaldama.simulate.passengers import Holder, holders
 from fare import people
@@ -29,7 +29,6 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia, top_up_journal
-from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.validator.drawer import CARDS
 from fare.validator.enrolment import CODE_LIFE_MS, SECRET_BYTES, Code, IssuedCode
@@ -116,7 +115,7 @@ async def _people(pool: asyncpg.Pool, key: SigningKey, now_ms: int) -> DemoFares
     await set_pin(pool, INSPECTOR, Role.INSPECTOR, pin)
     password = secrets.token_urlsafe(12)
     person = Person(name=PersonName(ACCOUNTANT), role=people.Role.ACCOUNTANT)
-    await PostgresPeople(pool).add(person, hash_of_password(password), now_ms)
+    await (await open_people(pool, key)).add(person, hash_of_password(password), now_ms)
     code_key = code_key_of(key)
     check_codes = {card.name: check_code(card.medium_id, code_key) for card in CARDS if card.readable}
     return DemoFares(inspector=INSPECTOR, pin=pin, accountant=ACCOUNTANT, password=password, check_codes=check_codes)

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import asyncpg
+
 from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
 from commons.logs import get_logger
 from fare.inspection.values import InspectionRules
 from fare.media.tokens import TokenKey
 from fare.model import CarrierId, MediumKind
+from fare.store.postgres_people import PostgresPeople
+from fare.store.sealed_seeds import SeedKey
 from fare.tariff.model import Tariff, build_tariff
 from fare.validator.rules import ADULT, Configuration, KindRules
 from fare.validator.signing import SigningKey
@@ -27,10 +31,7 @@ NOBODY: Final = CarrierId("unknown")  # carries where neither line nor agency is
 _CODES: Final = b"ayaldama inspection codes 1"
 _PHONES: Final = b"ayaldama phones 1"
 _ONE_TIME_CODES: Final = b"ayaldama one-time codes 1"
-
-_log = get_logger(__name__)
-
-_log = get_logger(__name__)
+_SEEDS: Final = b"ayaldama seeds 1"
 
 _log = get_logger(__name__)
 
@@ -135,3 +136,21 @@ def phone_key_of(city_key: SigningKey) -> TokenKey:
 def one_time_code_key_of(city_key: SigningKey) -> bytes:
     """Return the key of the digests of one-time codes: derived likewise."""
     return hmac.digest(city_key.to_bytes(), _ONE_TIME_CODES, "sha256")
+
+
+def seed_key_of(city_key: SigningKey) -> SeedKey:
+    """Return the key that seals the seeds of people's one-time codes: derived likewise."""
+    return SeedKey(hmac.digest(city_key.to_bytes(), _SEEDS, "sha256"))
+
+
+async def open_people(pool: asyncpg.Pool, city_key: SigningKey) -> PostgresPeople:
+    """Give the people of a city whose key this is; seeds that were kept unsealed before are sealed.
+
+    Raises:
+        OSError, asyncpg.PostgresError: if the database does not answer.
+    """
+    people = PostgresPeople(pool, seed_key_of(city_key))
+    sealed = await people.seal_seeds()
+    if sealed:
+        _log.info("seeds of one-time codes are sealed now", seeds=sealed)
+    return people

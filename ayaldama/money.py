@@ -18,10 +18,12 @@ from commons.metrics import Metrics
 from commons.texts import Language, load_catalogue
 from fare.api.accounting import Books
 from fare.api.accounting_routes import accounting_routes, new_export_key, new_history_token
+from fare.api.accounting_top_ups import MediumOfPhone
 from fare.api.history import History
-from fare.model import CarrierId, MediumKind
+from fare.model import AccountCode, CarrierId, MediumKind
 from fare.pricing import CityPricing
 from fare.refund_service import Refunds
+from fare.settlement.reports import Dimension
 from fare.settlement.statement_pdf import font_files, statement_pdf
 from fare.settlement_service import Settlement, SettlementRules
 from fare.sign_in import SignIn
@@ -30,6 +32,8 @@ from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import Profiles, StoredStatement
 from fare.tariff.model import Tariff, build_tariff
 from fare.tariff.wording import Words
+from fare.top_up_desk import TopUpDesk
+from fare.top_ups import BankName
 from gtfs_data import fields
 from gtfs_data.fares import FaresError, read_fares
 from gtfs_data.read import FeedUnreadableError, read_texts
@@ -63,9 +67,21 @@ class CityMoney:
         fonts = font_files(INSTALLED / "@fontsource" / "golos-text")
         return statement_pdf(of, self.carrier_names.get(of.carrier_id, of.carrier_id), words, fonts, part=one.part)
 
-    def routes(self, *, clock: Clock, metrics: Metrics, address_of: Callable[[web.Request], str]) -> list[web.RouteDef]:
-        """Return the routes of the accountant's page and of passengers' histories."""
-        people = PostgresPeople(self.pool)
+    def routes(
+        self,
+        people: PostgresPeople,
+        names: Mapping[Dimension, Mapping[str, str]],
+        *,
+        refunding: Mapping[BankName, AccountCode],
+        medium_of_phone: MediumOfPhone,
+        clock: Clock,
+        metrics: Metrics,
+        address_of: Callable[[web.Request], str],
+    ) -> list[web.RouteDef]:
+        """Return the routes of the accountant's page and of passengers' histories.
+
+        ``names`` as in ``Books``, ``refunding`` as the accounts of ``TopUpDesk``.
+        """
         books = Books(
             pool=self.pool,
             people=people,
@@ -73,6 +89,7 @@ class CityMoney:
             zone=self.tariff.zone,
             currency=self.tariff.currency,
             carrier_names=self.carrier_names,
+            names=names,
             paper=self.paper,
             new_key=new_export_key,
         )
@@ -80,7 +97,14 @@ class CityMoney:
         sign_in = SignIn(people, clock=clock)
         return [
             *accounting_routes(
-                books, sign_in=sign_in, refunds=self.refunds, clock=clock, metrics=metrics, address_of=address_of
+                books,
+                sign_in=sign_in,
+                refunds=self.refunds,
+                top_ups=TopUpDesk(self.pool, refunding, rules=self.rules),
+                medium_of_phone=medium_of_phone,
+                clock=clock,
+                metrics=metrics,
+                address_of=address_of,
             ),
             *history.routes(),
         ]

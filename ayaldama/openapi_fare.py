@@ -5,6 +5,7 @@ from typing import Final
 from ayaldama.health import Readiness
 from ayaldama.openapi import Operation
 from fare.api.accounting_acts import AmnestySent, DecisionSent
+from fare.api.accounting_top_ups import TopUpsLookedFor, TopUpsShown
 from fare.api.accounting_values import (
     AccountShown,
     ActsShown,
@@ -26,6 +27,7 @@ from fare.refund_service import RefundAsked
 from fare.settlement.disputes import Dispute
 from fare.settlement.reconcile import Reconciled
 from fare.store.postgres_desk import AmnestyListed, DebtListed, RefundListed
+from fare.top_up_desk import TopUpBackAsked
 
 _SIGNED_OUT: Final = (
     (401, "Nobody is signed in"),
@@ -201,6 +203,33 @@ _CLAIMS: Final = (
         failures=(_WRONG, *_SIGNED_OUT, (409, "So much is not owed")),
     ),
 )
+_TOP_UPS: Final = (
+    Operation(
+        method="POST",
+        path="/api/books/top-ups",
+        summary="Top-ups by number or telephone, or the latest; and what was asked back of any",
+        body=TopUpsLookedFor,
+        answer=TopUpsShown,
+        failures=(_WRONG, *_SIGNED_OUT),
+    ),
+    Operation(
+        method="POST",
+        path="/api/books/top-up-refunds",
+        summary="Give unused money of a top-up back; the same key is the same refund",
+        body=TopUpBackAsked,
+        answer=Decided,
+        failures=(_WRONG, *_SIGNED_OUT),
+    ),
+    Operation(
+        method="POST",
+        path="/api/books/top-up-refunds/decision",
+        summary="Grant or refuse to give a top-up back; not who asked for it",
+        body=DecisionSent,
+        answer=Decided,
+        parameters=(("key", "Of the refund"),),
+        failures=(_WRONG, *_SIGNED_OUT),
+    ),
+)
 _HISTORY: Final = (
     Operation(
         method="POST",
@@ -262,6 +291,7 @@ _INSPECTION: Final = (
 OPERATIONS: Final = (
     *_BOOKS,
     *_CLAIMS,
+    *_TOP_UPS,
     *_HISTORY,
     *_INSPECTION,
     Operation(

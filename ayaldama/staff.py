@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from commons.clock import Clock
@@ -25,12 +24,11 @@ def fleet_routes(
     network: Network,
     *,
     version: str,
-    pool: asyncpg.Pool,
+    people: PostgresPeople,
     clock: Clock,
     address_of: Callable[[web.Request], str],
 ) -> list[web.RouteDef]:
     """Return the routes of the fleet of boards, and those by which staff sign in on this port."""
-    people = PostgresPeople(pool)
     door = Doorkeeper(SignIn(people, clock=clock), people, clock, address_of)
 
     async def reading(request: web.Request) -> None:

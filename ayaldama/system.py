@@ -11,6 +11,7 @@ import uvloop
 
 from ayaldama import embedded
 from ayaldama.database import bring_up_to_date
+from ayaldama.fares import city_key_path, open_people
 from ayaldama.log_file import LogFile
 from ayaldama.processes import sole_user_of
 from ayaldama.roles._base import open_postgres
@@ -18,6 +19,7 @@ from ayaldama.settings import Settings
 from ayaldama.supervisor import Planned, Supervisor
 from ayaldama.terminal import Steps
 from commons.logs import configure_logs
+from fare.store.city_key import open_city_key
 
 CITY: Final = (
     Planned(name="intake", roles=("intake",)),
@@ -89,6 +91,7 @@ async def _run(
             async with open_postgres(settings, connections_max=2) as pool:
                 with steps.step("database"):
                     await bring_up_to_date(pool)
+                    await open_people(pool, open_city_key(city_key_path(settings)))  # seals what was not
                 settings = await prepare(settings, pool, steps)
             for one in planned:
                 if stop.is_set():

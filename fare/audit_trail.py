@@ -30,6 +30,8 @@ class Act(enum.StrEnum):
     REFUND_DECIDED = enum.auto()
     AMNESTY_ASKED = enum.auto()
     AMNESTY_DECIDED = enum.auto()
+    TOP_UP_REFUND_ASKED = enum.auto()
+    TOP_UP_REFUND_DECIDED = enum.auto()
     WRITTEN_OFF = enum.auto()
     DISPUTE_OPENED = enum.auto()
     DISPUTE_STEP = enum.auto()

@@ -6,6 +6,7 @@ other, and a step sent again gives nothing back twice.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -13,7 +14,7 @@ import msgspec
 
 from fare.audit_trail import Act
 from fare.model import CarrierId
-from fare.refund_service import RefundAsked, Refunds
+from fare.refund_service import RefundAnswer, RefundAsked, Refunds
 from fare.settlement.disputes import Dispute, DisputeState, DisputeStep, Step, StepOutcome, take_step
 from fare.settlement.refunds import RefundOutcome
 from fare.store.postgres_audit import note
@@ -26,6 +27,14 @@ _LISTED: Final = """
 SELECT dispute::text FROM dispute WHERE $1::text IS NULL OR carrier_id = $1
 ORDER BY dispute->>'state' IN ('accepted', 'rejected', 'withdrawn'), dispute->>'opened_ms' DESC LIMIT $2
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """What became of a step, and of the refund where the dispute is accepted."""
+
+    outcome: StepOutcome
+    refund: RefundAnswer | None = None
 
 
 class Disputes:
@@ -67,7 +76,7 @@ class Disputes:
             )
         return True
 
-    async def take(self, dispute_id: str, step: Step) -> StepOutcome | None:
+    async def take(self, dispute_id: str, step: Step) -> StepTaken | None:
         """Take a step; return what became of it, None if there is no such dispute.
 
         What is accepted is asked for as a refund in the same transaction: nothing is accepted that cannot go back.
@@ -79,26 +88,30 @@ class Disputes:
             if row is None:
                 return None
             dispute, outcome = take_step(msgspec.json.decode(row["dispute"], type=Dispute), step)
+            refund = None
+            if step.step is DisputeStep.ACCEPT and dispute.state is DisputeState.ACCEPTED:
+                refund = await self._refunded(connection, dispute, step.at_ms)
             if outcome is not StepOutcome.TAKEN:
-                return outcome
-            if step.step is DisputeStep.ACCEPT and not await self._refunded(connection, dispute, step):
-                return StepOutcome.NOT_REFUNDABLE
+                return StepTaken(outcome=outcome, refund=refund)
+            if refund is not None and refund.outcome is not RefundOutcome.GRANTED:
+                return StepTaken(outcome=StepOutcome.NOT_REFUNDABLE)
             await connection.execute(
                 "UPDATE dispute SET dispute = $2 WHERE dispute_id = $1",
                 *(dispute_id, msgspec.json.encode(dispute).decode()),
             )
             await note(connection, step.at_ms, step.by, Act.DISPUTE_STEP, dispute_id, step.step)
-        return outcome
+        return StepTaken(outcome=outcome, refund=refund)
 
-    async def _refunded(self, connection: asyncpg.Connection, dispute: Dispute, step: Step) -> bool:
+    async def _refunded(self, connection: asyncpg.Connection, dispute: Dispute, now_ms: int) -> RefundAnswer:
+        """Ask for the refund in the name of who accepted the dispute; asked again it is the same."""
+        accepted = next(one for one in reversed(dispute.steps) if one.step is DisputeStep.ACCEPT)
         asked = RefundAsked(
             key=f"dispute/{dispute.dispute_id}",
             ride_key=dispute.ride_key,
             amount_tiyn=dispute.claimed_tiyn,
             why=f"dispute {dispute.dispute_id}",
         )
-        answer = await self._refunds.ask_within(connection, asked, who=step.by, now_ms=step.at_ms)
-        return answer.outcome is RefundOutcome.GRANTED
+        return await self._refunds.ask_within(connection, asked, who=accepted.by, now_ms=now_ms)
 
     async def listed(self, carrier_id: CarrierId | None = None) -> Sequence[Dispute]:
         """Return disputes, of one carrier's rides or of all: the undecided first, then the latest."""

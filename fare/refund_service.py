@@ -58,6 +58,12 @@ SELECT r.* FROM refund r JOIN unnest($1::text[], $2::bigint[]) AS w (device_id, 
 WHERE r.state <> 'declined'
 """
 
+_GIVEN_ALONE: Final = """
+SELECT coalesce(sum(amount_tiyn), 0)::bigint FROM (
+    SELECT amount_tiyn FROM refund WHERE asked_by = $1 AND asked_ms > $2 AND NOT four_eyes
+    UNION ALL SELECT amount_tiyn FROM top_up_refund WHERE asked_by = $1 AND asked_ms > $2 AND NOT four_eyes
+) AS given
+"""
 _INSERT: Final = """
 INSERT INTO refund (key, device_id, sequence, carrier_id, amount_tiyn, reason, service_date, why, asked_by, asked_ms,
     state, decided_by, four_eyes)
@@ -315,12 +321,7 @@ class Refunds:
         self, connection: asyncpg.Connection, refund: Refund, why: str, who: str, now_ms: int
     ) -> RefundState:
         """Keep a refund that may be granted; one person alone grants only so much within a day."""
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"refunds of {who}")
-        alone_tiyn = await connection.fetchval(
-            "SELECT coalesce(sum(amount_tiyn), 0)::bigint FROM refund "
-            "WHERE asked_by = $1 AND asked_ms > $2 AND NOT four_eyes",
-            *(who, now_ms - DAY_MS),
-        )
+        alone_tiyn = await given_alone_tiyn(connection, who, now_ms)
         if alone_tiyn + refund.amount_tiyn > self._rules.alone_tiyn:
             await connection.execute(_INSERT, *_row(refund, why, who, now_ms, RefundState.WAITING, None))
             return RefundState.WAITING
@@ -376,6 +377,13 @@ class Refunds:
             for category, charged_tiyn, subsidy_tiyn in amounts
         )
         return Sale(ride=ride, service_date=self._pricing.service_day(ride.tapped_ms), charges=charges)
+
+
+async def given_alone_tiyn(connection: asyncpg.Connection, who: str, now_ms: int) -> int:
+    """Return what somebody gave back alone within a day, of rides and of top-ups; they give no more meanwhile."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"refunds of {who}")
+    tiyn: int = await connection.fetchval(_GIVEN_ALONE, who, now_ms - DAY_MS)
+    return tiyn
 
 
 def _row(

@@ -5,6 +5,7 @@ Sales are derived before the ledger is locked, so a day of a city is closed whil
 meanwhile is late for the next day.
 """
 
+import asyncio
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ from fare.settlement.refunds import AmnestyWindow, under_amnesty
 from fare.settlement.statements import statements
 from fare.store.postgres_audit import note
 from fare.store.postgres_ledger import read_book, touched_by, write_pages
+from fare.store.postgres_sales import DAY_MS, bounds_ms, keep_bills, read_sales, unbilled_media
 from fare.store.postgres_settlement import (
     Profiles,
     RideSold,
@@ -98,15 +100,26 @@ class Settlement:
         return Closed(outcome=Closing.CLOSED, statements=await self.statements(day))
 
     async def sales(self, day: dt.date, carrier_id: CarrierId | None = None) -> list[Sale]:
-        """Return the sales of a service day, of one carrier or of all, as the tariff prices them now.
+        """Return the sales of a service day in order of time, of one carrier or of all, as they were posted.
 
         Those that were settled or fall under an amnesty say so.
         """
         windows = await windows_granted(self._pool)
-        sales: list[Sale] = []
-        async for read in sales_of_days(self._pool, self._pricing, self._profiles, day, day):
-            sales += [_marked(one, windows) for one in read.sold if carrier_id in {None, one.sale.ride.carrier_id}]
-        return sorted(sales, key=lambda sale: (sale.ride.tapped_ms, sale.ride.key))
+        read = await read_sales(self._pool, self._pricing, self._profiles, day, carrier_id)
+        return [_with_amnesty(one.sale, one.settled_amnesty, windows) for one in read]
+
+    async def keep_bills(self, now_ms: int, *, media_at_a_time: int, pause_s: float) -> int:
+        """Derive the lines of rides of today and yesterday that have none yet; return of how many media.
+
+        After ``media_at_a_time`` it pauses, so that whoever stands at a door is served meanwhile.
+        """
+        from_ms, _ = bounds_ms(self._pricing, self._pricing.service_day(now_ms) - dt.timedelta(days=1))
+        media = await unbilled_media(self._pool, from_ms, now_ms + DAY_MS)
+        for first in range(0, len(media), media_at_a_time):
+            some = media[first : first + media_at_a_time]
+            await keep_bills(self._pool, self._pricing, self._profiles, some, from_ms)
+            await asyncio.sleep(pause_s)
+        return len(media)
 
     async def statements(self, day: dt.date, carrier_id: CarrierId | None = None) -> list[StoredStatement]:
         """Return what was settled on a day, of one carrier or of all."""
@@ -221,10 +234,14 @@ class Settlement:
 
 
 def _marked(one: RideSold, windows: Sequence[AmnestyWindow]) -> Sale:
+    return _with_amnesty(one.sale, one.settled.amnesty_id if one.settled is not None else None, windows)
+
+
+def _with_amnesty(sale: Sale, settled: str | None, windows: Sequence[AmnestyWindow]) -> Sale:
     """Return a sale with its amnesty: the one it was settled with, else the one that holds it."""
-    if one.settled is not None:
-        return msgspec.structs.replace(one.sale, amnesty_id=one.settled.amnesty_id)
-    return under_amnesty([one.sale], windows)[0]
+    if settled is not None:
+        return msgspec.structs.replace(sale, amnesty_id=settled)
+    return under_amnesty([sale], windows)[0]
 
 
 async def post(connection: asyncpg.Connection, journals: Iterable[Journal]) -> None:

@@ -14,17 +14,20 @@ from typing import Final
 import argon2
 
 from commons.clock import Clock
+from commons.logs import get_logger
 from fare.audit_trail import Act
 from fare.inspection import allowance
 from fare.inspection.allowance import Allowance
 from fare.people import PASSWORD_MAX, PersonName, Refusal, Session, SessionToken, check_password, matching_step
 from fare.store.postgres_people import Known, PostgresPeople
+from fare.store.sealed_seeds import SealError
 
 BROWSER_DAYS: Final = 90
 HASHED_AT_ONCE: Final = 2  # each takes 64 MiB and most of a core for 50 ms
 COUNTED_MAX: Final = 10_000
 DAY_MS: Final = 86_400_000
 
+_log = get_logger(__name__)
 _hasher: Final = argon2.PasswordHasher()  # RFC 9106, 4: the second recommended choice, argon2id
 
 
@@ -112,9 +115,14 @@ class SignIn:
             right = await asyncio.to_thread(_verifies, kept, password)
         if known is None or known.revoked or not right:
             return False
-        if known.totp_secret is None:
+        try:
+            seed = self._people.seed_of(known)
+        except SealError as error:
+            _log.error("nobody is let in by a seed that does not open", error=str(error))
+            return False
+        if seed is None:
             return True
-        step = matching_step(known.totp_secret, code, now_ms, after_step=known.totp_step)
+        step = matching_step(seed, code, now_ms, after_step=known.totp_step)
         return step is not None and await self._people.use_step(known.person.name, step)
 
     def _take(self, counted: list[str], now_ms: int) -> bool:

@@ -8,6 +8,7 @@ is the bank's own taking back, may meet: together they take no more than was pai
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -19,11 +20,12 @@ from commons.metrics import Metrics
 from fare.gateways import postgres_top_ups as store
 from fare.gateways.bank import BankSilentError, Returning
 from fare.ledger.bank_money import given_back, kept_after_all
-from fare.model import MediumId
+from fare.model import AccountCode, MediumId
 from fare.store.postgres_bank_money import post_bank_money, wallet_tiyn
 from fare.store.postgres_taps import lock_media
 from fare.top_ups import (
     BackOutcome,
+    BankName,
     BankState,
     BankWord,
     Invoice,
@@ -55,13 +57,18 @@ class TopUpRefunds:
         Raises:
             ValueError: if ``key`` has no form of one.
         """
-        if not 1 <= len(key) <= KEY_MAX or not key.isprintable():
-            raise ValueError(f"key must be 1 to {KEY_MAX} printable characters: {key!r}")
-        reference = f"{invoice}-{hashlib.sha256(f'{medium_id}/{key}'.encode()).hexdigest()[:REFERENCE_HEX]}"
+        check_key(key)
         async with self._pool.acquire() as connection, connection.transaction():
-            outcome = await self._begin(connection, reference, medium_id, invoice, amount_tiyn)
-        if outcome is BackOutcome.ASKED:
-            outcome = await self.ask(reference)
+            begun = await begin_back(
+                connection,
+                {name: self._channels.accounts[name] for name in self._channels.banks},
+                key=key,
+                medium_id=medium_id,
+                invoice=invoice,
+                amount_tiyn=amount_tiyn,
+                now_ms=self._clock.now_ms(),
+            )
+        outcome = await self.ask(begun.reference) if begun.outcome is BackOutcome.ASKED else begun.outcome
         self._metrics.count("top_up_refunds_total", outcome=outcome.value)
         return outcome
 
@@ -108,34 +115,6 @@ class TopUpRefunds:
                 _log.warning("top-ups wait", error=repr(error))
             await asyncio.sleep(EVERY_S)
 
-    async def _begin(
-        self, connection: asyncpg.Connection, reference: str, medium_id: MediumId, invoice: Invoice, amount_tiyn: int
-    ) -> BackOutcome:
-        """Take the money from the wallet and keep the refund, or say why not."""
-        await lock_media(connection, [medium_id])
-        found = await store.find_top_up(connection, invoice, lock=True)
-        if found is None or found.top_up.medium_id != medium_id:
-            return BackOutcome.UNKNOWN
-        before = await store.find_back(connection, reference)
-        if before is not None:
-            return _ANSWERED[before.state] if before.amount_tiyn == amount_tiyn else BackOutcome.KEY_REUSED
-        top_up, now_ms = found.top_up, self._clock.now_ms()
-        if top_up.bank not in self._channels.banks:
-            return BackOutcome.NOT_POSSIBLE
-        outcome = decide_back(top_up, amount_tiyn, await wallet_tiyn(connection, medium_id))
-        if outcome is not BackOutcome.ASKED:
-            return outcome
-        channel = self._channels.accounts[top_up.bank]
-        await store.insert_back(connection, reference, invoice, amount_tiyn, now_ms)
-        await store.keep_top_up(connection, asked_back(top_up, amount_tiyn), ask_ms=found.ask_ms, asked=found.asked)
-        name = f"bank/{top_up.bank}/refund/{reference}"
-        await post_bank_money(
-            *(connection, medium_id, channel),
-            [lambda _: given_back(name, channel, medium_id, amount_tiyn, subject=reference, at_ms=now_ms)],
-            now_ms,
-        )
-        return outcome
-
     async def _conclude(
         self, connection: asyncpg.Connection, medium_id: MediumId, reference: str, returning: Returning
     ) -> BackOutcome:
@@ -161,3 +140,62 @@ class TopUpRefunds:
                 now_ms,
             )
         return BackOutcome.DONE if done else BackOutcome.BANK_REFUSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackBegun:
+    """What became of a wish to give money back; ASKED: it left the wallet, and the bank is to be asked."""
+
+    reference: str
+    outcome: BackOutcome
+
+
+def check_key(key: str) -> None:
+    """Refuse what is no key of a refund.
+
+    Raises:
+        ValueError: saying the rule.
+    """
+    if not 1 <= len(key) <= KEY_MAX or not key.isprintable():
+        raise ValueError(f"key must be 1 to {KEY_MAX} printable characters: {key!r}")
+
+
+async def begin_back(
+    connection: asyncpg.Connection,
+    accounts: Mapping[BankName, AccountCode],
+    *,
+    key: str,
+    medium_id: MediumId,
+    invoice: Invoice,
+    amount_tiyn: int,
+    now_ms: int,
+) -> BackBegun:
+    """Take the money from the wallet and keep the refund, or say why not, within the caller's transaction.
+
+    ``accounts``: those of the banks that can be asked. ``TopUpRefunds`` asks, at the latest with its next sweep.
+    """
+    reference = f"{invoice}-{hashlib.sha256(f'{medium_id}/{key}'.encode()).hexdigest()[:REFERENCE_HEX]}"
+    await lock_media(connection, [medium_id])
+    found = await store.find_top_up(connection, invoice, lock=True)
+    if found is None or found.top_up.medium_id != medium_id:
+        return BackBegun(reference=reference, outcome=BackOutcome.UNKNOWN)
+    before = await store.find_back(connection, reference)
+    if before is not None:
+        same = before.amount_tiyn == amount_tiyn
+        return BackBegun(reference=reference, outcome=_ANSWERED[before.state] if same else BackOutcome.KEY_REUSED)
+    top_up = found.top_up
+    if top_up.bank not in accounts:
+        return BackBegun(reference=reference, outcome=BackOutcome.NOT_POSSIBLE)
+    outcome = decide_back(top_up, amount_tiyn, await wallet_tiyn(connection, medium_id))
+    if outcome is not BackOutcome.ASKED:
+        return BackBegun(reference=reference, outcome=outcome)
+    channel = accounts[top_up.bank]
+    await store.insert_back(connection, reference, invoice, amount_tiyn, now_ms)
+    await store.keep_top_up(connection, asked_back(top_up, amount_tiyn), ask_ms=found.ask_ms, asked=found.asked)
+    name = f"bank/{top_up.bank}/refund/{reference}"
+    await post_bank_money(
+        *(connection, medium_id, channel),
+        [lambda _: given_back(name, channel, medium_id, amount_tiyn, subject=reference, at_ms=now_ms)],
+        now_ms,
+    )
+    return BackBegun(reference=reference, outcome=outcome)

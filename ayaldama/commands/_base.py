@@ -15,6 +15,7 @@ from ayaldama.processes import ProcessError
 from ayaldama.settings_source import Reading, SettingsError, read_settings
 from ayaldama.supervisor import StartError
 from commons.migrate import MigrationError
+from fare.store.city_key import CityKeyError
 
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 69  # EX_UNAVAILABLE of sysexits.h
@@ -45,6 +46,8 @@ def explained() -> Iterator[None]:
         fail(str(error), EXIT_USAGE)
     except (ServerError, ProcessError, MigrationError) as error:
         fail(str(error), EXIT_UNAVAILABLE)
+    except CityKeyError as error:
+        fail(str(error))
     except StartError as error:
         fail(str(error), error.status or 1)
 

@@ -13,10 +13,12 @@ from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
 from ayaldama.database import open_database
+from ayaldama.fares import city_key_path, open_people
 from commons.clock import wall_ms
 from fare.model import CarrierId
 from fare.people import Person, PersonName, Role, authenticator_link
 from fare.sign_in import hash_of_password
+from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.postgres_people import PostgresPeople
 
 TOTP_BYTES: Final = 20  # RFC 4226, 4: 160 bits
@@ -54,7 +56,7 @@ def list_all(chosen: Chosen) -> None:
     for heading in ("name", "role", "carrier", "one-time codes", "state"):
         table.add_column(heading)
     for known in _with_people(chosen, lambda found: found.everybody()):
-        codes = "asked for" if known.totp_secret else "-"
+        codes = "asked for" if known.sealed_seed else "-"
         state = "[red]revoked[/]" if known.revoked else "on"
         table.add_row(known.person.name, known.person.role, known.person.carrier_id or "-", codes, state)
     console().print(table)
@@ -93,10 +95,12 @@ def _with_people(chosen: Chosen, act: Callable[[PostgresPeople], Awaitable[Resul
 
     async def run() -> Result:
         async with open_database(settings) as pool:
-            return await act(PostgresPeople(pool))
+            return await act(await open_people(pool, open_city_key(city_key_path(settings))))
 
     try:
         return asyncio.run(run())
+    except CityKeyError as error:
+        fail(str(error))
     except (OSError, asyncpg.PostgresError) as error:
         fail(f"the database does not answer: {error}", EXIT_UNAVAILABLE)
 

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ayaldama import bridges
+from ayaldama.banks import refunding_accounts
 from ayaldama.fares import (
     KINDS,
     CityFares,
@@ -25,6 +26,8 @@ from ayaldama.fares import (
     configuration_of,
     inspection_rules_of,
     open_city_fares,
+    open_people,
+    phone_key_of,
 )
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
@@ -43,11 +46,13 @@ from fare.gateways.iso8583 import Iso8583Settings, open_acquirer
 from fare.gateways.postgres_attempts import PostgresAttempts
 from fare.keys import FareKeys
 from fare.ledger.accounts import revenue, subsidy
+from fare.media.phone import phone_medium, phone_number
 from fare.model import AccountCode, LocatedTap, MediumId, RiderCategory
 from fare.precedence import Precedence
 from fare.pricing import CityPricing
 from fare.risk.values import RiskRules
 from fare.service import TapIntake, open_taps
+from fare.settlement.reports import Dimension
 from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.documents import DocumentKeeper
 from fare.store.postgres_devices import PostgresDevices
@@ -73,6 +78,9 @@ from transit.tracking.whereabouts import Whereabouts
 CONNECTIONS_MAX: Final = 12
 FIGURES_S: Final = 5.0
 RATE_S: Final = 60.0
+BILLS_EVERY_S: Final = 120.0
+BILLS_PAUSE_S: Final = 0.1
+BILLS_AT_A_TIME: Final = 20  # media: taps wait for as long as these are derived
 SALT_BYTES: Final = 16
 
 _ACCOUNTS: Final[Mapping[str, Callable[[RiderCategory], AccountCode]]] = MappingProxyType(
@@ -125,7 +133,7 @@ async def serve(context: RoleContext) -> None:
             working = [tasks.create_task(work, name=name) for name, work in room.works().items()]
             working += [tasks.create_task(_run_money(room), name="money")]
             app = application(
-                [*devices.routes(), *room.inspection().routes(), *room.books(), *vendor_routes()],
+                [*devices.routes(), *room.inspection().routes(), *await room.books(), *vendor_routes()],
                 OPERATIONS,
                 health=ServersHealth(redis=redis, pool=pool),
                 metrics=context.metrics,
@@ -166,9 +174,19 @@ class _Room:
         self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms(), settings.validators)
         self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
         self.media = PostgresMedia(pool)
+        _, carrier_names = read_tariff(settings.gtfs.feed)
+        self.money = city_money(pool, settings, self.pricing, self.media.profiles, carrier_names)
         self.store = PostgresDevices(pool, settings.city)
         self.fare_keys = FareKeys(settings.city)
         self.whereabouts = Whereabouts(network)
+        self.names: Mapping[Dimension, Mapping[str, str]] = {
+            Dimension.LINE: dict(zip(network.routes.ids, network.routes.short_names, strict=True)),
+            # Both sides of a street have one name.
+            Dimension.STOP: {
+                stop_id: f"{name} · {code or stop_id}"
+                for stop_id, name, code in zip(network.stops.ids, network.stops.names, network.stops.codes, strict=True)
+            },
+        }
         try:
             self.loads = Loads(Capacity(seats=settings.fare.seats, places=settings.fare.places))
         except ValueError as error:
@@ -203,6 +221,7 @@ class _Room:
             "boardings": bridges.count_riders(self.redis, context.keys, self.fare_keys, self.loads, context.metrics),
             "loads": bridges.tell_loads(self.redis, context.keys, self.loads, metrics=context.metrics),
             "figures": self._tell_figures(),
+            "bills": self._keep_bills(),
         }
 
     def inspection(self) -> Inspection:
@@ -225,13 +244,36 @@ class _Room:
             address_of=functools.partial(address_of, behind_proxy=self.context.settings.web.behind_proxy),
         )
 
-    def books(self) -> list[web.RouteDef]:
+    async def _keep_bills(self) -> None:
+        """Derive the lines of what was posted lately, some media at a time, so that no report waits for them."""
+        while True:
+            try:
+                await self.money.settlement.keep_bills(
+                    self.context.clock.now_ms(), media_at_a_time=BILLS_AT_A_TIME, pause_s=BILLS_PAUSE_S
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self.context.metrics.count("role_errors_total", role="fare", where="bills")
+                _log.warning("bills wait", error=repr(error))
+            await asyncio.sleep(BILLS_EVERY_S)
+
+    async def books(self) -> list[web.RouteDef]:
         """Return the accountant's page and passengers' own histories."""
         context, settings = self.context, self.context.settings
-        _, names = read_tariff(settings.gtfs.feed)
-        money = city_money(self.pool, settings, self.pricing, self.media.profiles, names)
         address = functools.partial(address_of, behind_proxy=settings.web.behind_proxy)
-        return money.routes(clock=context.clock, metrics=context.metrics, address_of=address)
+        people = await open_people(self.pool, self.key)
+        return self.money.routes(
+            people,
+            self.names,
+            refunding=refunding_accounts(settings.banks),
+            medium_of_phone=self._medium_of_phone,
+            clock=context.clock,
+            metrics=context.metrics,
+            address_of=address,
+        )
+
+    def _medium_of_phone(self, typed: str) -> MediumId | None:
+        number = phone_number(typed)
+        return phone_medium(number, phone_key_of(self.key)) if number is not None else None
 
     def collector(self, acquirer: Acquirer) -> Collector:
         """Return who charges bank cards."""

@@ -10,16 +10,21 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ayaldama import web as pages
+from ayaldama.fares import city_key_path, seed_key_of
 from ayaldama.health import Health
 from ayaldama.http import address_of, application, serve_application
 from ayaldama.openapi_web import OPERATIONS
 from ayaldama.roles._base import RoleContext, RoleError, end_tasks, open_network, open_postgres, open_redis
+from ayaldama.settings import Settings
 from ayaldama.staff import fleet_routes
 from ayaldama.stop_pages import stop_pages_of
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from dispatch.accuracy_watch import AccuracyWatch
 from dispatch.live import LiveMap
+from fare.store.city_key import CityKeyError, open_city_key
+from fare.store.postgres_people import PostgresPeople
+from fare.store.sealed_seeds import SeedKey
 from stop_display.abbreviations import TableError
 from stop_display.panels.desk import PanelDesk
 from stop_display.panels.routes import version_of
@@ -66,7 +71,10 @@ async def serve(context: RoleContext) -> None:
                 raise RoleError(f"boards.abbreviations: {error}") from error
             tasks.create_task(boards.run(context.stop), name="boards")
             routes += boards.routes()
-            routes += fleet_routes(boards, desk, network, version=version, pool=pool, clock=clock, address_of=address)
+            people = PostgresPeople(pool, _seed_key(settings))
+            routes += fleet_routes(
+                boards, desk, network, version=version, people=people, clock=clock, address_of=address
+            )
             filled.append(boards.fill)
             tasks.create_task(_heed(boards, NoticesStore(redis, keys), context), name="notices")
             stop_pages = stop_pages_of(boards, pool, settings, clock=clock, metrics=metrics)
@@ -90,6 +98,13 @@ async def serve(context: RoleContext) -> None:
             context.ready({"web": port})
             await context.stop.wait()
             telling.cancel()
+
+
+def _seed_key(settings: Settings) -> SeedKey:
+    try:
+        return seed_key_of(open_city_key(city_key_path(settings)))
+    except CityKeyError as error:
+        raise RoleError(str(error)) from error
 
 
 async def _heed(boards: Boards, store: NoticesStore, context: RoleContext) -> None:

@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -56,12 +57,12 @@ from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import StoredStatement, statements_between
 
 WEB: Final = Path(__file__).parents[1] / "web" / "books"
-PAGE_FILES: Final = ("app.js", "ask.js", "page.css", "parts.js", "claims.js", "views.js")
+PAGE_FILES: Final = ("app.js", "ask.js", "page.css", "parts.js", "claims.js", "top_ups.js", "views.js")
 MOVES_MAX: Final = 500
 ACTS_MAX: Final = 200
 DAYS_MAX: Final = 92
 FEW: Final = 5
-REPORT_TOKENS: Final = 4  # a day's bills are derived anew
+REPORT_TOKENS: Final = 4  # all rides of a day are read
 EXPORT_TOKENS: Final = 10  # of 60, refilled at 30 a minute
 
 Paper = Callable[[StoredStatement, Language], bytes]
@@ -69,7 +70,10 @@ Paper = Callable[[StoredStatement, Language], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What the page shows: of which city, by which services. ``paper`` prints a statement."""
+    """What the page shows: of which city, by which services. ``paper`` prints a statement.
+
+    ``names``: how people call lines and stops, by id; one that is not there is shown by its id.
+    """
 
     pool: asyncpg.Pool
     people: PostgresPeople
@@ -77,6 +81,7 @@ class Books:
     zone: ZoneInfo
     currency: str
     carrier_names: Mapping[CarrierId, str]
+    names: Mapping[Dimension, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     paper: Paper
     new_key: Callable[[], bytes]
 
@@ -88,7 +93,8 @@ class Accounting:
         self._books = books
         self._door = door
         self._clock = clock
-        texts = {language: dict(texts) for language, texts in load_catalogue("fare.settlement").items()}
+        city = {"city.zone": books.zone.key}
+        texts = {language: {**texts, **city} for language, texts in load_catalogue("fare.settlement").items()}
         self._texts: Asset = asset_of(msgspec.json.encode(texts), "application/json")
 
     def routes(self) -> list[web.RouteDef]:
@@ -205,23 +211,37 @@ class Accounting:
         if dimension is None:
             raise refused(web.HTTPNotFound, "no_such_report")
         sales = await self._books.settlement.sales(day_of(request.match_info["day"]))
-        by = totals_by(sales, dimension, self._books.zone)
+        by, total = await asyncio.to_thread(
+            lambda: (totals_by(sales, dimension, self._books.zone), totals(sales))  # a day of a city is many
+        )
         shown = ReportShown(
             by=dimension,
-            lines=tuple(ReportLine(value=value, totals=one) for value, one in by.items()),
-            total=totals(sales),
+            lines=tuple(
+                ReportLine(value=value, name=self._name(dimension, value), totals=one) for value, one in by.items()
+            ),
+            total=total,
         )
         return answer(shown)
 
     async def _journeys(self, request: web.Request) -> web.Response:
         await self._door.reading(request, Right.READ_REPORTS, tokens=REPORT_TOKENS)
-        counted = origins_and_destinations(await self._books.settlement.sales(day_of(request.match_info["day"])))
+        sales = await self._books.settlement.sales(day_of(request.match_info["day"]))
+        counted = await asyncio.to_thread(origins_and_destinations, sales)
         known = {pair: riders for pair, riders in counted.items() if UNKNOWN not in pair}
         many = sorted(
             ((riders, pair) for pair, riders in known.items() if riders >= FEW), key=lambda one: (-one[0], one[1])
         )
         shown = JourneysShown(
-            lines=tuple(JourneyLine(from_stop_id=pair[0], to_stop_id=pair[1], riders=riders) for riders, pair in many),
+            lines=tuple(
+                JourneyLine(
+                    from_stop_id=pair[0],
+                    from_stop=self._name(Dimension.STOP, pair[0]),
+                    to_stop_id=pair[1],
+                    to_stop=self._name(Dimension.STOP, pair[1]),
+                    riders=riders,
+                )
+                for riders, pair in many
+            ),
             few_riders=sum(riders for riders in known.values() if riders < FEW),
             unknown_riders=sum(counted.values()) - sum(known.values()),
         )
@@ -278,6 +298,11 @@ class Accounting:
             ),
         )
         return answer(shown)
+
+    def _name(self, dimension: Dimension, value: str) -> str:
+        if dimension is Dimension.CARRIER:
+            return self._books.carrier_names.get(CarrierId(value), value)
+        return self._books.names.get(dimension, {}).get(value, value)
 
     async def _reading_statements(self, request: web.Request, *, tokens: int) -> Session:
         session = await self._door.reading(request, Right.EXPORT, tokens=tokens)

@@ -9,10 +9,12 @@ from commons.clock import Clock
 from commons.metrics import Metrics
 from fare.api.accounting import Accounting, Books
 from fare.api.accounting_acts import AccountingActs
+from fare.api.accounting_top_ups import MediumOfPhone, TopUpRoutes
 from fare.api.claims import Claims
 from fare.api.signed_in import Doorkeeper
 from fare.refund_service import Refunds
 from fare.sign_in import SignIn
+from fare.top_up_desk import TopUpDesk
 
 AddressOf = Callable[[web.Request], str]
 
@@ -22,6 +24,8 @@ def accounting_routes(
     *,
     sign_in: SignIn,
     refunds: Refunds,
+    top_ups: TopUpDesk,
+    medium_of_phone: MediumOfPhone,
     clock: Clock,
     metrics: Metrics,
     address_of: AddressOf = lambda request: request.remote or "",
@@ -30,7 +34,14 @@ def accounting_routes(
     door = Doorkeeper(sign_in, books.people, clock, address_of)
     acts = AccountingActs(books.settlement, refunds, door, clock=clock, metrics=metrics)
     claims = Claims(books.pool, refunds, door, clock=clock, metrics=metrics)
-    return [*door.routes(), *Accounting(books, door, clock).routes(), *acts.routes(), *claims.routes()]
+    paid_in = TopUpRoutes(top_ups, books.people, door, medium_of=medium_of_phone, clock=clock, metrics=metrics)
+    return [
+        *door.routes(),
+        *Accounting(books, door, clock).routes(),
+        *acts.routes(),
+        *claims.routes(),
+        *paid_in.routes(),
+    ]
 
 
 def new_history_token() -> str:

@@ -66,9 +66,10 @@ class StatementListed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of a dimension, as a line or an hour."""
+    """One value of a dimension, as a line or an hour, and how people call it."""
 
     value: str
+    name: str
     totals: Totals
 
 
@@ -84,7 +85,9 @@ class JourneyLine(msgspec.Struct, frozen=True, kw_only=True):
     """How many went from one stop to another."""
 
     from_stop_id: str
+    from_stop: str
     to_stop_id: str
+    to_stop: str
     riders: int
 
 

@@ -24,6 +24,7 @@ from fare.settlement.disputes import DECISIONS, Dispute, DisputeStep, Step
 from fare.store.postgres_desk import debts_listed
 
 LINE_MAX: Final = 200
+NOTED: Final = frozenset({DisputeStep.ANSWER, DisputeStep.REJECT})  # what the other side has to be able to read
 
 
 class DisputeSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,13 +99,18 @@ class Claims:
         sent = await body(request, StepSent)
         if sent.step in DECISIONS:
             sent_by = await self._door.writing(request, Right.APPROVE_REFUND)
-        now_ms, note = self._clock.now_ms(), _short(sent.note, empty=True)
+        now_ms, note = self._clock.now_ms(), _short(sent.note.strip(), empty=True)
+        if sent.step in NOTED and not note:
+            raise refused(web.HTTPBadRequest, "note_needed")
         step = Step(step=sent.step, by=sent_by.person.name, at_ms=now_ms, note=note)
-        outcome = await self._disputes.take(request.query.get("id", ""), step)
-        if outcome is None:
+        taken = await self._disputes.take(request.query.get("id", ""), step)
+        if taken is None:
             raise refused(web.HTTPNotFound, "no_such_dispute")
-        self._metrics.count("disputes_total", outcome=outcome.value)
-        return answer(Decided(outcome=outcome.value))
+        self._metrics.count("disputes_total", outcome=taken.outcome.value)
+        if taken.refund is None:
+            return answer(Decided(outcome=taken.outcome.value))
+        state = (taken.refund.state or taken.refund.outcome).value
+        return answer(Decided(outcome=taken.outcome.value, state=state, amount_tiyn=taken.refund.amount_tiyn))
 
     async def _debts(self, request: web.Request) -> web.Response:
         await self._door.reading(request, Right.READ_BOOKS)

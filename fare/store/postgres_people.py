@@ -1,6 +1,6 @@
 """People and their sessions in PostgreSQL. Secrets come in as digests and hashes; what is kept signs nobody in.
 
-The seed of one-time codes is the exception, as it is in every server that checks them: guard backups.
+The seed of one-time codes has to be known again: it is sealed under a key that is not in the database.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from fare.audit_trail import Act
 from fare.model import CarrierId
 from fare.people import Person, PersonName, Role, SessionRules
 from fare.store.postgres_audit import note
+from fare.store.sealed_seeds import SeedKey, is_sealed
 
 COMMAND = "command line"  # who acts where somebody has the machine itself
 
@@ -22,7 +23,7 @@ class Known:
 
     person: Person
     password: str = field(repr=False)  # argon2id
-    totp_secret: bytes | None = field(repr=False)
+    sealed_seed: bytes | None = field(repr=False)  # None: no one-time codes asked for
     totp_step: int
     revoked: bool
 
@@ -37,13 +38,14 @@ class OpenSession:
 
 
 class PostgresPeople:
-    """All people of a city.
+    """All people of a city. ``key`` seals the seeds of their one-time codes.
 
     Every method raises OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does not answer.
     """
 
-    def __init__(self, pool: asyncpg.Pool, rules: SessionRules | None = None) -> None:
+    def __init__(self, pool: asyncpg.Pool, key: SeedKey, rules: SessionRules | None = None) -> None:
         self._pool = pool
+        self._key = key
         self._rules = rules or SessionRules()
 
     async def add(self, person: Person, password: str, now_ms: int) -> bool:
@@ -69,17 +71,39 @@ class PostgresPeople:
             await note(connection, now_ms, COMMAND, Act.PERSON_REVOKED, name)
         return True
 
-    async def ask_codes(self, name: PersonName, secret: bytes | None, now_ms: int) -> bool:
+    async def ask_codes(self, name: PersonName, seed: bytes | None, now_ms: int) -> bool:
         """Ask somebody for one-time codes from now on (None: no more) and end their sessions; return whether known."""
+        sealed = self._key.seal(name, seed) if seed is not None else None
         async with self._pool.acquire() as connection, connection.transaction():
             status: str = await connection.execute(
-                "UPDATE person SET totp_secret = $2, totp_step = 0 WHERE name = $1", name, secret
+                "UPDATE person SET totp_secret = $2, totp_step = 0 WHERE name = $1", name, sealed
             )
             if status != "UPDATE 1":
                 return False
             await self._end_all(connection, name)
-            await note(connection, now_ms, COMMAND, Act.ONE_TIME_CODES, name, "on" if secret else "off")
+            await note(connection, now_ms, COMMAND, Act.ONE_TIME_CODES, name, "on" if sealed else "off")
         return True
+
+    async def seal_seeds(self) -> int:
+        """Seal the seeds that were kept as they are before 0016_sealed_seeds.sql; return how many."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(
+                "SELECT name, totp_secret FROM person WHERE totp_secret IS NOT NULL FOR UPDATE"
+            )
+            plain = {PersonName(row["name"]): row["totp_secret"] for row in rows if not is_sealed(row["totp_secret"])}
+            await connection.executemany(
+                "UPDATE person SET totp_secret = $2 WHERE name = $1",
+                [(name, self._key.seal(name, seed)) for name, seed in plain.items()],
+            )
+        return len(plain)
+
+    def seed_of(self, known: Known) -> bytes | None:
+        """Return the seed of somebody's one-time codes, None if no codes are asked for.
+
+        Raises:
+            SealError: if it does not open: nobody can be let in by it.
+        """
+        return None if known.sealed_seed is None else self._key.open(known.person.name, known.sealed_seed)
 
     async def everybody(self) -> Sequence[Known]:
         """Return all people by name."""
@@ -165,7 +189,7 @@ def _known(row: asyncpg.Record) -> Known:
     return Known(
         person=Person(name=PersonName(row["name"]), role=Role(row["role"]), carrier_id=carrier_id),
         password=row["password"],
-        totp_secret=row["totp_secret"],
+        sealed_seed=row["totp_secret"],
         totp_step=row["totp_step"],
         revoked=row["revoked"],
     )

@@ -43,6 +43,10 @@ SELECT DISTINCT ON (device_id, sequence) device_id, sequence, version, service_d
 FROM settled_ride JOIN unnest($1::text[], $2::bigint[]) AS w (device_id, sequence) USING (device_id, sequence)
 ORDER BY device_id, sequence, version DESC
 """
+_FORGET_BILLS: Final = """
+DELETE FROM ride_bill b USING unnest($1::text[], $2::bigint[]) AS w (device_id, sequence)
+WHERE b.device_id = w.device_id AND b.sequence = w.sequence
+"""
 _UNSETTLED_REFUNDS: Final = """
 SELECT r.*, s.amnesty_id FROM refund r JOIN LATERAL (
     SELECT amnesty_id FROM settled_ride s WHERE s.device_id = r.device_id AND s.sequence = r.sequence
@@ -143,7 +147,8 @@ async def statements_between(
 
 
 async def write_settled(connection: asyncpg.Connection, sold: Iterable[RideSold], booked_on: dt.date) -> None:
-    """Keep what is settled of rides."""
+    """Keep what is settled of rides: their lines are there from now on, not in ``ride_bill``."""
+    sold = list(sold)
     await connection.copy_records_to_table(
         "settled_ride",
         columns=("device_id", "sequence", "version", "service_date", "amnesty_id", "charges"),
@@ -158,6 +163,8 @@ async def write_settled(connection: asyncpg.Connection, sold: Iterable[RideSold]
             for one in sold
         ],
     )
+    names = [name_of(one.sale.ride.key) for one in sold]
+    await connection.execute(_FORGET_BILLS, [device_id for device_id, _ in names], [number for _, number in names])
 
 
 async def write_statement(

@@ -16,11 +16,12 @@ from tests.dispatch.test_accuracy_watch import City as AccuracyCity
 from tests.dispatch.test_accuracy_watch import city as city  # noqa: PLC0414 - a fixture
 from tests.dispatch.test_accuracy_watch import pages, with_figures
 from tests.dispatch.test_map_page import city_with_buses, ready
-from tests.fare.api.test_books_page import reading
+from tests.fare.api.test_books_page import reading, view
 from tests.fare.api.test_inspector_page import check, inspecting
 from tests.fare.api.test_phone_page import at_the_page, buy
 from tests.fare.validator.city import city_of
 from tests.fare.validator.test_page import in_bus
+from tests.notation.rides import tap
 
 pytestmark = [
     pytest.mark.browser,
@@ -77,8 +78,17 @@ async def test_the_inspectors_page(chromium: str, theme: Theme) -> None:
 
 @both_looks
 async def test_the_accountants_page(fare_postgres: asyncpg.Pool, chromium: str, theme: Theme) -> None:
-    async with reading(chromium, fare_postgres, theme=theme) as (page, _, _):
+    async with reading(chromium, fare_postgres, theme=theme) as (page, _, town):
         assert await violations(page) == []
+        sent = {"dispute_id": "d", "ride_key": "v:1", "claimed_tiyn": 100}
+        await town.as_("bolat", "disputes", sent)
+        await town.money.ride(tap("v:20", "11:00", 77))  # a wallet that never had money: a debt
+        for name in ("Disputes", "Debts"):
+            await view(page, name)
+            for width in (1200, 360):  # as a table and as cards
+                await page.set_viewport_size({"width": width, "height": 800})
+                await expect(page.locator("tbody button").first).to_be_visible()
+                assert await violations(page) == []
 
 
 async def test_the_validators_screen(postgres: asyncpg.Pool, tmp_path: Path, chromium: str) -> None:

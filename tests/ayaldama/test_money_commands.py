@@ -1,9 +1,11 @@
 """``ayaldama settle``, ``refund``, ``reconcile`` and ``people`` on the books of a stopped system."""
 
 import asyncio
+import base64
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from click.testing import CliRunner, Result
@@ -11,10 +13,13 @@ from click.testing import CliRunner, Result
 from ayaldama.cli import cli
 from ayaldama.database import bring_up_to_date
 from ayaldama.embedded import open_home, start_postgres
+from ayaldama.fares import seed_key_of
 from ayaldama.money import read_tariff
 from fare.model import CarrierId, LocatedTap, MediumId, MediumKind, Profile, Ride, Tap
 from fare.outcomes import TapOutcome
+from fare.people import PersonName
 from fare.service import open_taps
+from fare.store.city_key import open_city_key
 from fare.store.postgres_ledger import open_ledger
 from fare.tariff.pricing import TariffPricing
 from tests.notation.fares import MONDAY, fare_feed
@@ -26,6 +31,14 @@ PASSWORD = "sary-arqa-1830"
 
 async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
     return {}
+
+
+async def asked(url: str, query: str) -> bytes:
+    connection = await asyncpg.connect(url)
+    try:
+        return bytes(await connection.fetchval(query))
+    finally:
+        await connection.close()
 
 
 def card_tap(sequence: int, hour: int, feed: Path) -> LocatedTap:
@@ -93,7 +106,11 @@ def test_a_day_is_settled_paid_back_and_compared_without_a_running_system(tmp_pa
     assert call("people", "add", "aigul", "accountant", "--password-stdin", given=f"{PASSWORD}\n").exit_code == 0
     assert call("people", "add", "aigul", "auditor", "--password-stdin", given=f"{PASSWORD}\n").exit_code == 1
     assert call("people", "add", "depot", "carrier", "--password-stdin", given=f"{PASSWORD}\n").exit_code == 2
-    assert call("people", "totp", "aigul").stdout.startswith("otpauth://totp/Ayaldama:aigul?secret=")
+    link = call("people", "totp", "aigul").stdout
+    assert link.startswith("otpauth://totp/Ayaldama:aigul?secret=")
+    seed = base64.b32decode(parse_qs(urlsplit(link.strip()).query)["secret"][0])
+    key = seed_key_of(open_city_key(tmp_path / "fare" / "city-key"))
+    assert key.open(PersonName("aigul"), asyncio.run(asked(server.url, "SELECT totp_secret FROM person"))) == seed
     assert "aigul  accountant" in call("people", "list").stdout
     assert call("people", "revoke", "aigul").exit_code == 0
     assert call("people", "revoke", "nobody").exit_code == 1

@@ -1,6 +1,6 @@
 // Questions to the server. The session is in a cookie that no script can read; what changes something repeats a token.
 
-const ANSWER_MS = 120_000; // a report derives a day's bills anew
+const ANSWER_MS = 120_000; // the first report of a day may have to derive its bills
 
 export class Refused extends Error {
   constructor(status, error) {

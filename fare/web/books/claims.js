@@ -1,7 +1,7 @@
 // Disputed rides and debts: what passengers and the books do not agree on.
 
-import { ask } from "./ask.js";
-import { button, field, make, moment, money, table } from "./parts.js";
+import { Refused, ask } from "./ask.js";
+import { button, field, make, moment, money, table, twice } from "./parts.js";
 
 const number = (text) => ({ text, number: true });
 const NEXT = {
@@ -10,6 +10,7 @@ const NEXT = {
   rejected: ["appeal"],
 };
 const DECISIONS = ["accept", "reject"];
+const NOTED = ["answer", "reject"]; // what the other side has to be able to read
 
 export async function disputes(page) {
   const { words } = page;
@@ -35,37 +36,62 @@ export async function disputes(page) {
     ...(page.may("ask_refund") ? [form] : []),
     table(
       words.say("view.disputes"),
-      ["when", "ride", "asked_by", "state"].map((name) => ({ text: words.say(name) })).concat(number(words.say("amount"))),
+      [
+        { text: words.say("ride_of") },
+        number(words.say("amount")),
+        ...["opened_by", "when", "state"].map((name) => ({ text: words.say(name) })),
+      ],
       listed.map((one) => [
-        moment(one.opened_ms),
         one.ride_key,
-        one.opened_by,
-        stepsOf(page, one),
         money(one.claimed_tiyn, words.language),
+        one.opened_by,
+        moment(one.opened_ms, words),
+        claimOf(page, one),
       ]),
     ),
   ];
 }
 
-/** The state, and a button for each step that may follow and is not another's to take. */
-function stepsOf(page, one) {
+/** The state, what was said so far, and a button for each step that may follow and is not another's to take. */
+function claimOf(page, one) {
   const { words } = page;
   const mine = (step) =>
     page.may("ask_refund") && (!DECISIONS.includes(step) || (one.opened_by !== page.me.name && page.may("approve_refund")));
   const appealed = one.steps.some((taken) => taken.step === "appeal");
   const steps = (NEXT[one.state] ?? []).filter((step) => mine(step) && !(step === "appeal" && appealed));
+  const note = make("input", { maxLength: 200 });
   const take = (step) => () =>
     page.act(async () => {
-      const taken = await ask(`disputes/step?id=${encodeURIComponent(one.dispute_id)}`, { step });
+      const said = { step, note: note.value.trim() };
+      if (NOTED.includes(step) && !said.note) {
+        note.focus();
+        throw new Refused(400, "note_needed");
+      }
+      const taken = await ask(`disputes/step?id=${encodeURIComponent(one.dispute_id)}`, said);
       await page.open("disputes");
-      return words.say(`dispute.${taken.outcome}`);
+      return outcomeOf(words, taken);
     });
-  return make(
-    "span",
-    { className: "row" },
-    make("span", { textContent: words.say(`dispute_state.${one.state}`) }),
-    ...steps.map((step) => button(words.say(`step.${step}`), take(step))),
-  );
+  const made = make("div", { className: "claim" }, make("span", { textContent: words.say(`dispute_state.${one.state}`) }));
+  if (one.steps.length) {
+    const lines = one.steps.map((taken) => {
+      const text = `${moment(taken.at_ms, words)} ${taken.by}: ${words.say(`step_done.${taken.step}`)}`;
+      return make("li", { textContent: taken.note ? `${text} – ${taken.note}` : text });
+    });
+    made.append(make("ol", { className: "history" }, ...lines));
+  }
+  if (steps.length) {
+    const buttons = steps.map((step) => button(words.say(`step.${step}`), take(step)));
+    made.append(field(words.say("note"), note), make("span", { className: "row" }, ...buttons));
+  }
+  return made;
+}
+
+/** What became of a step; of one that was accepted, also whether the money has gone back. */
+function outcomeOf(words, taken) {
+  const said = words.say(`dispute.${taken.outcome}`);
+  if (!taken.state) return said;
+  const key = `refund_state.${taken.state}`;
+  return `${said} ${words.say("dispute.money", { state: words.say(words.has(key) ? key : `refund.${taken.state}`) })}`;
 }
 
 export async function debts(page) {
@@ -78,6 +104,10 @@ export async function debts(page) {
       await page.open("debts");
       return words.say("written_off", { amount: money(taken.amount_tiyn, words.language) });
     });
+  const writeOff = (one) => {
+    const sure = words.say("write_off_sure", { amount: money(one.owed_tiyn, words.language) });
+    return twice(words.say("write_off"), sure, words.say("keep"), giveUp(one, crypto.randomUUID()));
+  };
   const columns = [{ text: words.say("medium") }, number(words.say("amount"))];
   const acts = page.may("approve_refund");
   return [
@@ -88,7 +118,7 @@ export async function debts(page) {
       listed.map((one) => [
         one.medium_id,
         money(one.owed_tiyn, words.language),
-        ...(acts ? [button(words.say("write_off"), giveUp(one, crypto.randomUUID()))] : []),
+        ...(acts ? [writeOff(one)] : []),
       ]),
     ),
   ];

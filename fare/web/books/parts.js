@@ -17,15 +17,20 @@ export function money(tiyn, language) {
   return `${tiyn < 0 ? "−" : ""}${whole}${language === "en" ? "." : ","}${rest}`;
 }
 
-export function moment(atMs) {
+/** Day and time of the city, wherever the browser believes to be. */
+export function moment(atMs, words) {
   const parts = { day: "2-digit", month: "2-digit", year: "numeric", hour: "2-digit", minute: "2-digit" };
-  return new Date(atMs).toLocaleString("ru", parts);
+  return new Date(atMs).toLocaleString("ru", { ...parts, timeZone: words.zone }).replace(", ", " ");
 }
 
-/** The day before today, as settlement asks for. */
-export function yesterday() {
-  const at = new Date(Date.now() - 86_400_000);
-  return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+/** The day before the city's today, as settlement asks for. */
+export function yesterday(words) {
+  return new Date(Date.now() - 86_400_000).toLocaleDateString("sv", { timeZone: words.zone });
+}
+
+/** Who did something: a name, or that it was done by a command. */
+export function person(name, words) {
+  return name === "command line" ? words.say("command_line") : name;
 }
 
 let fields = 0;
@@ -42,18 +47,47 @@ export function button(text, action, className = "") {
   return made;
 }
 
+/** A button for what cannot be taken back: it asks once more, naming what will be done. */
+export function twice(text, sure, keep, action) {
+  const made = make("span", { className: "row" });
+  const ask = () => {
+    made.replaceChildren(button(sure, action, "main"), button(keep, rest));
+    made.firstChild.focus();
+  };
+  const rest = () => {
+    made.replaceChildren(button(text, ask));
+    made.firstChild.focus();
+  };
+  made.append(button(text, ask));
+  return made;
+}
+
 /**
- * A table that scrolls by itself on a narrow screen. Columns are {text, number?}; a cell is a text or an element.
+ * A table. On a narrow screen each row is a card and each cell says what it is: its roles are named, as a style takes
+ * them away there. Columns are {text, number?}; a cell is a text or an element.
  */
 export function table(caption, columns, rows, foot = null) {
-  const cell = (tag, value, column, attributes = {}) =>
+  const cell = (tag, value, column, attributes) =>
     make(tag, { className: column.number ? "number" : "", attributes }, value ?? "");
+  const first = { scope: "row", role: "rowheader" };
+  const other = (column) => ({ role: "cell", "data-label": column.text });
   const row = (cells) =>
-    make("tr", {}, ...cells.map((value, place) => cell(place ? "td" : "th", value, columns[place], place ? {} : { scope: "row" })));
-  const head = make("tr", {}, ...columns.map((column) => cell("th", column.text, column, { scope: "col" })));
-  const body = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows.map(row)));
-  if (foot) body.append(make("tfoot", {}, row(foot)));
-  body.setAttribute("aria-label", caption);
+    make(
+      "tr",
+      { attributes: { role: "row" } },
+      ...cells.map((value, place) =>
+        cell(place ? "td" : "th", value, columns[place], place ? other(columns[place]) : first),
+      ),
+    );
+  const group = (tag, ...lines) => make(tag, { attributes: { role: "rowgroup" } }, ...lines);
+  const heads = columns.map((column) => cell("th", column.text, column, { scope: "col", role: "columnheader" }));
+  const body = make(
+    "table",
+    { attributes: { role: "table", "aria-label": caption } },
+    group("thead", make("tr", { attributes: { role: "row" } }, ...heads)),
+    group("tbody", ...rows.map(row)),
+  );
+  if (foot) body.append(group("tfoot", row(foot)));
   const scroll = { tabindex: "0", role: "region", "aria-label": caption };
   return make("div", { className: "scroll", attributes: scroll }, body);
 }

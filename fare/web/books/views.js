@@ -2,7 +2,8 @@
 
 import { ask } from "./ask.js";
 import { debts, disputes } from "./claims.js";
-import { button, field, make, moment, money, table, yesterday } from "./parts.js";
+import { button, field, make, moment, money, person, table, yesterday } from "./parts.js";
+import { topUps } from "./top_ups.js";
 
 const LANGUAGE_OF_PAPER = ["kk", "ru", "en"];
 const DIMENSIONS = ["line", "hour", "carrier", "payment", "vehicle", "stop"];
@@ -17,7 +18,7 @@ async function balance(page) {
   const equal = shown.difference_tiyn === 0;
   const account = make("input", { required: true, placeholder: "carrier:…", maxLength: 80 });
   const found = make("div");
-  const form = make("form", {}, field(words.say("account"), account), make("button", { textContent: words.say("show") }));
+  const form = make("form", {}, field(words.say("account_code"), account), make("button", { textContent: words.say("show") }));
   page.does(form, async () => found.replaceChildren(...(await accountOf(page, account.value.trim()))));
   return [
     make("p", {
@@ -56,7 +57,7 @@ async function accountOf(page, code) {
         number(words.say("standing")),
       ],
       shown.lines.map((line) => [
-        moment(line.occurred_ms),
+        moment(line.occurred_ms, words),
         words.say(`journal_of.${line.kind}`),
         line.subject,
         money(line.grown_tiyn, words.language),
@@ -68,7 +69,7 @@ async function accountOf(page, code) {
 
 async function statements(page) {
   const { words } = page;
-  const [from, until] = [0, 1].map(() => make("input", { type: "date", required: true, value: yesterday() }));
+  const [from, until] = [0, 1].map(() => make("input", { type: "date", required: true, value: yesterday(words) }));
   const found = make("div");
   const show = async () => found.replaceChildren(...(await statementsOf(page, from.value, until.value)));
   const form = make(
@@ -153,7 +154,7 @@ function filesOf(page, line) {
 
 async function reports(page) {
   const { words } = page;
-  const day = make("input", { type: "date", required: true, value: yesterday() });
+  const day = make("input", { type: "date", required: true, value: yesterday(words) });
   const options = [...DIMENSIONS, "journeys"].map((by) => make("option", { value: by, textContent: words.say(`by.${by}`) }));
   const by = make("select", {}, ...options);
   const found = make("div");
@@ -182,13 +183,13 @@ async function reportOf(page, day, by) {
     money(totals.revenue_tiyn, words.language),
     money(totals.subsidy_tiyn, words.language),
   ];
-  const named = (value) => (by === "payment" ? words.say(`payment.${value}`) : value || words.say("unknown"));
+  const named = (line) => (by === "payment" ? words.say(`payment.${line.value}`) : line.name || words.say("unknown"));
   const columns = ["rides", "riders", "concessions", "transfers", "unpriced", "revenue", "statement.subsidy"];
   return [
     table(
       words.say(`by.${by}`),
       [{ text: words.say(`by.${by}`) }, ...columns.map((key) => number(words.say(key)))],
-      shown.lines.map((line) => row(named(line.value), line.totals)),
+      shown.lines.map((line) => row(named(line), line.totals)),
       row(words.say("all"), shown.total),
     ),
   ];
@@ -202,7 +203,7 @@ async function journeysOf(page, day) {
     table(
       words.say("by.journeys"),
       [{ text: words.say("from_stop") }, { text: words.say("to_stop") }, number(words.say("riders"))],
-      shown.lines.map((line) => [line.from_stop_id, line.to_stop_id, String(line.riders)]),
+      shown.lines.map((line) => [line.from_stop, line.to_stop, String(line.riders)]),
     ),
   ];
 }
@@ -230,15 +231,19 @@ async function refunds(page) {
     ...(page.may("ask_refund") ? [form] : []),
     table(
       words.say("view.refunds"),
-      ["when", "ride", "why", "asked_by", "state"].map((name) => ({ text: words.say(name) })).concat(number(words.say("amount"))),
+      [
+        { text: words.say("ride_of") },
+        number(words.say("amount")),
+        ...["why", "asked_by", "when", "state"].map((name) => ({ text: words.say(name) })),
+      ],
       listed.map((one) => [
-        moment(one.asked_ms),
         one.ride_key,
-        one.why,
-        one.asked_by,
-        decisionOf(page, one, one.state, `refunds/decision?key=${encodeURIComponent(one.key)}`),
         money(one.amount_tiyn, words.language) +
           (one.excess_tiyn ? ` (${words.say("refund_excess", { amount: money(one.excess_tiyn, words.language) })})` : ""),
+        one.key.startsWith("dispute/") ? words.say("by_dispute") : one.why,
+        person(one.asked_by, words),
+        moment(one.asked_ms, words),
+        decisionOf(page, one, one.state, `refunds/decision?key=${encodeURIComponent(one.key)}`),
       ]),
     ),
     make("h2", { textContent: words.say("amnesties") }),
@@ -247,11 +252,11 @@ async function refunds(page) {
       ["amnesty", "from", "until", "buses_lines", "why", "asked_by", "state"].map((name) => ({ text: words.say(name) })),
       windows.map((one) => [
         one.amnesty_id,
-        moment(one.from_ms),
-        moment(one.until_ms),
+        moment(one.from_ms, words),
+        moment(one.until_ms, words),
         [...one.vehicle_ids, ...one.route_ids].join(", "),
         one.why,
-        one.asked_by,
+        person(one.asked_by, words),
         decisionOf(
           page,
           one,
@@ -312,7 +317,7 @@ async function comparisons(page) {
     table(
       words.say("view.comparisons"),
       ["account", "file", "when", "asked_by", "show"].map((name) => ({ text: words.say(name) })),
-      listed.map((one) => [one.account, one.file_name, moment(one.at_ms), one.by, button(words.say("show"), open(one))]),
+      listed.map((one) => [one.account, one.file_name, moment(one.at_ms, words), person(one.by, words), button(words.say("show"), open(one))]),
     ),
     found,
   ];
@@ -332,8 +337,8 @@ async function acts(page) {
       ["number", "when", "who", "act", "subject", "detail"].map((name) => ({ text: words.say(name) })),
       shown.lines.map((line) => [
         String(line.number),
-        moment(line.at_ms),
-        line.who,
+        moment(line.at_ms, words),
+        person(line.who, words),
         words.say(`act_of.${line.act}`),
         line.subject,
         line.detail,
@@ -347,6 +352,7 @@ export const VIEWS = [
   { name: "statements", rights: ["read_statements", "read_own_statements"], show: statements },
   { name: "reports", rights: ["read_reports"], show: reports },
   { name: "refunds", rights: ["read_claims"], show: refunds },
+  { name: "top_ups", rights: ["ask_refund"], show: topUps },
   { name: "disputes", rights: ["read_claims"], show: disputes },
   { name: "debts", rights: ["read_books"], show: debts },
   { name: "comparisons", rights: ["read_books"], show: comparisons },

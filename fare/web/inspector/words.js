@@ -39,8 +39,13 @@ export class Words {
     return key in this.catalogue[this.language];
   }
 
+  /** The city's, wherever the phone believes to be. */
+  get zone() {
+    return this.catalogue[this.language]["city.zone"];
+  }
+
   time(atMs) {
-    const timeZone = this.catalogue[this.language]["city.zone"]; // the city's, wherever the phone believes to be
+    const timeZone = this.zone;
     return new Date(atMs).toLocaleTimeString("ru", { hour: "2-digit", minute: "2-digit", timeZone });
   }
 

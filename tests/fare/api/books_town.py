@@ -12,18 +12,24 @@ from aiohttp import web
 
 from ayaldama.http import serve_application
 from commons.metrics import Metrics
+from commons.migrate import migrate
 from commons.texts import Language
 from fare.api.accounting import Books
 from fare.api.accounting_routes import accounting_routes
-from fare.model import CarrierId, MediumKind
+from fare.model import AccountCode, CarrierId, MediumKind
 from fare.people import Person, PersonName, Role
+from fare.settlement.reports import Dimension
 from fare.sign_in import SignIn, hash_of_password
 from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import StoredStatement
+from fare.store.sealed_seeds import SeedKey
+from fare.top_up_desk import TopUpDesk
+from fare.top_ups import BankName
 from tests.fare.api.town import Clock
-from tests.fare.edges.money import MORNING_AFTER_MS, MoneyTown, money_town, of_carrier
-from tests.notation.rides import tap
+from tests.fare.edges.money import MORNING_AFTER_MS, RULES, MoneyTown, money_town, of_carrier
+from tests.notation.rides import medium, tap
 
+SEED_KEY = SeedKey(bytes(range(32)))
 PASSWORD = "sary-arqa-1830"
 HASH = hash_of_password(PASSWORD)
 PEOPLE = (
@@ -83,9 +89,10 @@ class BooksTown:
 @asynccontextmanager
 async def books_town(pool: asyncpg.Pool) -> AsyncIterator[BooksTown]:
     money = await money_town(pool)
+    await migrate(pool, "fare.gateways")
     clock = Clock()
     clock.city_ms = MORNING_AFTER_MS
-    people = PostgresPeople(pool)
+    people = PostgresPeople(pool, SEED_KEY)
     for name, role, carrier in PEOPLE:
         carrier_id = CarrierId(carrier) if carrier else None
         await people.add(Person(name=PersonName(name), role=role, carrier_id=carrier_id), HASH, 0)
@@ -103,11 +110,18 @@ async def books_town(pool: asyncpg.Pool) -> AsyncIterator[BooksTown]:
         zone=ZoneInfo("UTC"),
         currency="KZT",
         carrier_names={CarrierId("k1"): "Қызылорда автобус паркі", CarrierId("k2"): "Сыр Көлік ЖШС"},
+        names={Dimension.LINE: {"5": "Сырдария"}},
         paper=paper,
         new_key=lambda: b"k" * 32,
     )
     routes = accounting_routes(
-        books, sign_in=SignIn(people, clock=clock), refunds=money.refunds, clock=clock, metrics=Metrics()
+        books,
+        sign_in=SignIn(people, clock=clock),
+        refunds=money.refunds,
+        top_ups=TopUpDesk(pool, {BankName("redirect"): AccountCode("acquirer:redirect")}, rules=RULES),
+        medium_of_phone={"+7 701 123 45 67": medium(7)}.get,
+        clock=clock,
+        metrics=Metrics(),
     )
     application = web.Application()
     application.add_routes(routes)

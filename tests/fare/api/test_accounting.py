@@ -20,8 +20,10 @@ from fare.settlement.disputes import DisputeState, DisputeStep
 from fare.settlement.reconcile import Finding
 from fare.settlement.refunds import RefundOutcome
 from fare.settlement.reports import Dimension
+from fare.top_ups import BackOutcome, TopUpState
 from tests.fare.api.books_town import PASSWORD, PEOPLE, BooksTown, books_town
 from tests.fare.edges.money import DAY
+from tests.fare.edges.test_topping_up import Town
 from tests.notation.rides import medium, tap
 
 WEB = Path(__file__).parents[3] / "fare" / "web" / "books"
@@ -60,11 +62,14 @@ ACTS = (
     ("disputes", {"dispute_id": "d", "ride_key": "v:1", "claimed_tiyn": 1}),
     ("disputes/step?id=d", {"step": "answer"}),
     ("disputes/step?id=d2", {"step": "accept"}),
+    ("top-ups", {}),
+    ("top-up-refunds", {"key": "t", "invoice": "1", "why": "?"}),
+    ("top-up-refunds/decision?key=t", {"grant": True}),
     ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1}),
 )
 MAY_ACT = {
     "aigul": {path for path, _ in ACTS},
-    "operator1": {"refunds", "amnesties", "disputes", "disputes/step?id=d"},
+    "operator1": {"refunds", "amnesties", "disputes", "disputes/step?id=d", "top-ups", "top-up-refunds"},
 }
 
 
@@ -171,6 +176,7 @@ async def test_a_report_adds_up_and_rare_journeys_are_not_shown_apart(town: Book
     _, report = await town.as_("operator1", f"reports/{DAY}/line")
     by_line = {line["value"]: line["totals"]["revenue_tiyn"] for line in report["lines"]}
     assert by_line == {"12": 250, "5": 200}
+    assert [line["name"] for line in report["lines"]] == ["12", "Сырдария"]
     assert report["total"]["revenue_tiyn"] == 450
     _, journeys = await town.as_("operator1", f"journeys/{DAY}")
     assert journeys["lines"] == []
@@ -214,14 +220,48 @@ async def test_a_dispute_is_decided_by_another_and_what_is_accepted_goes_back_on
     assert (await town.as_("aigul", "disputes", sent))[1]["outcome"] == "unknown_or_repeated"
     assert (await town.as_("aigul", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] == "own_case"
     assert (await town.as_("operator1", "disputes/step?id=d1", {"step": "accept"}))[0] == 403
-    assert (await town.as_("bolat", "disputes/step?id=d1", {"step": "reject"}))[1]["outcome"] == "not_now"
-    outcomes = [(await town.as_("bolat", "disputes/step?id=d1", {"step": "accept"}))[1]["outcome"] for _ in range(2)]
-    assert outcomes[0] == "taken"
+    assert (await town.as_("bolat", "disputes/step?id=d1", {"step": "reject"}))[0] == 400, "rejected without a word"
+    rejected = {"step": "reject", "note": "the journal says so"}
+    assert (await town.as_("bolat", "disputes/step?id=d1", rejected))[1]["outcome"] == "not_now"
+    accepted = [(await town.as_("bolat", "disputes/step?id=d1", {"step": "accept"}))[1] for _ in range(2)]
+    assert accepted[0] == {"outcome": "taken", "state": "granted", "amount_tiyn": 100}
+    assert accepted[1] == {"outcome": "repeated", "state": "granted", "amount_tiyn": 100}
     (dispute,) = (await town.as_("operator1", "disputes"))[1]
     assert (dispute["state"], dispute["opened_by"]) == ("accepted", "aigul")
     (refund,) = (await town.as_("aigul", "refunds"))[1]
     assert (refund["ride_key"], refund["amount_tiyn"], refund["state"]) == ("v:1", 100, "granted")
     assert (await town.as_("bolat", "disputes/step?id=none", {"step": "accept"}))[0] == 404
+
+
+async def test_an_unused_top_up_is_given_back_by_two_and_who_looks_for_a_telephone_is_noted(town: BooksTown) -> None:
+    paying = Town(town.money.pool)
+    paying.now_ms = town.clock.now_ms()
+    invoice = await paying.paid(50_000)
+    assert (await town.as_("operator1", "top-ups", {"of": "somebody"}))[1]["error"] == "no_number"
+    found = [(await town.as_("operator1", "top-ups", {"of": of}))[1] for of in ("", invoice, "+7 701 123 45 67")]
+    assert found[0] == found[1] == found[2]
+    (listed,) = found[0]["top_ups"]
+    assert (listed["invoice"], listed["bank"], listed["unused_tiyn"]) == (invoice, "redirect", 50_000)
+    sent = {"key": "t", "invoice": invoice, "amount_tiyn": 40_000, "why": "moved away"}
+    assert (await town.as_("operator1", "top-up-refunds", {**sent, "why": ""}))[0] == 400
+    waiting = {"outcome": "asked", "state": "waiting", "amount_tiyn": 40_000}
+    assert (await town.as_("operator1", "top-up-refunds", sent))[1] == waiting
+    assert (await town.as_("operator1", "top-up-refunds", sent))[1] == waiting | {"outcome": "repeated"}
+    decision = "top-up-refunds/decision?key=t"
+    assert (await town.as_("operator1", decision, {"grant": True}))[0] == 403
+    assert (await town.as_("auditor1", decision, {"grant": True}))[0] == 403
+    assert (await town.as_("aigul", decision, {"grant": True}))[1]["outcome"] == "taken"
+    assert await paying.refunds.sweep() == 1
+    (asked,) = (await town.as_("aigul", "top-ups", {}))[1]["asked"]
+    assert (asked["state"], asked["bank_state"], asked["decided_by"]) == ("granted", "done", "aigul")
+    town.clock.city_ms += 120_000
+    _, acts = await town.as_("auditor1", "acts")
+    done = [(line["act"], line["who"]) for line in acts["lines"] if line["act"].startswith(("top_up", "history"))]
+    assert done == [
+        ("top_up_refund_decided", "aigul"),
+        ("top_up_refund_asked", "operator1"),
+        ("history_read", "operator1"),
+    ]
 
 
 async def test_a_debt_is_given_up_once_and_never_more_than_is_owed(town: BooksTown) -> None:
@@ -269,10 +309,13 @@ def test_every_key_that_the_page_says_has_a_text() -> None:
         "payment": MediumKind,
         "refund": RefundOutcome,
         "refund_state": RefundState,
+        "back": BackOutcome,
+        "top_up_state": TopUpState,
         "decision": Decision,
         "role": Role,
         "dispute_state": DisputeState,
         "step": DisputeStep,
+        "step_done": DisputeStep,
         "finding_of": Finding,
         "act_of": Act,
     }

@@ -14,6 +14,8 @@ from tests.dispatch.pages import Seen, opened, until
 from tests.fare.api.books_town import PASSWORD, BooksTown, books_town
 from tests.fare.api.test_inspector_page import SMALL, UNNAMED
 from tests.fare.edges.money import DAY
+from tests.fare.edges.test_topping_up import Town
+from tests.notation.rides import tap
 
 FAINT_TEXTS = (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8")
 
@@ -124,6 +126,70 @@ async def test_every_language_is_readable_on_a_phone(
             assert fits, "WCAG 2.2, 1.4.10: no scrolling in two directions at 320 pixels"
             assert await page.evaluate(UNNAMED) == 0, "WCAG 2.2, 4.1.2: every control has a name"
             assert await page.evaluate(SMALL) == 0, "WCAG 2.2, 2.5.8: targets of 24 pixels"
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+async def test_a_dispute_says_what_was_done_and_needs_a_word_to_be_answered(
+    chromium: str, postgres: asyncpg.Pool, tmp_path: Path, width: int
+) -> None:
+    async with reading(chromium, postgres, width=width) as (page, _, town):
+        sent = {"dispute_id": "d", "ride_key": "v:1", "claimed_tiyn": 100}
+        await town.as_("bolat", "disputes", sent)
+        await view(page, "Disputes")
+        await page.get_by_role("button", name="Answered").click()
+        await expect(page.locator("#complaint")).to_have_text("Write a note: the other side will read it.")
+        await page.get_by_label("Note").fill("two buses, two touches")
+        await page.get_by_role("button", name="Answered").click()
+        await expect(page.locator(".history li")).to_have_text(re.compile("aigul: answered – two buses, two touches$"))
+        for element in ("th[role=rowheader]", ".claim button"):
+            box = await page.locator(element).last.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width, "nothing is beyond the edge of a phone"
+        await page.screenshot(path=tmp_path / "dispute.png", full_page=True)
+        await page.get_by_role("button", name="Accept").click()
+        await expect(page.locator("#said")).to_have_text("Done. Refund: granted.")
+
+
+async def test_an_unused_top_up_is_given_back_on_a_phone(chromium: str, postgres: asyncpg.Pool, tmp_path: Path) -> None:
+    async with reading(chromium, postgres, width=360) as (page, _, town):
+        paying = Town(town.money.pool)
+        paying.now_ms = town.clock.now_ms()
+        invoice = await paying.paid(10_000)
+        await view(page, "Top-ups")
+        await page.get_by_label("Number of the top-up, or telephone").fill(invoice)
+        await page.get_by_role("button", name="Show").click()
+        await page.get_by_role("button", name="Give back", exact=True).click()
+        await page.get_by_role("button", name="Give back 100.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Write why.")
+        await page.get_by_label("Why").fill("moved away")
+        await page.get_by_role("button", name="Give back 100.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Waits for a second person: 100.00 ₸")
+        await page.screenshot(path=tmp_path / "top-ups.png", full_page=True)
+        assert await page.evaluate(FAINT_TEXTS) == []
+        assert await page.evaluate(UNNAMED) == 0
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        await town.as_("bolat", "me")
+        (asked,) = (await town.as_("bolat", "top-ups", {}))[1]["asked"]
+        await town.as_("bolat", f"top-up-refunds/decision?key={asked['key']}", {"grant": True})
+        await paying.refunds.sweep()
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.get_by_role("table", name="Asked back").locator("td").last).to_have_text(
+            "given back by the bank"
+        )
+
+
+async def test_a_debt_is_given_up_only_when_asked_twice(chromium: str, postgres: asyncpg.Pool) -> None:
+    async with reading(chromium, postgres) as (page, _, town):
+        await town.money.ride(tap("v:20", "11:00", 77))
+        await view(page, "Debts")
+        await page.get_by_role("button", name="Give up", exact=True).click()
+        assert await town.money.balances("write_off") == {}
+        await page.get_by_role("button", name="Keep").click()
+        await page.get_by_role("button", name="Give up", exact=True).click()
+        await page.get_by_role("button", name="Give up 1.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Given up: 1.00 ₸")
+        assert await town.money.balances("write_off") == {"write_off": 100}
 
 
 async def test_who_signs_out_leaves_nothing_to_be_seen(chromium: str, postgres: asyncpg.Pool) -> None:

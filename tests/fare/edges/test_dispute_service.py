@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from fare.audit_trail import Act
-from fare.dispute_service import Disputes
+from fare.dispute_service import Disputes, StepTaken
 from fare.model import CarrierId
 from fare.settlement.disputes import Dispute, DisputeState, DisputeStep, Step, StepOutcome
 from fare.store.postgres_audit import latest_lines
@@ -35,9 +35,9 @@ async def test_what_is_accepted_goes_back_once_whoever_sends_it_again(town: Mone
     disputes = Disputes(town.pool, town.refunds)
     assert await disputes.open(claim())
     assert not await disputes.open(claim()), "an id is of one dispute"
-    assert await disputes.take("d1", step(DisputeStep.ACCEPT, "aigul")) is StepOutcome.OWN_CASE
+    assert await disputes.take("d1", step(DisputeStep.ACCEPT, "aigul")) == StepTaken(outcome=StepOutcome.OWN_CASE)
     taken = await asyncio.gather(*(disputes.take("d1", step(DisputeStep.ACCEPT)) for _ in range(3)))
-    assert sorted(str(one) for one in taken) == ["repeated", "repeated", "taken"]
+    assert sorted(one.outcome for one in taken if one) == ["repeated", "repeated", "taken"]
     assert await town.balances("refund") == {"refund": 100}
     assert [one.state for one in await disputes.listed()] == [DisputeState.ACCEPTED]
     acts = [line.act for line in await latest_lines(town.pool, 3)]
@@ -58,24 +58,26 @@ async def test_a_dispute_is_accepted_with_its_refund_or_not_at_all(town: MoneyTo
         await disputes.take("d1", step(DisputeStep.ACCEPT))
     assert [one.state for one in await disputes.listed()] == [DisputeState.OPEN]
     await town.pool.execute("DROP TRIGGER power_fails ON refund")
-    assert await disputes.take("d1", step(DisputeStep.ACCEPT)) is StepOutcome.TAKEN
+    taken = await disputes.take("d1", step(DisputeStep.ACCEPT))
+    assert taken is not None
+    assert (taken.outcome, taken.refund.amount_tiyn if taken.refund else 0) == (StepOutcome.TAKEN, 100)
     assert await town.balances("refund") == {"refund": 100}
 
 
 async def test_what_cannot_go_back_is_not_accepted(town: MoneyTown) -> None:
     disputes = Disputes(town.pool, town.refunds)
     await disputes.open(claim(claimed_tiyn=101))
-    assert await disputes.take("d1", step(DisputeStep.ACCEPT)) is StepOutcome.NOT_REFUNDABLE
+    assert await disputes.take("d1", step(DisputeStep.ACCEPT)) == StepTaken(outcome=StepOutcome.NOT_REFUNDABLE)
     assert [one.state for one in await disputes.listed()] == [DisputeState.OPEN]
     assert await town.balances("refund") == {}
-    assert await disputes.take("d1", step(DisputeStep.ANSWER)) is StepOutcome.TAKEN
-    assert await disputes.take("d1", step(DisputeStep.REJECT)) is StepOutcome.TAKEN
+    assert await disputes.take("d1", step(DisputeStep.ANSWER)) == StepTaken(outcome=StepOutcome.TAKEN)
+    assert await disputes.take("d1", step(DisputeStep.REJECT)) == StepTaken(outcome=StepOutcome.TAKEN)
 
 
 async def test_a_step_that_does_not_fit_changes_nothing(town: MoneyTown) -> None:
     disputes = Disputes(town.pool, town.refunds)
     await disputes.open(claim())
-    assert await disputes.take("d1", step(DisputeStep.REJECT)) is StepOutcome.NOT_NOW
+    assert await disputes.take("d1", step(DisputeStep.REJECT)) == StepTaken(outcome=StepOutcome.NOT_NOW)
     assert await disputes.take("d2", step(DisputeStep.ANSWER)) is None
     assert [one.steps for one in await disputes.listed(CarrierId("k1"))] == [()]
     assert await disputes.listed(CarrierId("k2")) == []

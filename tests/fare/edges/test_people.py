@@ -1,6 +1,7 @@
 """Signing in on a real PostgreSQL: sessions, guesses, and who can lock out whom."""
 
 import asyncio
+import dataclasses
 import hashlib
 
 import asyncpg
@@ -13,9 +14,13 @@ from fare.people import Person, PersonName, Refusal, Role, Session, code_of
 from fare.sign_in import SignIn, browser_of, hash_of_password
 from fare.store.postgres_audit import audit_broken_at, latest_lines
 from fare.store.postgres_people import PostgresPeople
+from fare.store.sealed_seeds import SealError, SeedKey
+from tests.conftest import new_database
 from tests.fare.api.town import Clock
+from tests.fare.edges.test_ledger_migrated import migrate_until
 
 PASSWORD = "sary-arqa-1830"
+KEY = SeedKey(bytes(range(32)))
 HASH = hash_of_password(PASSWORD)
 AIGUL = PersonName("aigul")
 
@@ -23,7 +28,7 @@ AIGUL = PersonName("aigul")
 class Door:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.clock = Clock()
-        self.people = PostgresPeople(pool)
+        self.people = PostgresPeople(pool, KEY)
         self.sign_in = SignIn(self.people, clock=self.clock)
 
     async def opened(self, browser: str = "", code: str = "") -> Session:
@@ -116,6 +121,60 @@ async def test_attack_49_a_one_time_code_is_asked_for_and_used_once(door: Door) 
     both = await asyncio.gather(*(door.sign_in.sign_in(AIGUL, PASSWORD, code) for _ in range(2)))
     assert sorted(isinstance(one, Session) for one in both) == [False, True]
     assert await door.sign_in.sign_in(AIGUL, PASSWORD, code) is Refusal.WRONG
+
+
+async def test_a_seed_lies_in_the_database_sealed_and_opens_for_nobody_else(door: Door, postgres: asyncpg.Pool) -> None:
+    seed, now_ms = b"s" * 20, door.clock.now_ms()
+    eve = PersonName("eve")
+    await door.people.add(Person(name=eve, role=Role.ACCOUNTANT), HASH, now_ms)
+    await door.people.ask_codes(AIGUL, seed, now_ms)
+    kept = await postgres.fetchval("SELECT totp_secret FROM person WHERE name = 'aigul'")
+    assert (kept[0], len(kept)) == (1, 1 + 12 + 20 + 16)
+    await door.people.ask_codes(AIGUL, seed, now_ms)
+    again = await postgres.fetchval("SELECT totp_secret FROM person WHERE name = 'aigul'")
+    assert again[1:13] != kept[1:13], "a nonce is used once"
+    rows = await postgres.fetch(
+        "SELECT t::text FROM person t UNION ALL SELECT t::text FROM person_session t UNION ALL "
+        "SELECT t::text FROM person_browser t UNION ALL SELECT t::text FROM audit_line t"
+    )
+    assert len(rows) > 4
+    assert all(seed.hex() not in row[0] for row in rows)
+    # Whoever may write rows gives themselves the seed of another, whose codes they have.
+    await postgres.execute("UPDATE person SET totp_secret = $1 WHERE name = 'eve'", again)
+    assert await door.sign_in.sign_in(eve, PASSWORD, code_of(seed, now_ms)) is Refusal.WRONG
+    assert isinstance(await door.sign_in.sign_in(AIGUL, PASSWORD, code_of(seed, now_ms)), Session)
+    known = await door.people.known(AIGUL)
+    assert known is not None
+    for stranger in (PostgresPeople(postgres, SeedKey(bytes(32))), door.people):
+        changed = dataclasses.replace(known, sealed_seed=again[:-1] + bytes([again[-1] ^ 1]))
+        with pytest.raises(SealError, match="the seed of aigul does not open"):
+            stranger.seed_of(known if stranger is not door.people else changed)
+
+
+async def test_seeds_of_before_are_sealed_and_go_on_and_the_database_takes_no_other(
+    postgres_dsn: str,
+) -> None:
+    seed = b"\x01" + b"s" * 19
+    async with new_database(postgres_dsn, template="template1") as pool:
+        await migrate_until(pool, "0015")
+        await pool.execute(
+            "INSERT INTO person (name, role, password, totp_secret) VALUES ($1, 'auditor', $2, $3)", AIGUL, HASH, seed
+        )
+        await migrate(pool, "fare.store")
+        door = Door(pool)
+        code = code_of(seed, door.clock.now_ms())
+        assert await door.sign_in.sign_in(AIGUL, PASSWORD, code) is Refusal.WRONG, "not before it is sealed"
+        assert [await door.people.seal_seeds() for _ in range(2)] == [1, 0]
+        assert seed not in await pool.fetchval("SELECT totp_secret FROM person")
+        assert isinstance(await door.sign_in.sign_in(AIGUL, PASSWORD, code), Session)
+        with pytest.raises(asyncpg.CheckViolationError, match="person_seed_is_sealed"):
+            await pool.execute("UPDATE person SET totp_secret = $1", seed)
+
+
+def test_a_seed_key_says_nothing_of_itself_and_has_32_bytes() -> None:
+    assert "0102" not in repr(KEY)
+    with pytest.raises(ValueError, match="31 bytes, 32 are needed"):
+        SeedKey(bytes(31))
 
 
 async def test_attack_47_the_database_itself_raises_nobody(door: Door, postgres: asyncpg.Pool) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -158,6 +160,7 @@ def test_the_citys_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) 
     path = tmp_path / "city-key"
     key = open_city_key(path)
     assert open_city_key(path).public == key.public
+    assert [file.name for file in tmp_path.iterdir()] == ["city-key"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o640)
     with pytest.raises(CityKeyError, match="others may read this secret key"):
@@ -167,3 +170,15 @@ def test_the_citys_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) 
     with pytest.raises(CityKeyError, match="no key of 64 hexadecimal digits") as raised:
         open_city_key(path)
     assert "nonsense" not in str(raised.value)
+
+
+def test_all_who_make_the_citys_key_at_once_have_the_same(tmp_path: Path) -> None:
+    for trial in range(50):
+        path, gate = tmp_path / str(trial), threading.Barrier(4)
+
+        def made(path: Path = path, gate: threading.Barrier = gate) -> bytes:
+            gate.wait()
+            return open_city_key(path).public
+
+        with ThreadPoolExecutor(4) as pool:
+            assert len({one.result() for one in [pool.submit(made) for _ in range(4)]}) == 1

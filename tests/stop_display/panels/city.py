@@ -20,6 +20,7 @@ from commons.migrate import migrate
 from fare.people import Person, PersonName, Role
 from fare.sign_in import hash_of_password
 from fare.store.postgres_people import PostgresPeople
+from fare.store.sealed_seeds import SeedKey
 from stop_display.panels import store
 from stop_display.panels.desk import PanelDesk
 from stop_display.panels.model import PanelConfig
@@ -32,6 +33,7 @@ from transit.store.redis_state import StateReader
 
 KEYS = Keys("test")
 VERSION = "version-1"
+SEED_KEY = SeedKey(bytes(32))
 PASSWORD = "a dispatcher's long password"
 
 
@@ -99,7 +101,7 @@ async def fleet_city(
         desk,
         network,
         version=VERSION,
-        pool=pool,
+        people=PostgresPeople(pool, SEED_KEY),
         clock=clock,
         address_of=lambda request: request.remote or "",
     )
@@ -121,4 +123,6 @@ async def registered(city: FleetCity, name: str = "kiosk-4", *stops: str, **conf
 
 
 async def employed(pool: asyncpg.Pool, name: str, role: Role) -> None:
-    await PostgresPeople(pool).add(Person(name=PersonName(name), role=role), hash_of_password(PASSWORD), NOON_MS)
+    await PostgresPeople(pool, SEED_KEY).add(
+        Person(name=PersonName(name), role=role), hash_of_password(PASSWORD), NOON_MS
+    )

@@ -1,0 +1,102 @@
+// Top-ups: found by number or telephone, and what is unused given back to where it came from.
+
+import { ask } from "./ask.js";
+import { button, field, make, moment, money, person, table, twice } from "./parts.js";
+
+const number = (text) => ({ text, number: true });
+
+export async function topUps(page) {
+  const { words } = page;
+  const of = make("input", { maxLength: 40, inputMode: "tel", autocomplete: "off" });
+  const found = make("div");
+  const show = async () => {
+    const shown = await ask("top-ups", { of: of.value });
+    found.replaceChildren(...topUpsOf(page, shown.top_ups, show), ...askedOf(page, shown.asked, show));
+  };
+  const form = make("form", {}, field(words.say("top_up_or_phone"), of), make("button", { textContent: words.say("show") }));
+  page.does(form, show);
+  await show();
+  return [make("p", { className: "hint", textContent: words.say("top_ups.how") }), form, found];
+}
+
+function topUpsOf(page, listed, show) {
+  const { words } = page;
+  const columns = [
+    { text: words.say("top_up") },
+    ...["amount", "gone_back", "unused"].map((name) => number(words.say(name))),
+    ...["bank", "when", "state", "act"].map((name) => ({ text: words.say(name) })),
+  ];
+  const tenge = (tiyn) => money(tiyn, words.language);
+  const rows = listed.map((one) => [
+    one.invoice,
+    tenge(one.amount_tiyn),
+    tenge(one.back_tiyn),
+    tenge(one.unused_tiyn),
+    words.say(`bank_of.${one.bank}`),
+    moment(one.created_ms, words),
+    words.say(`top_up_state.${one.state}`),
+    one.unused_tiyn > 0 ? giveBack(page, one, show) : "",
+  ]);
+  return listed.length ? [table(words.say("view.top_ups"), columns, rows)] : [make("p", { textContent: words.say("top_ups.none") })];
+}
+
+/** Why, and a button that names the amount before anything moves. */
+function giveBack(page, one, show) {
+  const { words } = page;
+  const key = crypto.randomUUID(); // the same until the list is shown anew: a lost answer gives nothing back twice
+  const why = make("input", { maxLength: 200 });
+  const give = () =>
+    page.act(async () => {
+      if (!why.value.trim()) {
+        why.focus();
+        return words.say("why_needed");
+      }
+      const given = await ask("top-up-refunds", { key, invoice: one.invoice, amount_tiyn: one.unused_tiyn, why: why.value });
+      await show();
+      const amount = money(given.amount_tiyn, words.language);
+      return words.say(`back.${given.state === "waiting" ? "waiting" : given.outcome}`, { amount });
+    });
+  const sure = words.say("give_back_sure", { amount: money(one.unused_tiyn, words.language) });
+  return make("div", { className: "claim" }, field(words.say("why"), why), twice(words.say("ask_refund"), sure, words.say("keep"), give));
+}
+
+function askedOf(page, asked, show) {
+  const { words } = page;
+  if (!asked.length) return [];
+  const columns = [
+    { text: words.say("top_up") },
+    number(words.say("amount")),
+    ...["why", "asked_by", "when", "state"].map((name) => ({ text: words.say(name) })),
+  ];
+  const rows = asked.map((one) => [
+    one.invoice,
+    money(one.amount_tiyn, words.language),
+    one.why,
+    person(one.asked_by, words),
+    moment(one.asked_ms, words),
+    decisionOf(page, one, show),
+  ]);
+  const caption = words.say("top_ups.asked");
+  return [make("h2", { textContent: caption }), table(caption, columns, rows)];
+}
+
+/** The state; where it waits for a second person and that may be who looks: two buttons. */
+function decisionOf(page, one, show) {
+  const { words } = page;
+  if (one.bank_state) return words.say(`bank_state.${one.bank_state}`);
+  if (one.state !== "waiting" || one.asked_by === page.me.name || !page.may("approve_refund")) {
+    return words.say(`refund_state.${one.state}`);
+  }
+  const decide = (grant) => () =>
+    page.act(async () => {
+      const taken = await ask(`top-up-refunds/decision?key=${encodeURIComponent(one.key)}`, { grant });
+      await show();
+      return words.say(`decision.${taken.outcome}`);
+    });
+  return make(
+    "span",
+    { className: "row" },
+    button(words.say("approve"), decide(true), "main"),
+    button(words.say("decline"), decide(false)),
+  );
+}
