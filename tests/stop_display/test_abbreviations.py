@@ -102,3 +102,12 @@ def test_a_voice_reads_abbreviations_out() -> None:
 def test_without_tables_words_are_still_shortened() -> None:
     assert Abbreviations([]).fit("Центральная площадь", "ru", 12) == "Центральная"
     assert Abbreviations([]).fit("Центральная площадь", "ru", 16) == "Централ. площадь"
+
+
+@given(st.sampled_from(["Шұғыла мөлтек ауданы", "Поликлиника на ул. Байтурсынова"]), st.integers(40, 400))
+def test_a_width_in_pixels_is_kept_as_one_in_letters_is(name: str, pixels: int) -> None:
+    def measure(text: str) -> float:
+        return sum(4 if letter in "іл./ " else 9 for letter in text)
+
+    assert measure(OURS.fit(name, "ru", pixels, measure)) <= pixels
+    assert OURS.fit(name, "ru", pixels / 9, lambda text: float(len(text))) == OURS.fit(name, "ru", pixels // 9)
