@@ -64,8 +64,7 @@ class FleetPage {
   }
 
   number(value, decimals) {
-    const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-    return value.toLocaleString(this.language, digits);
+    return value.toFixed(decimals).replace(".", this.language === "en" ? "." : ","); // not every browser knows Kazakh
   }
 
   say(key, values = {}) {
