@@ -28,7 +28,7 @@ TYPES: Final[Mapping[str, str]] = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
-HEAD_MARK: Final = re.compile(r"<!-- head(?:: (.*?))? -->")
+MARK: Final = re.compile(r"<!-- (head|design|brand)(?:: (.*?))? -->")
 POLICY: Final[Mapping[str, str]] = {
     "default-src": "'self'",
     "img-src": "'self' data:",
@@ -40,6 +40,18 @@ HEAD: Final = """<meta charset="utf-8" />
     <meta http-equiv="Content-Security-Policy" content="{policy}" />
     <title>Ayaldama</title>
     <link rel="icon" href="{icon}" />"""
+DESIGN: Final = """<meta name="theme-color" content="#f4f2ec" media="(prefers-color-scheme: light)" />
+    <meta name="theme-color" content="#0e161b" media="(prefers-color-scheme: dark)" />
+    <link rel="stylesheet" href="/vendor/fonts.css" />
+    <link rel="stylesheet" href="/static/design.css" />"""
+BRAND: Final = """<a class="brand" href="/" data-label="home">
+        <svg viewBox="0 0 32 32" aria-hidden="true">
+          <rect x="1" y="1" width="30" height="30" rx="9" fill="var(--accent)" />
+          <path d="M10 26V7" stroke="var(--accent-ink)" stroke-width="2.6" stroke-linecap="round" />
+          <rect x="10" y="7" width="14" height="10" rx="3" fill="var(--sun)" />
+        </svg>
+        <span>Ayaldama</span>
+      </a>"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +99,28 @@ def asset_of(body: bytes, content_type: str) -> Asset:
 
 
 def whole_page(body: bytes) -> bytes:
-    """Return a page with what all heads have in place of its mark ``<!-- head: … -->``; without a mark as it is.
+    """Return a page with what pages share in place of its marks.
 
-    In the mark stands, with semicolons, what differs: directives of the Content-Security-Policy, and ``viewport``
-    or ``icon``, as in ``<!-- head: connect-src 'self' ws: wss:; viewport viewport-fit=cover -->``.
+    ``<!-- head: … -->`` is what all heads have. In it stands, with semicolons, what differs: directives of the
+    Content-Security-Policy, and ``viewport`` or ``icon``, as in ``<!-- head: connect-src 'self' ws:; icon a.svg -->``.
+    ``<!-- design -->`` is the look of our pages, ``<!-- brand -->`` our name that leads to the front page.
     """
 
-    def head(mark: re.Match[str]) -> str:
-        said = [part.strip().partition(" ") for part in (mark[1] or "").split(";") if part.strip()]
-        policy = {**POLICY, **{name: value for name, _, value in said}}
-        viewport, icon = policy.pop("viewport", ""), policy.pop("icon", "data:,")
-        return HEAD.format(
-            viewport=f", {viewport}" if viewport else "",
-            policy="; ".join(f"{name} {value}" for name, value in policy.items()),
-            icon=icon,
-        )
+    def shared(mark: re.Match[str]) -> str:
+        return {"design": DESIGN, "brand": BRAND}.get(mark[1]) or _head(mark[2] or "")
 
-    return HEAD_MARK.sub(head, body.decode("utf-8"), count=1).encode("utf-8")
+    return MARK.sub(shared, body.decode("utf-8")).encode("utf-8")
+
+
+def _head(differs: str) -> str:
+    said = [part.strip().partition(" ") for part in differs.split(";") if part.strip()]
+    policy = {**POLICY, **{name: value for name, _, value in said}}
+    viewport, icon = policy.pop("viewport", ""), policy.pop("icon", "data:,")
+    return HEAD.format(
+        viewport=f", {viewport}" if viewport else "",
+        policy="; ".join(f"{name} {value}" for name, value in policy.items()),
+        icon=icon,
+    )
 
 
 def page_of(path: Path) -> Asset:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commons.assets import HEAD_MARK, page_of, whole_page
+from commons.assets import MARK, page_of, whole_page
 
 PROJECT = Path(__file__).parents[2]
 ROOMS = ("ayaldama", "dispatch", "fare", "stop_display")
@@ -22,7 +22,7 @@ def policy_of(page: str) -> dict[str, str]:
 
 def test_a_mark_becomes_the_head_and_what_it_says_replaces_or_joins_what_all_have() -> None:
     mark = "<!-- head: form-action 'self'; connect-src 'self' ws:; viewport viewport-fit=cover; icon a.svg -->"
-    page = whole_page(f"<head>{mark}</head><!-- head -->".encode()).decode()
+    page = whole_page(f"<head>{mark}</head><!-- brand --><!-- other -->".encode()).decode()
     assert policy_of(page) == {
         "default-src": "'self'",
         "img-src": "'self' data:",
@@ -32,14 +32,14 @@ def test_a_mark_becomes_the_head_and_what_it_says_replaces_or_joins_what_all_hav
     }
     assert 'content="width=device-width, initial-scale=1, viewport-fit=cover"' in page
     assert '<link rel="icon" href="a.svg" />' in page
-    assert page.endswith("</head><!-- head -->")
+    assert page.endswith("</a><!-- other -->")
     assert whole_page(b"<head></head>") == b"<head></head>"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.relative_to(PROJECT).as_posix() for path in PAGES])
 def test_every_page_of_ours_is_whole_and_lets_no_foreign_script_in(path: Path) -> None:
     page = page_of(path).body.decode()
-    assert not HEAD_MARK.search(page)
+    assert not MARK.search(page)
     policy = policy_of(page)
     assert (policy["default-src"], policy["base-uri"]) == ("'self'", "'none'")
     assert "script-src" not in policy
