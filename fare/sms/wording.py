@@ -120,4 +120,4 @@ def room(text: str) -> int:
 
 
 def _fits(text: str) -> bool:
-    return len(text) <= room(text)
+    return len(text.encode("utf-16-be", "replace")) // 2 <= room(text)  # some signs take the room of two
