@@ -77,10 +77,15 @@ class NextBusesByStop:
         """Return what hangs at any of the stops, as boards show it, each alert once."""
         ids = [str(self.network.stops.ids[stop]) for stop in stops]
         hanging = {one.id: one for stop in ids for one in alerts_of(self._plan, stop, alerts, now_ms)}
-        shown = [hanging[alert.alert_id] for alert in alerts if alert.alert_id in hanging]
+        shown = [(alert, hanging[alert.alert_id]) for alert in alerts if alert.alert_id in hanging]
         return tuple(
-            StopAlert(header=one.header.get(language, ""), effect=one.effect, routes=tuple(one.routes))
-            for one in shown[:NOTICES_MAX]
+            StopAlert(
+                header=one.header.get(language, ""),
+                foreign=not alert.header.get(language),
+                effect=one.effect,
+                routes=tuple(one.routes),
+            )
+            for alert, one in shown[:NOTICES_MAX]
         )
 
     def _bus(self, arrival: Arrival, now_ms: int) -> NextBus:

@@ -74,7 +74,8 @@ class CancelledBus(msgspec.Struct, frozen=True, kw_only=True):
 class StopAlert(msgspec.Struct, frozen=True, kw_only=True):
     """What dispatchers say of a stop. ``effect`` is GTFS-Realtime's, "" if not told; ``routes``: none named is all."""
 
-    header: str  # in the rider's language, where there is one in it
+    header: str
+    foreign: bool = False  # the header is in another language than the rider's
     effect: str = ""
     routes: tuple[str, ...] = ()
 

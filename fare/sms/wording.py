@@ -90,18 +90,18 @@ class SmsWords:
         return self.text(key, line=bus.route, minutes=str(bus.minutes))
 
     def _alert(self, alert: StopAlert) -> Iterator[str]:
-        """Yield how an alert may be said: in the dispatcher's words, by its effect, with as many words as fit."""
+        """Yield how an alert may be said: in the dispatcher's words, by its effect, with as many words as fit.
+
+        Where the dispatcher's words are in another language, the effect is said first.
+        """
         lines = ",".join(alert.routes[:ROUTES_MAX])
 
         def of_lines(said: str) -> str:
             return self.text("of_lines", lines=lines, said=said) if lines else said[:1].upper() + said[1:]
 
         header = " ".join(alert.header.split()).rstrip(".")
-        if header:
-            yield of_lines(header)
-        effect = self.catalogue[self.language].get(f"effect.{alert.effect}")
-        if effect is not None:
-            yield of_lines(effect)
+        effect = self.catalogue[self.language].get(f"effect.{alert.effect}", "")
+        yield from (of_lines(said) for said in ((effect, header) if alert.foreign else (header, effect)) if said)
         words = header.split(" ")
         for count in range(len(words) - 1, 0, -1):
             yield of_lines(" ".join(words[:count]) + "...")

@@ -164,7 +164,10 @@ async def test_alerts_of_the_stop_are_said_also_when_buses_are_not_heard(redis: 
         name="Bazaar",
         buses=(),
         alerts=(
-            StopAlert(header="Көшірілді 2", effect="stop_moved"),
-            StopAlert(header="Көшірілді 1", effect="stop_moved"),
+            StopAlert(header="Көшірілді 2", foreign=True, effect="stop_moved"),
+            StopAlert(header="Көшірілді 1", foreign=True, effect="stop_moved"),
         ),
     )
+    board = await answering(redis, town, NOW_MS)("77", "kk")
+    assert board is not None
+    assert board.alerts[0] == StopAlert(header="Көшірілді 2", effect="stop_moved")

@@ -149,6 +149,10 @@ def test_plain_letters_have_the_room_of_plain_letters() -> None:
     foreign = words("en").board(StopBoard(name="Market", buses=buses, alerts=(StopAlert(header="Аялдама көшті"),)))
     assert foreign.endswith(". Аялдама көшті")
     assert 50 < len(foreign) <= 70
+    effect = StopAlert(header="Аялдама көшті", foreign=True, effect="stop_moved")
+    said = words("en").board(StopBoard(name="Market", buses=buses, alerts=(effect,)))
+    assert said.endswith(". Stop moved")
+    assert 140 < len(said) <= 160
 
 
 @given(
