@@ -22,6 +22,7 @@ from commons.clock import monotonic_s
 
 ORPHAN_GRACE_S: Final = 3.0  # killing harder loses nothing: all that was acknowledged is in files
 POLL_S: Final = 0.02
+LOCK: Final = "ayaldama.lock"
 
 
 class ProcessError(Exception):
@@ -93,7 +94,7 @@ def sole_user_of(folder: Path) -> Iterator[None]:
     Raises:
         ProcessError: if another process holds it.
     """
-    path = folder / "ayaldama.lock"
+    path = folder / LOCK
     with path.open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +108,11 @@ def sole_user_of(folder: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def is_used(folder: Path) -> bool:
+    """Return whether a process holds ``folder`` (``sole_user_of``)."""
+    return _is_held(folder / LOCK)
 
 
 def _is_held(record: Path) -> bool:

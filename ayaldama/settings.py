@@ -98,7 +98,8 @@ class Web(Section, frozen=True):
         str,
         Meta(
             pattern=r"^$|^https?://[^\s?#]+$",
-            description="Address at which telephones reach the pages, `https://…`: what QR codes at stops say; "
+            description="Address at which telephones and boards reach the pages, `https://…`: what QR codes at stops "
+            "and `ayaldama boards` say; "
             "empty: the address that was asked",
         ),
     ] = ""

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import uvloop
 
-from ayaldama import embedded
+from ayaldama import addresses, embedded
 from ayaldama.database import bring_up_to_date
 from ayaldama.fares import city_key_path, open_people
 from ayaldama.log_file import LogFile
@@ -100,12 +100,13 @@ async def _run(
                 await supervisor.start(one)
             settings = _with_ports(settings, supervisor.ports)
             supervisor.use(settings)
-            announce(settings, supervisor.ports)
-            watching = tasks.create_task(supervisor.watch(stop), name="watch")
-            if alongside is not None:
-                await alongside(settings, stop)
-                stop.set()
-            await watching
+            with addresses.told(settings, supervisor.ports):
+                announce(settings, supervisor.ports)
+                watching = tasks.create_task(supervisor.watch(stop), name="watch")
+                if alongside is not None:
+                    await alongside(settings, stop)
+                    stop.set()
+                await watching
         finally:
             with steps.step("stopping"):
                 await supervisor.close(hurry)

@@ -36,8 +36,8 @@ HEARD_MAX_BYTES: Final = 1_024  # a map has nothing to say
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = (
-    "app.js", "basemap.js", "connection.js", "design.css", "detail.js", "detours.css", "detours.js", "fleet.js",
-    "list.js", "map.css", "markers.js", "words.js",
+    "app.js", "basemap.js", "city.js", "connection.js", "detail.js", "detours.css", "detours.js", "filters.js",
+    "fleet.js", "list.js", "map.css", "markers.js", "words.js",
 )  # fmt: skip
 
 _log = get_logger(__name__)

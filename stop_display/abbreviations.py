@@ -10,7 +10,7 @@ import itertools
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ VOWELS: Final = frozenset("аәеёиіоөуұүыэюяьъйaeiouy")
 BRACKETS: Final = re.compile(r"\s*\([^)]*\)")
 QUOTES: Final = str.maketrans("", "", '«»“”„"')
 FITTED_HELD: Final = 16_384
+Measure = Callable[[str], float]  # how wide a text is: in characters, in pixels
 SPACES: Final = re.compile(r"\s+")
 
 
@@ -56,7 +57,7 @@ class Abbreviations:
         self._names: dict[str, dict[str, list[str]]] = {}
         self._kinds: dict[str, list[str]] = {}
         self._spoken: dict[str, dict[str, str]] = {}
-        self.fit = functools.lru_cache(FITTED_HELD)(self._fit)  # panels ask for the same few all day
+        self._in_letters = functools.lru_cache(FITTED_HELD)(self._fit)  # panels ask for the same few all day
         for table in tables:
             for language, part in table.items():
                 self._words.setdefault(language, {}).update((key.lower(), short) for key, short in part.words.items())
@@ -71,12 +72,17 @@ class Abbreviations:
         found += [plain, *self._by_words(plain, language)]
         return sorted(dict.fromkeys(found), key=len, reverse=True)
 
-    def _fit(self, name: str, language: Language, width: int) -> str:
-        """Return the longest form of ``name`` that has at most ``width`` characters."""
+    def fit(self, name: str, language: Language, width: float, measure: Measure = len) -> str:
+        """Return the longest form of ``name`` that is at most ``width`` wide."""
+        return self._in_letters(name, language, width) if measure is len else self._fit(name, language, width, measure)
+
+    def _fit(self, name: str, language: Language, width: float, measure: Measure = len) -> str:
         name = unicodedata.normalize("NFC", SPACES.sub(" ", name).strip())
         forms = self.forms(name, language)
-        fitting = next((form for form in forms if len(form) <= width), None)
-        return fitting if fitting is not None else _cut(forms, width, frozenset(self._kinds.get(language, ())))
+        fitting = next((form for form in forms if measure(form) <= width), None)
+        if fitting is not None:
+            return fitting
+        return _cut(forms, width, measure, frozenset(self._kinds.get(language, ())))
 
     def spoken(self, name: str, language: Language) -> str:
         """Return ``name`` with abbreviations written out, for a voice."""
@@ -125,7 +131,7 @@ def _cased(short: str, long: str) -> str:
     return short[:1].upper() + short[1:] if long[:1].isupper() else short
 
 
-def _cut(names: Sequence[str], width: int, kinds: frozenset[str]) -> str:
+def _cut(names: Sequence[str], width: float, measure: Measure, kinds: frozenset[str]) -> str:
     """Return a part of one of ``names`` with words shortened by rule: what fills ``width`` best, cut least.
 
     A part that is made of ``kinds`` alone ("street") is none; one that begins with them may leave them out.
@@ -134,33 +140,49 @@ def _cut(names: Sequence[str], width: int, kinds: frozenset[str]) -> str:
     for words in (name.split(" ") for name in names):
         named = next((place for place, word in enumerate(words) if word.lower() not in kinds), 0)
         for first, last in itertools.product({0, named}, range(named + 1, len(words) + 1)):
-            kept = _without_loose_end(words[first:last], whole=last == len(words))
-            fitted = " ".join(_shortened(kept, width))
-            if len(fitted) <= width:
+            kept = _without_loose_end(words[first:last], kinds, whole=last == len(words))
+            fitted = " ".join(_shortened(kept, width, measure))
+            if measure(fitted) <= width:
                 found.append(fitted)
     if found:
         return max(found, key=lambda one: (len(one) - CUT_COSTS * one.count(SIGN), one))
-    first_words = names[0]
-    return first_words[: max(0, width - 1)].rstrip(SIGN + " ") + SIGN if width > 0 else ""
+    return _beginning(names[0], width, measure)
 
 
-def _least(words: Sequence[str]) -> int:
-    """Return how short words can become, at best."""
-    return sum(min(len(word), STEM_MIN + len(SIGN)) + 1 for word in words) - 1
+def _beginning(name: str, width: float, measure: Measure) -> str:
+    """Return as much of a name as fits with the sign, "" if nothing does."""
+
+    def ended(length: int) -> str:
+        return name[:length].rstrip(SIGN + " ") + SIGN
+
+    low, high = 0, len(name)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if measure(ended(middle)) <= width else (low, middle - 1)
+    return ended(low) if measure(ended(low)) <= width else ""
 
 
-def _without_loose_end(words: Sequence[str], *, whole: bool) -> list[str]:
+def _least(words: Sequence[str]) -> str:
+    """Return the words shorter than any rule makes them."""
+    return " ".join(word if len(word) <= STEM_MIN + len(SIGN) else word[:STEM_MIN] + SIGN for word in words)
+
+
+def _without_loose_end(words: Sequence[str], kinds: frozenset[str], *, whole: bool) -> list[str]:
     """Return the words without a preposition or a bare "street" at the end, if more followed there."""
+
+    def is_loose(word: str) -> bool:
+        return word.lower() in kinds or (word[0].islower() and len(word) <= LOOSE_MAX)
+
     kept = list(words)
-    while not whole and len(kept) > 1 and kept[-1][0].islower() and len(kept[-1]) <= LOOSE_MAX:
+    while not whole and len(kept) > 1 and is_loose(kept[-1]):
         kept.pop()
     return kept
 
 
-def _shortened(words: list[str], width: int) -> list[str]:
-    if _least(words) > width:
+def _shortened(words: list[str], width: float, measure: Measure) -> list[str]:
+    if measure(_least(words)) > width:
         return words  # a name of a hundred words would be shortened step by step in vain
-    while len(" ".join(words)) > width:
+    while measure(" ".join(words)) > width:
         longest = max(range(len(words)), key=lambda place: (len(words[place]), place))
         stem = _stem(words[longest])
         if stem == words[longest]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from commons.assets import asset_route
+from commons.assets import asset_of, asset_route, page_of
 from commons.clock import Clock, monotonic_s
 from commons.logs import get_logger
 from commons.metrics import Metrics
@@ -87,6 +87,8 @@ class Renderings:
         self._font_folder = fonts
         self._fonts: Fonts | None = None
         self._abbreviations = load_abbreviations(abbreviations)
+        self._led_page = page_of(WEB / "led.html")
+        self._led_texts = asset_of(_encoder.encode(led_texts()), "application/json")
         self._words = load_words(hub.network.time_zone)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
@@ -99,6 +101,7 @@ class Renderings:
         return [
             *(web.get(f"/api/stops/{{stop_id}}/{form.path}", self._answering(form)) for form in forms),
             web.get("/led/{stop_id}", self._answer_led_page),
+            web.get("/static/led/texts.json", self._answer_led_texts),
             *(asset_route(f"/static/led/{name}", WEB / name) for name in LED_FILES),
         ]
 
@@ -229,7 +232,19 @@ class Renderings:
 
     async def _answer_led_page(self, request: web.Request) -> web.StreamResponse:
         known = self._hub.knows(request.match_info["stop_id"])
-        return web.FileResponse(WEB / "led.html", status=200 if known else 404, headers={"Cache-Control": "no-cache"})
+        return self._led_page.answer(request, max_age_s=0, status=200 if known else 404)
+
+    async def _answer_led_texts(self, request: web.Request) -> web.Response:
+        return self._led_texts.answer(request, max_age_s=0)
+
+
+def led_texts() -> dict[Language, dict[str, str]]:
+    """Return what stands around the panel on the LED page, by language."""
+    mark = "page."
+    return {
+        language: {key.removeprefix(mark): text for key, text in texts.items() if key.startswith(mark)}
+        for language, texts in load_catalogue("stop_display.renderings").items()
+    }
 
 
 @functools.cache

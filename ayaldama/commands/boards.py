@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import webbrowser
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, get_args
@@ -11,6 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from ayaldama.addresses import pages_address
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
 from ayaldama.database import open_database
 from ayaldama.roles._base import RoleError, open_network
@@ -38,6 +40,12 @@ _OPTIONS: Final = (
     click.option("--hours", help="When it is on, local time, as 05:30-00:30; always: round the clock."),
     click.option("--theme", type=click.Choice(get_args(Theme)), help="Light letters on dark, or dark on light."),
     click.option("--note", help="Anything worth knowing: where it hangs, whose SIM it has."),
+)
+
+_URL: Final = click.option(
+    "--url",
+    metavar="URL",
+    help="Where boards reach the pages (else web.public_url, or the running system of the data folder).",
 )
 
 
@@ -69,17 +77,19 @@ def boards() -> None:
 @boards.command("add")
 @click.argument("name")
 @_configured
+@_URL
 @click.pass_obj
-def add(chosen: Chosen, /, name: str, **given: object) -> None:
+def add(chosen: Chosen, /, name: str, url: str | None, **given: object) -> None:
     """Register the board NAME and print its key and address, now and never again."""
     if not given["stops"]:
         fail("--stops: missing; name 1 to 4 stop_ids, as --stops alan,bazar", EXIT_USAGE)
     settings = chosen.read().settings
+    address = _address(settings, url)
     config = _changed(PanelConfig(stops=()), given)
     _check(settings, name, config)
     key = _in_database(settings, lambda pool: store.add_panel(pool, name, config))
     click.echo(key)
-    click.echo(f"open once on the board: {_address(settings)}/panel#{key}", err=True)
+    click.echo(f"open once on the board: {address}/panel#{key}", err=True)
 
 
 @boards.command("list")
@@ -157,10 +167,11 @@ def revoke(chosen: Chosen, name: str) -> None:
 
 @boards.command("wall")
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+@_URL
 @click.pass_obj
-def wall(chosen: Chosen, opens: bool) -> None:
+def wall(chosen: Chosen, opens: bool, url: str | None) -> None:
     """Print the address of the page that shows the boards of all stops small, for checking."""
-    address = f"{_address(chosen.read().settings)}/boards/wall"
+    address = f"{_address(chosen.read().settings, url)}/boards/wall"
     click.echo(address)
     if opens:
         webbrowser.open(address)
@@ -193,8 +204,13 @@ def _found(settings: Settings, name: str) -> Panel:
     return panel
 
 
-def _address(settings: Settings) -> str:
-    return f"http://{settings.web.host}:{settings.web.port}"
+def _address(settings: Settings, url: str | None) -> str:
+    if url is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        fail(
+            f"--url {url}: must be the address at which boards reach the pages, such as https://boards.example.kz",
+            EXIT_USAGE,
+        )
+    return pages_address(settings) if url is None else url.rstrip("/")
 
 
 def _in_database(settings: Settings, act: Act[Result]) -> Result:

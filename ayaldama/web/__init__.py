@@ -1,6 +1,6 @@
 """The front door: index page, figures of the demo, and the browser files that everything else uses.
 
-The page speaks kk, ru and en; its look is ``/static/map/design.css``, shared with the map.
+The page speaks kk, ru and en; its look is ``/static/design.css``, shared with the map.
 """
 
 from pathlib import Path

@@ -37,10 +37,11 @@ def vendor_files() -> Mapping[str, str]:
 
 
 def vendor_routes(installed: Path = INSTALLED) -> list[web.RouteDef]:
-    """Serve ``/vendor/…``: library and fonts from ``installed`` (a ``node_modules``), ``fonts.css`` from beside us."""
+    """Serve what all pages share: library and fonts of ``installed`` (a ``node_modules``), and our style of them."""
     routes = [
         asset_route(url, installed / path, max_age_s=MAX_AGE_S, when_missing=WHEN_MISSING)
         for url, path in vendor_files().items()
     ]
     routes.append(asset_route("/vendor/fonts.css", Path(__file__).with_name("fonts.css"), max_age_s=MAX_AGE_S))
+    routes.append(asset_route("/static/design.css", Path(__file__).with_name("design.css")))
     return routes

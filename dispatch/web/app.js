@@ -2,10 +2,12 @@
 
 import { LngLatBounds, Map as MapLibre, ScaleControl } from "/vendor/maplibre/maplibre-gl.mjs";
 import { HIT_LAYERS, chooseLines, stopName, styleOf, themeColours } from "./basemap.js";
+import { City } from "./city.js";
 import { Connection } from "./connection.js";
 import { Detail, lateness } from "./detail.js";
 import { DetourView } from "./detours.js";
-import { Fleet, PHASES, shownAt } from "./fleet.js";
+import { Filters } from "./filters.js";
+import { Fleet, shownAt } from "./fleet.js";
 import { VehicleList } from "./list.js";
 import { Markers } from "./markers.js";
 import { Words, firstLanguage, languageSwitch } from "./words.js";
@@ -14,51 +16,9 @@ const OLD_AFTER_CITY_S = 30; // tracking speaks at least once a second; half a m
 const OLD_AFTER_WALL_S = 5; // …but with a fast clock give it some real seconds
 const TEXT_EVERY_MS = 1_000;
 const AHEAD_EVERY_MS = 4_000;
-const FOUND_STOPS_MAX = 5;
 const NARROW_PX = 760; // as in map.css
 
 const element = (id) => document.getElementById(id);
-
-/** The network document with look-ups by id. */
-class City {
-  constructor(document_) {
-    this.document = document_;
-    this.routes = document_.routes;
-    this.routeById = new Map(document_.routes.map((route, order) => [route.id, { ...route, order }]));
-    this.stopById = new Map(
-      document_.features
-        .filter((feature) => feature.properties.kind === "stop")
-        .map(({ properties, geometry }) => [
-          properties.stop,
-          {
-            id: properties.stop,
-            code: properties.code,
-            name: { kk: properties.name_kk, ru: properties.name_ru, en: properties.name_en },
-            routes: properties.routes,
-            place: geometry.coordinates,
-          },
-        ]),
-    );
-  }
-
-  route(id) {
-    return this.routeById.get(id);
-  }
-
-  stop(id) {
-    return this.stopById.get(id);
-  }
-
-  pattern(index) {
-    return this.document.patterns[index];
-  }
-
-  linesOfRoutes(ids) {
-    return this.document.features
-      .filter(({ properties }) => properties.kind === "line" && ids.has(properties.route))
-      .map((feature) => feature.id);
-  }
-}
 
 class LiveMapPage {
   constructor(words, city) {
@@ -66,9 +26,6 @@ class LiveMapPage {
     this.city = city;
     this.fleet = new Fleet();
     this.fleet.motion = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.routesShown = new Set(); // empty: all
-    this.phasesShown = new Set(); // empty: all
-    this.query = "";
     this.selected = { vehicle: "", stop: "", detour: "" };
     this.connected = false;
     this.heardAt = 0;
@@ -92,6 +49,7 @@ class LiveMapPage {
       page: this,
       chosen: (id) => this.select({ detour: id }, true),
     });
+    this.filters = new Filters(this);
     this.drawMap();
     this.bind();
     this.relabel();
@@ -205,7 +163,7 @@ class LiveMapPage {
     const vehicle = this.fleet.vehicles.get(this.selected.vehicle);
     const pattern = vehicle && this.city.pattern(vehicle.pattern);
     const ofStop = this.city.stop(this.selected.stop)?.routes ?? this.detours.chosen?.lines.map((line) => line.route);
-    let lines = this.city.linesOfRoutes(new Set(ofStop ?? this.routesShown));
+    let lines = this.city.linesOfRoutes(new Set(ofStop ?? this.filters.routes));
     if (pattern) lines = [pattern.line];
     else if (vehicle?.route) lines = this.city.linesOfRoutes(new Set([vehicle.route]));
     const key = lines.join();
@@ -310,24 +268,10 @@ class LiveMapPage {
 
   /** Which vehicles the filters leave; the markers and the list show the same ones. */
   filter() {
-    const query = this.query.toLocaleLowerCase();
-    const kept = [...this.fleet.vehicles.values()].filter((vehicle) => {
-      if (vehicle.id === this.selected.vehicle) return true;
-      if (this.routesShown.size && !this.routesShown.has(vehicle.route)) return false;
-      if (this.phasesShown.size && !this.phasesShown.has(vehicle.phase)) return false;
-      return !query || this.matches(vehicle, query);
-    });
+    const keeps = this.filters.sieve();
+    const kept = [...this.fleet.vehicles.values()].filter((one) => one.id === this.selected.vehicle || keeps(one));
     this.drawnVehicles = kept;
     this.shown = kept;
-  }
-
-  matches(vehicle, query) {
-    if (vehicle.id.toLocaleLowerCase().includes(query)) return true;
-    const route = this.city.route(vehicle.route);
-    if (!route) return false;
-    if (route.name.toLocaleLowerCase() === query) return true;
-    const headsign = this.words.name(this.city.pattern(vehicle.pattern)?.headsign);
-    return headsign.toLocaleLowerCase().includes(query);
   }
 
   refilter() {
@@ -347,19 +291,9 @@ class LiveMapPage {
     const none = element("none");
     none.hidden = this.shown.length > 0;
     write(none, this.words.say(this.fleet.vehicles.size ? "none_shown" : "none_at_all"));
-    this.showPhaseCounts();
+    this.filters.count(this.fleet.vehicles.values());
     this.detours.show(this.fleet.cityNow(performance.now()));
     this.showCard();
-  }
-
-  showPhaseCounts() {
-    const counts = Object.fromEntries(PHASES.map((phase) => [phase, 0]));
-    for (const vehicle of this.fleet.vehicles.values()) counts[vehicle.phase] = (counts[vehicle.phase] ?? 0) + 1;
-    for (const button of element("phases").querySelectorAll("button")) {
-      const count = counts[button.dataset.phase];
-      write(button.querySelector("b"), String(count));
-      button.toggleAttribute("data-none", count === 0);
-    }
   }
 
   showCard() {
@@ -382,86 +316,10 @@ class LiveMapPage {
     words.fill(document);
     document.title = `${words.say("title")} · Ayaldama`;
     write(element("agency"), city.document.agency);
-    this.phaseButtons();
-    this.routeButtons();
-    this.findStops();
+    this.filters.relabel();
     this.showView(document.body.dataset.view ?? "map");
     if (this.map?.getLayer("stop-names")) this.map.setLayoutProperty("stop-names", "text-field", stopName(words.language));
     this.refilter();
-  }
-
-  phaseButtons() {
-    const items = PHASES.map((phase) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.dataset.phase = phase;
-      button.title = this.words.say(`phase_meaning.${phase}`);
-      button.setAttribute("aria-pressed", String(this.phasesShown.has(phase)));
-      const mark = document.createElement("span");
-      mark.className = "mark";
-      mark.dataset.phase = phase;
-      const count = document.createElement("b");
-      button.append(mark, this.words.say(`phase.${phase}`), count);
-      button.addEventListener("click", () => {
-        toggle(this.phasesShown, phase);
-        button.setAttribute("aria-pressed", String(this.phasesShown.has(phase)));
-        this.refilter();
-      });
-      return inItem(button);
-    });
-    element("phases").replaceChildren(...items);
-  }
-
-  routeButtons() {
-    const mark = () => {
-      element("routes").classList.toggle("some", this.routesShown.size > 0);
-      element("all-routes").setAttribute("aria-pressed", String(this.routesShown.size === 0));
-      for (const button of element("routes").querySelectorAll("button")) {
-        button.setAttribute("aria-pressed", String(this.routesShown.has(button.dataset.route)));
-      }
-    };
-    const items = this.city.routes.map((route) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.dataset.route = route.id;
-      button.textContent = route.name;
-      button.title = this.words.name(route.long_name);
-      button.style.setProperty("--badge", route.colour);
-      button.style.setProperty("--on-badge", route.text_colour);
-      button.addEventListener("click", () => {
-        toggle(this.routesShown, route.id);
-        mark();
-        this.refilter();
-      });
-      return inItem(button);
-    });
-    element("routes").replaceChildren(...items);
-    element("all-routes").onclick = () => {
-      this.routesShown.clear();
-      mark();
-      this.refilter();
-    };
-    mark();
-  }
-
-  findStops() {
-    const query = this.query.toLocaleLowerCase();
-    const found = [];
-    if (query.length >= 2) {
-      for (const stop of this.city.stopById.values()) {
-        if (Object.values(stop.name).some((name) => name.toLocaleLowerCase().includes(query))) found.push(stop);
-      }
-    }
-    found.sort((a, b) => b.routes.length - a.routes.length);
-    const items = found.slice(0, FOUND_STOPS_MAX).map((stop) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = this.words.name(stop.name);
-      button.addEventListener("click", () => this.select({ stop: stop.id }, true));
-      return inItem(button);
-    });
-    element("found-stops").replaceChildren(...items);
-    element("found-stops").hidden = items.length === 0;
   }
 
   showView(view) {
@@ -471,11 +329,6 @@ class LiveMapPage {
 
   bind() {
     languageSwitch(element("languages"), this.words, () => this.relabel());
-    element("search").addEventListener("input", (event) => {
-      this.query = event.target.value.trim();
-      this.findStops();
-      this.refilter();
-    });
     element("zoom-in").addEventListener("click", () => this.map?.zoomIn());
     element("zoom-out").addEventListener("click", () => this.map?.zoomOut());
     element("zoom-city").addEventListener("click", () => this.wholeCity());
@@ -491,16 +344,6 @@ class LiveMapPage {
       this.map?.once("styledata", () => this.chooseLines());
     });
   }
-}
-
-function toggle(set, value) {
-  if (!set.delete(value)) set.add(value);
-}
-
-function inItem(child) {
-  const item = document.createElement("li");
-  item.append(child);
-  return item;
 }
 
 function write(target, text) {

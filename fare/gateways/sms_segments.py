@@ -10,26 +10,22 @@ section 5.2.19.
 """
 
 import enum
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from fare.gateways.smpp_pdu import ESM_UDH, ShortMessage, Tag
+from fare.sms.values import PLAIN, PLAIN_MAX, UCS2_MAX
 
 DEFAULT: Final = 0x00
 UCS2: Final = 0x08
-PLAIN_MAX: Final = 160
 PLAIN_PART: Final = 153
-UCS2_MAX: Final = 70
 UCS2_PART: Final = 67
 PARTS_SENT_MAX: Final = 255
 PARTS_TAKEN_MAX: Final = 6  # what a rider sends is one line; more parts are a mistake or an attack
 WAITS_MS: Final = 5 * 60_000  # how long parts wait for the rest
 OPEN_PER_SENDER_MAX: Final = 2
 OPEN_MAX: Final = 5_000  # of all senders; the oldest makes room
-
-PLAIN: Final = frozenset(string.ascii_letters + string.digits + " \n\r!\"#%&'()*+,-./:;<=>?")
 
 _CONCATENATED_8: Final = 0x00
 _CONCATENATED_16: Final = 0x08

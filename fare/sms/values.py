@@ -4,12 +4,16 @@ Numbers are kept where they are needed to answer and nowhere else: a representat
 """
 
 import enum
+import string
 from typing import Final
 
 import msgspec
 
 from fare.model import PhoneNumber
 
+PLAIN: Final = frozenset(string.ascii_letters + string.digits + " \n\r!\"#%&'()*+,-./:;<=>?")  # of GSM 7 bit and ASCII
+PLAIN_MAX: Final = 160  # letters of one message, if all are plain
+UCS2_MAX: Final = 70  # and if one is not
 TEXT_MAX: Final = 1_000  # characters of an incoming text that are looked at; a command has twenty
 
 
@@ -60,11 +64,29 @@ class NextBus(msgspec.Struct, frozen=True, kw_only=True):
     live: bool  # False: as the timetable says
 
 
+class CancelledBus(msgspec.Struct, frozen=True, kw_only=True):
+    """A bus that was to come and does not."""
+
+    route: str
+    planned_ms: int
+
+
+class StopAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """What dispatchers say of a stop. ``effect`` is GTFS-Realtime's, "" if not told; ``routes``: none named is all."""
+
+    header: str
+    foreign: bool = False  # the header is in another language than the rider's
+    effect: str = ""
+    routes: tuple[str, ...] = ()
+
+
 class StopBoard(msgspec.Struct, frozen=True, kw_only=True):
-    """What comes to a stop, the soonest first."""
+    """What comes to a stop, and what does not, the soonest first; alerts, what matters most first."""
 
     name: str
     buses: tuple[NextBus, ...]
+    alerts: tuple[StopAlert, ...] = ()
+    cancelled: tuple[CancelledBus, ...] = ()
 
 
 class Taken(enum.StrEnum):

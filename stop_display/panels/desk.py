@@ -186,6 +186,10 @@ class PanelDesk:
         self._metrics.count("boards_panel_reports_total", outcome="differs" if found else "taken")
         return True
 
+    def note_unreadable(self) -> None:
+        """Count a report that was none."""
+        self._metrics.count("boards_panel_reports_total", outcome="unreadable")
+
     def painted(self, name: str, delay_s: float) -> None:
         """Count the time from fix to pixel of a board; ``name`` is "" of one that is not registered."""
         slot_ms, number = slot_of(wall_ms()), bin_of(delay_s)

@@ -148,15 +148,10 @@ class FleetRoutes:
     async def _take_health(self, request: web.Request) -> web.Response:
         panel = self._panel(request)
         try:
-            raw = await read_body(request, bytes_max=REPORT_MAX_BYTES, within_s=REPORT_MAX_S)
-            health = _health_decoder.decode(raw)
-        except BodyError as error:
-            raise _refused(400, Problem.UNREADABLE, "body", error.value, error.rule) from error
-        except msgspec.ValidationError as error:
-            said, _, where = str(error).partition(" - at ")
-            raise _refused(400, Problem.UNREADABLE, where.strip("`$."), "", said) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _refused(400, Problem.UNREADABLE, "", "", f"a report is a JSON object: {error}") from error
+            health = await _health_of(request)
+        except web.HTTPException:
+            self._desk.note_unreadable()
+            raise
         found = (self._contents(stop) for stop in panel.config.stops)
         if not self._desk.report(panel, health, [board for board in found if board is not None]):
             raise _refused(429, Problem.TOO_FAST, "", "", "one report in two seconds")
@@ -244,6 +239,23 @@ def version_of(files: Iterable[Path]) -> str:
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:VERSION_DIGITS]
+
+
+async def _health_of(request: web.Request) -> PanelHealth:
+    """Return the report that is sent.
+
+    Raises:
+        HTTPException: 400 if it is none, with the field that is wrong.
+    """
+    try:
+        return _health_decoder.decode(await read_body(request, bytes_max=REPORT_MAX_BYTES, within_s=REPORT_MAX_S))
+    except BodyError as error:
+        raise _refused(400, Problem.UNREADABLE, "body", error.value, error.rule) from error
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at ")
+        raise _refused(400, Problem.UNREADABLE, where.strip("`$."), "", said) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(400, Problem.UNREADABLE, "", "", f"a report is a JSON object: {error}") from error
 
 
 def _json(value: msgspec.Struct) -> web.Response:

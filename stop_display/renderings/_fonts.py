@@ -16,6 +16,7 @@ PARTS: Final = ("latin", "cyrillic", "cyrillic-ext", "latin-ext")
 REGULAR: Final = 400
 BOLD: Final = 700
 SIZES_HELD: Final = 128
+TEXTS_HELD: Final = 8_192
 FOLDER: Final = Path(__file__).parents[2] / "vendor" / "node_modules" / "@fontsource" / "golos-text"
 
 
@@ -46,9 +47,13 @@ class Fonts:
                 raise FileNotFoundError(file)
         self._part_of = functools.lru_cache(maxsize=1_024)(self._find_part)
         self._sized = functools.lru_cache(maxsize=SIZES_HELD)(self._open)
+        self._runs = functools.lru_cache(maxsize=TEXTS_HELD)(self._measured)  # names and times come again and again
 
-    def runs(self, text: str, size: int, weight: int = REGULAR) -> tuple[list[Run], float]:
+    def runs(self, text: str, size: int, weight: int = REGULAR) -> tuple[tuple[Run, ...], float]:
         """Return ``text`` in runs of one part each, and its width in pixels."""
+        return self._runs(text, size, weight)
+
+    def _measured(self, text: str, size: int, weight: int) -> tuple[tuple[Run, ...], float]:
         found: list[Run] = []
         x = 0.0
         for part, letters in itertools.groupby(text, key=self._part_of):
@@ -56,7 +61,7 @@ class Fonts:
             run = "".join(letters)
             found.append(Run(text=run, font=font, x=x))
             x += font.getlength(run)
-        return found, x
+        return tuple(found), x
 
     def ascent(self, size: int, weight: int = REGULAR) -> int:
         """Return how far letters rise above the line, accents included."""

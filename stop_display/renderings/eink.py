@@ -6,6 +6,7 @@ is the same a panel gets 304 and need not flash, but at the end of each slot it 
 """
 
 import bisect
+import functools
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,10 @@ TEXT_LINES_MAX: Final = 3  # of an alert beside buses
 BAND_LINES_MAX: Final = 2  # so that four alerts leave room for buses
 NOTES_AFTER: Final = 2
 STRIKE_PART: Final = 0.1  # of the height of figures
-SPARE_CHARACTERS: Final = 4
 BETWEEN: Final = " · "
+FIGURE: Final = 34  # size of the time in a row of two lines
+BADGE: Final = 78
+GAP: Final = 10
 NOTES_PART: Final = 0.55  # of a narrow row
 
 
@@ -90,15 +93,8 @@ class _Drawing:
 
     def name(self, text: str, width: float, size: int, weight: int) -> str:
         """Return a name as long as fits in ``width`` pixels."""
-        full = self.canvas.length(text, size, weight)
-        if full <= width:
-            return text
-        about = int(len(text) * width / full) + SPARE_CHARACTERS  # abbreviations have more narrow letters than names
-        for characters in range(min(about, len(text)), 1, -1):
-            short = self.kit.abbreviations.fit(text, self.words.language, characters)
-            if self.canvas.length(short, size, weight) <= width:
-                return short
-        return self.canvas.fitted(text, width, size, weight)
+        measure = functools.partial(self.canvas.length, size=size, weight=weight)
+        return text if measure(text) <= width else self.kit.abbreviations.fit(text, self.words.language, width, measure)
 
     def largest(self, sizes: Sequence[int], text: str, width: float, weight: int = REGULAR) -> int:
         """Return the first of ``sizes`` in which ``text`` is no wider than ``width`` pixels, else the last."""
@@ -184,11 +180,13 @@ class _Drawing:
         rest = shown[fitting - 1 :] if len(shown) > fitting else []
         first = shown[: len(shown) - len(rest)]
         height = min(self.px(ROW_MAX), int(room // max(1, len(first) + bool(rest))))
+        rooms = self._rooms(first, height)
         for row in first:
+            destination = self.words.name(row.line.destination)
             if height >= self.px(TWO_LINES_FROM):
-                self._row(row, height)
+                self._row(row, height, destination, rooms[destination])
             else:
-                self._narrow_row(row, height)
+                self._narrow_row(row, height, destination, rooms[destination])
             self.y += height
             self.canvas.line(self.left, self.y, self.right, 1)
         if rest:
@@ -198,51 +196,80 @@ class _Drawing:
             told = self.canvas.fitted(more, self.right - self.left, size, BOLD)
             self.canvas.write(self.left, self.y + height * 0.75, told, size, BOLD)
 
-    def _row(self, row: Row, height: int) -> None:
+    def _rooms(self, shown: Sequence[Row], height: int) -> Mapping[str, float]:
+        """Return the width for each destination: it is called alike in all rows, as short as the narrowest needs."""
+        found: dict[str, float] = {}
+        for row in shown:
+            destination = self.words.name(row.line.destination)
+            if height >= self.px(TWO_LINES_FROM):
+                right = self._figure_left(row, self.px(FIGURE))
+            else:
+                size, small = self._narrow_sizes(height)
+                right = self._notes_right(row, size) - self.canvas.length(self._narrow_notes(row, small), small)
+            room = right - self.beside_badge - self.px(GAP)
+            found[destination] = min(found.get(destination, room), room)
+        return found
+
+    def _row(self, row: Row, height: int, destination: str, width: float) -> None:
         """Write a row of two lines: what comes when, and below it what that rests on and what follows."""
-        big = self.px(34)
         first, second = self.y + height * 0.5, self.y + height * 0.87
-        x = self._badge(row, self.y + height * 0.14, height * 0.72, big)
-        right = self._figure(row, first, big)
-        width = right - x - self.px(10)
-        destination = self.words.name(row.line.destination)
+        self._badge(row, self.y + height * 0.14, height * 0.72, self.px(FIGURE))
+        self._figure(row, first, self.px(FIGURE))
+        x = self.beside_badge
         size = self.largest((29, 25, 22), destination, width, BOLD)
         self.canvas.write(x, first, self.name(destination, width, size, BOLD), size, BOLD)
         notes = self._notes(row)
         small = self.largest((20, 18, 16), BETWEEN.join(notes), self.right - x)
         self.canvas.write(x, second, self.joined(notes, self.right - x, small), small)
 
-    def _narrow_row(self, row: Row, height: int) -> None:
+    def _narrow_row(self, row: Row, height: int, destination: str, width: float) -> None:
         """Write a row of one line."""
-        size, small = min(self.px(26), round(height * 0.8)), min(self.px(18), round(height * 0.58))
+        size, small = self._narrow_sizes(height)
         foot = self.y + height * 0.76
-        x = self._badge(row, self.y + height * 0.1, height * 0.8, size)
-        right = self._figure(row, foot, size)
-        told = self.joined(self._notes(row), (self.right - x) * NOTES_PART, small)
-        right = self.canvas.write_left_of(right - self.px(10) * (right < self.right), foot, told, small)
-        width = right - x - self.px(10)
-        destination = self.words.name(row.line.destination)
-        self.canvas.write(x, foot, self.name(destination, width, size, REGULAR), size)
+        self._badge(row, self.y + height * 0.1, height * 0.8, size)
+        self._figure(row, foot, size)
+        self.canvas.write_left_of(self._notes_right(row, size), foot, self._narrow_notes(row, small), small)
+        self.canvas.write(self.beside_badge, foot, self.name(destination, width, size, REGULAR), size)
 
-    def _badge(self, row: Row, top: float, height: float, size: int) -> float:
-        """Write the route, white on black; return where the destination begins."""
-        width = self.px(78)
+    def _narrow_sizes(self, height: int) -> tuple[int, int]:
+        """Return the sizes of a row of one line: of its figure, and of its notes."""
+        return min(self.px(26), round(height * 0.8)), min(self.px(18), round(height * 0.58))
+
+    def _narrow_notes(self, row: Row, size: int) -> str:
+        return self.joined(self._notes(row), (self.right - self.beside_badge) * NOTES_PART, size)
+
+    def _notes_right(self, row: Row, size: int) -> float:
+        """Return where the notes of a row of one line end."""
+        left = self._figure_left(row, size)
+        return left - self.px(GAP) * (left < self.right)
+
+    @property
+    def beside_badge(self) -> int:
+        """Where destinations begin."""
+        return self.left + self.px(BADGE) + self.px(12)
+
+    def _badge(self, row: Row, top: float, height: float, size: int) -> None:
+        """Write the route, white on black."""
+        width = self.px(BADGE)
         text = self.canvas.fitted(row.line.route, width - self.px(8), size, BOLD)
         length = self.canvas.length(text, size, BOLD)
         self.canvas.fill(self.left, top, self.left + width, top + height, radius=self.px(6))
         foot = top + height / 2 + size * 0.36
         self.canvas.write(self.left + (width - length) / 2, foot, text, size, BOLD, ink=WHITE)
-        return self.left + width + self.px(12)
 
-    def _figure(self, row: Row, foot: float, size: int) -> float:
-        """Write when the first bus comes; struck out where it does not. Return where that begins."""
+    def _figure(self, row: Row, foot: float, size: int) -> None:
+        """Write when the first bus comes; struck out where it does not."""
         first = row.coming[0] if row.coming else row.cancelled
         if first is None:
-            return self.right
+            return
         x = self.canvas.write_left_of(self.right, foot, self._time(first), size, BOLD)
         if not row.coming:
             self.canvas.line(x - self.px(3), foot - size * 0.34, self.right + self.px(2), round(size * STRIKE_PART))
-        return x
+
+    def _figure_left(self, row: Row, size: int) -> float:
+        """Return where the figure of a row begins."""
+        first = row.coming[0] if row.coming else row.cancelled
+        return self.right - (self.canvas.length(self._time(first), size, BOLD) if first is not None else 0)
 
     def _time(self, coming: Coming) -> str:
         ms = max(coming.ms, self.showing.now_ms) if coming.at_stop else coming.ms

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from commons.assets import Asset, asset_of, asset_route
+from commons.assets import Asset, asset_of, asset_route, page_of, whole_page
 from commons.clock import Clock
 from commons.metrics import Metrics
 from commons.texts import LANGUAGES, Catalogue, load_catalogue
@@ -77,7 +77,7 @@ class StopPages:
         for stop_id, code in zip(self._network.stops.ids, self._network.stops.codes, strict=True):
             if code:
                 self._stops_of.setdefault(code, []).append(stop_id)
-        self._page = asset_of((WEB / "stop.html").read_bytes(), "text/html")
+        self._page = page_of(WEB / "stop.html")
         self._texts = load_catalogue("stop_display.stop_page")
         self._texts_asset = asset_of(_encoder.encode(_together(self._texts)), "application/json")
 
@@ -121,18 +121,17 @@ class StopPages:
         return refused(status, code, name, value, rule)
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
-        if self._hub.knows(request.match_info["stop_id"]):
-            return self._page.answer(request, max_age_s=0)
-        # The page of an unknown stop is the same page: it says so in the reader's language.
-        self._metrics.count("stop_page_refused_total", reason=PageProblem.UNKNOWN_STOP.value)
-        return web.Response(status=404, body=self._page.body, content_type="text/html", charset="utf-8")
+        known = self._hub.knows(request.match_info["stop_id"])
+        if not known:  # the same page: it says so in the reader's language
+            self._metrics.count("stop_page_refused_total", reason=PageProblem.UNKNOWN_STOP.value)
+        return self._page.answer(request, max_age_s=0, status=200 if known else 404)
 
     async def _answer_code(self, request: web.Request) -> web.StreamResponse:
         code = request.match_info["code"]
         stops = self._stops_of.get(code, [])
         if not stops:  # the page says so, and offers to search
             self._metrics.count("stop_page_refused_total", reason=PageProblem.UNKNOWN_STOP.value)
-            return web.FileResponse(WEB / "stops.html", status=404, headers={"Cache-Control": "no-cache"})
+            return page_of(WEB / "stops.html").answer(request, max_age_s=0, status=404)
         to = f"/stop/{urllib.parse.quote(stops[0], safe='')}" if len(stops) == 1 else "/stop"
         asked = {} if len(stops) == 1 else {"query": code}
         if request.query.get("lang") in LANGUAGES:
@@ -240,7 +239,7 @@ class StopPages:
         stop = self._network.stop_by_id[stop_id]
         code = self._network.stops.codes[stop]
         label = stop_label_svg(link, name_of(self._network, stop), code, self._texts, sms_code=self._settings.sms_code)
-        page = (WEB / "stop_label.html").read_text(encoding="utf-8").replace("<!-- label -->", label)
+        page = whole_page((WEB / "stop_label.html").read_bytes()).decode("utf-8").replace("<!-- label -->", label)
         return asset_of(page.encode(), "text/html")
 
     def _link(self, request: web.Request) -> str | None:

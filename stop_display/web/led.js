@@ -12,11 +12,17 @@ const RETRY_MAX_S = 20;
 const ASK_MAX_MS = 8000;
 const LOOK_MS = 100;
 const ASKED = ["width", "lines", "lang"];
+const LANGUAGES = ["kk", "ru", "en"];
+const CHOICES = { lang: [...LANGUAGES, "rotate"], width: [24, 16, 20, 32, 40], lines: [2, 1, 3, 4, 6, 8] }; // first: the server's own
+
+const PROBLEMS = { 400: "bad_parameter", 404: "unknown_stop" };
+
+const element = (id) => document.getElementById(id);
 
 class Panel {
-  constructor(canvas, state) {
+  constructor(canvas, around) {
     this.canvas = canvas;
-    this.state = state;
+    this.around = around;
     this.pages = [];
     this.expiresAt = 0; // by performance.now()
     this.at = 0;
@@ -30,11 +36,7 @@ class Panel {
     this.width = answer.width;
     this.expiresAt = askedAt + answer.expiration_s * 1000;
     if (this.at >= this.pages.length) this.at = 0;
-    this.say("");
-  }
-
-  say(text) {
-    this.state.textContent = text;
+    this.around.tell("");
   }
 
   look(now) {
@@ -99,10 +101,71 @@ function dotsOf(letter) {
   return dots;
 }
 
+const given = new URLSearchParams(location.search);
+const stop = location.pathname.split("/").pop();
+
 function address() {
-  const given = new URLSearchParams(location.search);
   const asked = ASKED.filter((name) => given.has(name)).map((name) => `${name}=${encodeURIComponent(given.get(name))}`);
-  return `/api/stops/${location.pathname.split("/").pop()}/led?${asked.join("&")}`;
+  return `/api/stops/${stop}/led?${asked.join("&")}`;
+}
+
+/** What is around the panel: words, the stop's name, what can be chosen, what is wrong. */
+class Around {
+  constructor(texts, names) {
+    this.texts = texts;
+    this.names = names;
+    this.told = ["", {}];
+    const tags = [this.kept(), ...navigator.languages].map((tag) => (tag || "").slice(0, 2));
+    for (const language of LANGUAGES) {
+      const button = element("languages").appendChild(document.createElement("button"));
+      Object.assign(button, { type: "button", lang: language, textContent: language });
+      button.onclick = () => this.choose(this.kept(language));
+    }
+    for (const [name, values] of Object.entries(CHOICES)) {
+      const shown = given.get(name);
+      const others = values.map(String).includes(shown) || shown === null ? [] : [shown];
+      element(name).append(...[...values, ...others].map((value) => new Option(value, value)));
+      element(name).value = shown || values[0];
+      element(name).onchange = () => {
+        given.set(name, element(name).value);
+        location.search = given.toString();
+      };
+    }
+    this.choose(tags.find((tag) => LANGUAGES.includes(tag)) || "kk");
+  }
+
+  kept(language) {
+    try {
+      if (language) localStorage.setItem("ayaldama.language", language);
+      return localStorage.getItem("ayaldama.language");
+    } catch {
+      return language; // the choice lasts as long as the page
+    }
+  }
+
+  say(key, values = {}) {
+    const text = this.texts[this.language][key] || "";
+    return text.replace(/\{(\w+)\}/g, (whole, name) => values[name]);
+  }
+
+  choose(language) {
+    this.language = language;
+    document.documentElement.lang = language;
+    const name = this.names[language] || decodeURIComponent(stop);
+    document.title = `LED · ${name} · Ayaldama`;
+    Object.assign(element("stop"), { textContent: name, href: `/board/${stop}` });
+    for (const node of document.querySelectorAll("[data-text]")) node.textContent = this.say(node.dataset.text);
+    for (const node of document.querySelectorAll("[data-label]")) node.ariaLabel = this.say(node.dataset.label);
+    for (const button of element("languages").children) button.ariaPressed = String(button.lang === language);
+    element("lang").lastChild.textContent = this.say("rotate");
+    this.tell(...this.told);
+  }
+
+  tell(key, values = {}) {
+    this.told = [key, values];
+    const text = key && this.say(key, values);
+    if (element("state").textContent !== text) element("state").textContent = text;
+  }
 }
 
 /** Ask once; return after how many seconds to ask again. */
@@ -114,15 +177,15 @@ async function ask(panel) {
     const response = await fetch(address(), { signal: ending.signal, cache: "no-store" });
     const answer = await response.json();
     if (!response.ok) {
-      panel.say(`${response.status} · ${answer.field} = ${answer.value} · ${answer.rule}`);
+      panel.around.tell(PROBLEMS[response.status] || "unreachable", answer);
       return RETRY_MAX_S;
     }
     panel.take(answer, askedAt);
     panel.failures = 0;
     return answer.refresh_s;
-  } catch (error) {
+  } catch {
     panel.failures = (panel.failures || 0) + 1;
-    panel.say(`… ${error.message}`);
+    panel.around.tell("unreachable");
     return Math.min(RETRY_MAX_S, RETRY_MIN_S * 2 ** panel.failures) * (0.5 + Math.random() / 2);
   } finally {
     clearTimeout(deadline);
@@ -130,7 +193,9 @@ async function ask(panel) {
 }
 
 async function run() {
-  const panel = new Panel(document.getElementById("panel"), document.getElementById("state"));
+  const texts = await (await fetch("/static/led/texts.json")).json();
+  const name = await fetch(`/api/stops/${stop}/board`).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
+  const panel = new Panel(element("panel"), new Around(texts, (name.board || name).name || {}));
   setInterval(() => panel.look(performance.now()), LOOK_MS);
   for (;;) {
     const again = await ask(panel);

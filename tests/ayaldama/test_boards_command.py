@@ -9,8 +9,11 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
+from ayaldama.addresses import told
 from ayaldama.cli import cli
 from ayaldama.database import bring_up_to_date
+from ayaldama.processes import sole_user_of
+from ayaldama.settings import Settings, Web
 from stop_display.panels import store
 from tests.notation.fares import fare_feed
 
@@ -75,6 +78,8 @@ async def test_a_board_is_registered_changed_told_to_reload_and_revoked(say: Say
         (("set", "nobody"), 2, "nothing to change"),
         (("show", "nobody"), 1, "there is no board nobody"),
         (("revoke", "nobody"), 1, "there is no board nobody"),
+        (("add", "kiosk-4", "--stops", "alan", "--url", "boards.kz"), 2, "--url boards.kz: must be the address"),
+        (("add", "kiosk-4", "--stops", "alan", "--url", "http://"), 2, "--url http://: must be the address"),
         (("reload",), 2, "give the NAME of a board, or --all"),
         (("reload", "a", "--all"), 2, "give the NAME of a board, or --all"),
     ],
@@ -94,6 +99,21 @@ async def test_a_name_is_taken_once_and_a_stop_must_be_of_the_feed(say: Say, tmp
     assert (await say("add", "kiosk-4", "--stops", "S0", AYALDAMA_GTFS__FEED=feed)).exit_code == 0
     again = await say("add", "kiosk-4", "--stops", "S0")
     assert (again.exit_code, "name: 'kiosk-4' is taken" in again.stderr) == (2, True)
+
+
+async def test_the_address_is_that_of_who_serves_the_pages_now(say: Say, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "run").mkdir(parents=True)
+    settings = Settings(data_folder=folder, web=Web(port=8080))
+    public = {"AYALDAMA_WEB__PUBLIC_URL": "https://boards.kz/x/"}
+    with sole_user_of(folder), told(settings, {"web": 8471, "smpp": 1}):
+        kept = (folder / "run" / "addresses.json").read_bytes()
+        assert (await say("wall")).stdout == "http://127.0.0.1:8471/boards/wall\n"
+        assert (await say("wall", **public)).stdout == "https://boards.kz/x/boards/wall\n"
+        added = await say("add", "kiosk-4", "--stops", "alan", "--url", "https://at.the.depot/", **public)
+        assert "open once on the board: https://at.the.depot/panel#" in added.stderr
+    (folder / "run" / "addresses.json").write_bytes(kept)  # as somebody leaves it who was killed
+    assert (await say("wall")).stdout == "http://127.0.0.1:8080/boards/wall\n"
 
 
 def test_the_wall_says_where_it_is_under_both_names() -> None:

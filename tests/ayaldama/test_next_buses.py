@@ -4,12 +4,12 @@ import pytest
 from redis.asyncio import Redis
 
 from ayaldama.next_buses import AGE_MAX_MS, AHEAD_MAX_MS, BUSES_MAX, NextBusesByStop
-from fare.sms.values import NextBus, StopBoard
+from fare.sms.values import CancelledBus, NextBus, StopAlert, StopBoard
 from gtfs_data.network import Network
 from tests.notation.feed import network
 from transit.keys import Keys
 from transit.model import Arrival, Update
-from transit.notices import Cancellation
+from transit.notices import Alert, Cancellation, Effect, Informed, Period, Severity
 from transit.store.redis_notices import NoticesStore
 from transit.store.redis_state import StateReader, StateWriter
 
@@ -128,7 +128,46 @@ async def test_a_bus_on_a_cancelled_run_is_not_offered(redis: Redis, town: Netwo
     board = await asked(redis, town, "77", [arrival(1, 5 * MINUTE_MS)])
     assert board is not None
     assert board.buses == ()
+    assert board.cancelled == (CancelledBus(route="1", planned_ms=NOW_MS + 5 * MINUTE_MS),)
     await NoticesStore(redis, KEYS).remove_cancellation(off.name, NOW_MS)
     board = await asked(redis, town, "77", [arrival(1, 5 * MINUTE_MS)])
     assert board is not None
     assert [bus.minutes for bus in board.buses] == [5]
+
+
+def moved(number: int, stop_id: str, severity: Severity, **more: object) -> Alert:
+    values: dict[str, object] = {
+        "alert_id": f"a{number}",
+        "header": {"kk": f"Көшірілді {number}"},
+        "effect": Effect.STOP_MOVED,
+        "severity": severity,
+        "informed": [Informed(stop_id=stop_id)],
+        "periods": [Period(start_ms=NOW_MS, end_ms=NOW_MS + MINUTE_MS)],
+        "author": "x",
+        "made_ms": NOW_MS,
+    }
+    return Alert(**(values | more))  # type: ignore[arg-type]
+
+
+async def test_alerts_of_the_stop_are_said_also_when_buses_are_not_heard(redis: Redis, town: Network) -> None:
+    store = NoticesStore(redis, KEYS)
+    over = [Period(start_ms=NOW_MS - MINUTE_MS, end_ms=NOW_MS)]
+    for alert in (
+        moved(1, "S1", Severity.INFO),
+        moved(2, "S2", Severity.SEVERE),
+        moved(3, "S3", Severity.SEVERE),
+        moved(4, "S1", Severity.SEVERE, periods=over),
+    ):
+        await store.put_alert(alert, NOW_MS)
+    board = await answering(redis, town, NOW_MS)("77", "ru")  # nothing was ever tracked
+    assert board == StopBoard(
+        name="Bazaar",
+        buses=(),
+        alerts=(
+            StopAlert(header="Көшірілді 2", foreign=True, effect="stop_moved"),
+            StopAlert(header="Көшірілді 1", foreign=True, effect="stop_moved"),
+        ),
+    )
+    board = await answering(redis, town, NOW_MS)("77", "kk")
+    assert board is not None
+    assert board.alerts[0] == StopAlert(header="Көшірілді 2", effect="stop_moved")

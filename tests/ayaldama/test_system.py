@@ -103,6 +103,8 @@ def test_what_dies_starts_again_on_the_same_port_and_the_end_is_in_order(tmp_pat
             system.process_of(name).kill()
             eventually(lambda record=record, died=died: record.read_text() not in {"", died})
         eventually(lambda: answers(system.port))
+        addresses = tmp_path / "run" / "addresses.json"  # for commands
+        assert addresses.exists()
         tree = system.tree()
         system.process.terminate()
         assert system.process.wait(timeout=30) == 0
@@ -111,6 +113,7 @@ def test_what_dies_starts_again_on_the_same_port_and_the_end_is_in_order(tmp_pat
         assert "process died, starts again" in events
         assert events.count("server died, starts again") == 2
         assert events[-1] == "ended in order"
+        assert not addresses.exists()
 
 
 def test_a_killed_tree_starts_again_on_the_same_port(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 const AGAIN_MS = 5_000;
 const ANSWER_MS = 15_000;
 const LANGUAGES = ["kk", "ru", "en"];
-const URGENCY = ["dark", "stale", "wrong", "ok", "off"];
+const URGENCY = ["wrong", "dark", "stale", "ok", "off"]; // a board that misleads is worse than one that shows nothing
 const COLUMNS = ["board", "state", "shows", "reported", "delays"];
 const MINUTES_FROM_S = 180;
+const HOURS_FROM_S = 5400;
 
 const element = (id) => document.getElementById(id);
 
@@ -60,6 +61,10 @@ class FleetPage {
     } catch {
       return null; // the choice lasts as long as the page
     }
+  }
+
+  number(value, decimals) {
+    return value.toFixed(decimals).replace(".", this.language === "en" ? "." : ","); // not every browser knows Kazakh
   }
 
   say(key, values = {}) {
@@ -121,7 +126,7 @@ class FleetPage {
     for (const node of document.querySelectorAll("[data-label]")) node.ariaLabel = this.say(node.dataset.label);
     for (const button of element("languages").children) button.ariaPressed = String(button.lang === this.language);
     const forbidden = this.complaint === "forbidden";
-    element("sign-in").hidden = Boolean(this.fleet);
+    element("sign-in").hidden = Boolean(this.fleet) || forbidden;
     element("sign-out").hidden = !this.fleet && !forbidden;
     element("fleet").hidden = !this.fleet;
     const lost = this.fleet && this.failed;
@@ -145,6 +150,7 @@ class FleetPage {
       ...counts.map(([standing, n]) => {
         const item = make("li", [make("b", String(n)), make("span", this.say(`standing.${standing}`))]);
         item.dataset.count = standing;
+        if (n) item.dataset.standing = standing;
         return item;
       }),
     );
@@ -185,13 +191,13 @@ class FleetPage {
       [make("b", panel.name), make("small", panel.note), this.reloader(panel.name)],
       [
         make("span", this.say(`standing.${panel.standing}`), { className: "standing" }),
-        ...panel.remarks.map((remark) => make("small", this.say(`remark.${remark.code}`, remark))),
+        ...panel.remarks.map((remark) => make("small", this.remarked(remark, panel))),
       ],
       [
         make("a", panel.stops.map((stop, i) => this.named(panel.stop_names[i], stop)).join(", "), {
           href: panel.address.replace("&fleet=1", ""),
         }),
-        make("small", `${panel.hours || this.say("always")} · ${panel.language} · ${panel.theme}`),
+        make("small", this.look(panel).join(" · ")),
       ],
       [make("span", this.since(panel.silent_s)), ...this.facts(panel).map((text) => make("small", text))],
       [make("span", panel.delays ? this.brief(panel.delays) : "–")],
@@ -201,7 +207,7 @@ class FleetPage {
       cells.map((content, i) => {
         const cell = make("td", content);
         cell.setAttribute("role", "cell");
-        cell.dataset.column = i ? this.say(`column_${COLUMNS[i]}`) : "";
+        if (i) cell.dataset.column = this.say(`column_${COLUMNS[i]}`);
         return cell;
       }),
     );
@@ -211,8 +217,24 @@ class FleetPage {
     return row;
   }
 
+  look(panel) {
+    const look = [panel.hours || this.say("always"), this.say(`look.${panel.language}`), this.say(`look.${panel.theme}`)];
+    if (panel.stops.length > 1 && panel.layout !== "auto") look.push(this.say(`look.${panel.layout}`));
+    return look;
+  }
+
+  /** Say a remark; the server writes places as ` @ stop_id`. */
+  remarked({ code, detail }, panel) {
+    const named = (whole, stop) => {
+      const i = panel.stops.indexOf(stop);
+      return i < 0 ? whole : ` @ ${this.named(panel.stop_names[i], stop)}`;
+    };
+    return this.say(`remark.${code}`, { detail: String(detail ?? "").replace(/ @ ([^:]+)/, named) });
+  }
+
   reloader(panel) {
-    const button = make("button", this.say("reload"), { type: "button", onclick: () => this.reload(panel) });
+    const said = { type: "button", className: "button quiet", onclick: () => this.reload(panel) };
+    const button = make("button", this.say("reload"), said);
     button.ariaLabel = `${this.say("reload")}: ${panel}`;
     return button;
   }
@@ -227,6 +249,11 @@ class FleetPage {
     return this.say("silent_minutes", { m: Math.round(silentS / 60) });
   }
 
+  lasting(seconds) {
+    if (seconds < HOURS_FROM_S) return this.say("minutes", { n: Math.round(seconds / 60) });
+    return this.say("hours", { n: Math.round(seconds / 3600) });
+  }
+
   facts(panel) {
     const { health } = panel;
     const facts = [this.say("connections", { n: panel.connected })];
@@ -235,7 +262,7 @@ class FleetPage {
     facts.push(
       this.say("facts", {
         age: known(health.content_age_s) ? Math.round(health.content_age_s) : "–",
-        up: (health.uptime_s / 3600).toFixed(1),
+        up: this.lasting(health.uptime_s),
         frames: health.frames ?? 0,
       }),
     );
@@ -248,7 +275,7 @@ class FleetPage {
   }
 
   seconds(delays) {
-    const short = (ms) => (ms / 1000).toFixed(ms < 1000 ? 2 : 1);
+    const short = (ms) => this.number(ms / 1000, ms < 1000 ? 2 : 1);
     return { n: delays.count, p50: short(delays.p50_ms), p95: short(delays.p95_ms), p99: short(delays.p99_ms) };
   }
 

@@ -135,6 +135,16 @@ class SmallBoard {
   }
 }
 
+/** The language that was chosen last on any of our pages; with `language`, remember that. */
+function keptLanguage(language) {
+  try {
+    if (language) localStorage.setItem("ayaldama.language", language);
+    return localStorage.getItem("ayaldama.language");
+  } catch (error) {
+    return null; // the choice lasts as long as the page
+  }
+}
+
 class WallPage {
   constructor(texts, boardTexts, wall) {
     this.texts = texts;
@@ -155,14 +165,17 @@ class WallPage {
       const button = make(element("languages"), "button", "", language);
       button.type = "button";
       button.lang = language;
-      button.onclick = () => this.choose(language);
+      button.onclick = () => {
+        this.choose(language);
+        keptLanguage(language);
+      };
     });
     element("filter").oninput = () => this.filter();
   }
 
   start() {
-    const wanted = (navigator.languages || []).map((tag) => tag.slice(0, 2)).find((tag) => LANGUAGES.includes(tag));
-    this.choose(wanted || "kk");
+    const tags = [keptLanguage()].concat(navigator.languages || []).map((tag) => (tag || "").slice(0, 2));
+    this.choose(tags.find((tag) => LANGUAGES.includes(tag)) || "kk");
     this.groups.forEach((group, i) => setTimeout(() => group.connect(), i * OPEN_EVERY_MS));
     setInterval(() => this.show(), SHOW_EVERY_MS);
     setInterval(() => this.groups.forEach((group) => group.watch()), SHOW_EVERY_MS);
@@ -178,6 +191,7 @@ class WallPage {
     document.title = `${this.say("wall_title")} · Ayaldama`;
     document.querySelectorAll("[data-text]").forEach((node) => write(node, this.say(node.getAttribute("data-text"))));
     element("languages").setAttribute("aria-label", this.say("language"));
+    document.querySelector(".brand").setAttribute("aria-label", this.say("home"));
     element("languages").childNodes.forEach((button) => {
       button.setAttribute("aria-pressed", String(button.lang === language));
     });

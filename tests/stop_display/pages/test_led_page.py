@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
+from ayaldama.web.vendor import vendor_routes
 from commons.assets import asset_route
 from commons.texts import LANGUAGES, load_catalogue
-from stop_display.rendering_routes import LED_FILES, WEB
+from stop_display.rendering_routes import LED_FILES, WEB, led_texts
 from tests.axe import needs_axe, violations
 from tests.dispatch.pages import served
 from tests.stop_display.pages.conftest import Opened
@@ -29,10 +30,14 @@ class Panel:
     pages: list[list[str]] = field(default_factory=lambda: list(PAGES))
     expiration_s: float = 90
     down: bool = False
+    refused: int = 0
     asked: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path_qs)
+        if self.refused:
+            told = {"code": "", "field": "width", "value": "99", "rule": "a whole number from 16 to 40"}
+            return web.json_response(told, status=self.refused)
         if self.down:
             raise web.HTTPServiceUnavailable(text="{}", content_type="application/json")
         pages: list[dict[str, Any]] = [
@@ -43,11 +48,20 @@ class Panel:
         return web.json_response(text=json.dumps(told))
 
     def routes(self) -> list[web.RouteDef]:
-        async def page(_: web.Request) -> web.FileResponse:
-            return web.FileResponse(WEB / "led.html")
+        async def texts(_: web.Request) -> web.Response:
+            return web.json_response(led_texts())
 
-        files = [asset_route(f"/static/led/{name}", WEB / name) for name in LED_FILES]
-        return [web.get("/led/{stop}", page), web.get("/api/stops/{stop}/led", self.answer), *files]
+        async def name(_: web.Request) -> web.Response:
+            return web.json_response({"board": {"name": {"kk": "Алаң", "ru": "Площадь", "en": "Square"}}})
+
+        return [
+            asset_route("/led/{stop}", WEB / "led.html"),
+            web.get("/api/stops/{stop}/led", self.answer),
+            web.get("/api/stops/{stop}/board", name),
+            web.get("/static/led/texts.json", texts),
+            *(asset_route(f"/static/led/{name}", WEB / name) for name in LED_FILES),
+            *vendor_routes(),
+        ]
 
 
 @asynccontextmanager
@@ -110,6 +124,35 @@ async def test_what_the_address_says_is_asked_for(opened: Opened) -> None:
     async with watched(opened, panel, "?width=20&lang=rotate&lines=2&other=1") as page:
         await shows(page, PAGES[0])
         assert panel.asked[0] == "/api/stops/alan/led?width=20&lines=2&lang=rotate"
+
+
+async def test_what_is_chosen_goes_into_the_address_and_languages_are_those_of_all_pages(opened: Opened) -> None:
+    panel = Panel()
+    async with served(panel.routes()) as port, opened(language="ru", width=360) as (page, seen):
+        await page.goto(f"http://127.0.0.1:{port}/led/alan?other=1")
+        await expect(page.locator("h1")).to_have_text("LED · Площадь")
+        await expect(page.locator("#stop")).to_have_attribute("href", "/board/alan")
+        await page.select_option("#lang", "rotate")
+        await page.wait_for_url("**/led/alan?other=1&lang=rotate")
+        await page.select_option("#width", "16")
+        await page.wait_for_url("**/led/alan?other=1&lang=rotate&width=16")
+        await shows(page, PAGES[0])
+        assert panel.asked[-1] == "/api/stops/alan/led?width=16&lang=rotate"
+        await page.click("#languages [lang=en]")
+        await expect(page.locator("h1")).to_have_text("LED · Square")
+        await page.reload()
+        await expect(page.locator("label[for=lines]")).to_have_text("Lines")
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert seen.errors == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(404, "This city has no stop 99."), (400, "width = 99: a whole number from 16 to 40")]
+)
+async def test_what_is_wrong_is_said_in_words(opened: Opened, status: int, said: str) -> None:
+    async with served(Panel(refused=status).routes()) as port, opened(language="en") as (page, _):
+        await page.goto(f"http://127.0.0.1:{port}/led/99")
+        await expect(page.locator("#state")).to_have_text(said)
 
 
 async def test_the_font_has_every_letter_that_is_said(opened: Opened) -> None:

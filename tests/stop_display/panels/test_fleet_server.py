@@ -198,6 +198,7 @@ async def test_a_report_that_is_none_is_refused_by_field(
         key = await registered(city)
         status, problem = await city.ask("/api/panels/health", key=key, sent=sent)
         assert (status, problem["code"], problem["field"].replace("[...]", "[0]")) == (400, "unreadable", field)
+        assert b'boards_panel_reports_total{outcome="unreadable"} 1.0' in city.metrics.exposition()
         assert city.desk.reported("kiosk-4") is None
 
 

@@ -179,9 +179,16 @@ async def test_a_revoked_board_says_so_and_takes_another_key(
         await expect(page.locator("h1")).to_have_text(BAZAR.en)
 
 
-@pytest.mark.parametrize(("language", "dark"), [("kk", "үнсіз"), ("ru", "не слышно"), ("en", "dark")])
+@pytest.mark.parametrize(
+    ("language", "dark", "in_turn"),
+    [
+        ("kk", "үнсіз", "үш тілде кезекпен"),
+        ("ru", "не слышно", "три языка по очереди"),
+        ("en", "dark", "three languages in turn"),
+    ],
+)
 async def test_the_control_room_sees_who_needs_somebody_first(
-    redis: Redis, fare_postgres: asyncpg.Pool, chromium: str, tmp_path: Path, language: str, dark: str
+    redis: Redis, fare_postgres: asyncpg.Pool, chromium: str, tmp_path: Path, language: str, dark: str, in_turn: str
 ) -> None:
     async with on_the_wall(redis, fare_postgres, chromium) as (city, board, _):
         await registered(city, "depot")
@@ -201,6 +208,7 @@ async def test_the_control_room_sees_who_needs_somebody_first(
             assert names == ["depot", "kiosk-4"]
             await expect(rows.nth(0).locator(".standing")).to_have_text(dark)
             await expect(page.locator("[data-count=dark] b")).to_have_text("1")
+            await expect(rows.nth(0)).to_contain_text(in_turn)
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert await page.evaluate(FAINT_TEXTS) == []
             await page.screenshot(path=tmp_path / f"fleet-{language}.png", full_page=True)
@@ -213,6 +221,8 @@ async def test_the_control_room_sees_who_needs_somebody_first(
             assert await page.evaluate("document.activeElement.closest('tr').dataset.panel") == "kiosk-4"
             await page.click("#sign-out")
             await expect(page.locator("#sign-in")).to_be_visible()
+            await page.goto(f"{city.at}/boards/wall")  # in the language that was chosen, whatever the browser's
+            await expect(page.locator("html")).to_have_attribute("lang", language)
             assert [error for error in seen.errors if "401" not in error] == []
 
 

@@ -195,3 +195,17 @@ def test_however_many_alerts_there_are_buses_have_room(size: dict[str, str]) -> 
     )
     said = picture(Case(board=board(line(arrival(6)), alerts=four), silent_s=1), **size)[0].says
     assert "12:06" in said
+
+
+@pytest.mark.parametrize(("count", "width"), [(2, "440"), (9, "720")], ids=["rows of two lines", "rows of one line"])
+def test_a_destination_is_called_alike_in_all_rows(count: int, width: str) -> None:
+    """As on an LED panel: a row with more beside it does not name the same place by another name."""
+    to = dict.fromkeys(("kk", "ru", "en"), "Поликлиника на улице Ахмета Байтурсынова (вход со двора)")
+    last = line(arrival(6), arrival(8, "timetable"), arrival(12, "timetable"), route="99", to=to)
+    alone = line(state=LineState.NO_DATA, route="1", to=to)
+    others = [line(arrival(20 + number), route=f"{number}") for number in range(2, count)]
+    said = picture(Case(board=board(last, alone, *others)), language="ru", width=width, height="480")[0].says
+    assert len([text for text in said if text.startswith("П")]) == 2
+    assert len({text for text in said if text.startswith("П")}) == 1
+    by_itself = picture(Case(board=board(alone, *others)), language="ru", width=width, height="480")[0].says
+    assert not {text for text in by_itself if text.startswith("П")} & set(said)  # it alone would have had more room
