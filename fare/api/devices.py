@@ -24,7 +24,7 @@ from commons.metrics import Metrics
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
 from fare.store.postgres_devices import Taken
-from fare.taking import NotYetError
+from fare.taking import BACKLOG_MS, NotYetError
 from fare.validator.asking import Asking, open_asking
 from fare.validator.batches import Batch, DeviceKey, Receipt, Receiving, Standing, open_batch, sign_receipt
 from fare.validator.decide import Place
@@ -244,10 +244,12 @@ class Devices:
         new = taken.reception.new
         if not new:
             return []
-        if len(new) > LIVE_RECORDS or taken.handed != new[0].sequence - 1:  # an outage, or some that wait before them
+        taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
+        waited_ms = self._clock.now_ms() - min([tap.occurred_ms for tap in taps], default=self._clock.now_ms())
+        outage = len(new) > LIVE_RECORDS or waited_ms > BACKLOG_MS
+        if outage or taken.handed != new[0].sequence - 1:  # or some wait before them
             self._left.set()
             return []
-        taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
         self._handing[device_id] += 1
         try:
             if taps:

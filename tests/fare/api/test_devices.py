@@ -10,6 +10,7 @@ import pytest
 from commons.clock import wall_ms
 from fare.api.devices import LIVE_RECORDS
 from fare.model import DeviceId
+from fare.taking import BACKLOG_MS
 from fare.validator.asking import Asking, make_asking
 from fare.validator.batches import Receipt, Receiving, make_batch, open_receipt
 from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
@@ -40,9 +41,9 @@ class Bus:
         assert said is not None
         assert (said.outcome, said.device_id, said.vehicle_id) == (Enrolling.ENROLLED, V1, "bus-7")
 
-    def tap(self, count: int = 1) -> None:
+    def tap(self, count: int = 1, ago_ms: int = 0) -> None:
         for number in range(count):
-            self.journal.append_tap(msgspec.structs.replace(tap(number), tapped_ms=wall_ms()))
+            self.journal.append_tap(msgspec.structs.replace(tap(number), tapped_ms=wall_ms() - ago_ms))
 
     async def send(self, after: int = 0) -> Receipt:
         stretch = self.journal.after(after, 500, 10**6)
@@ -94,16 +95,19 @@ async def test_taps_are_acknowledged_while_the_ledger_is_away_and_handed_over_la
         assert receipt.accounts == (), "what passengers have is not known before"
 
 
-async def test_an_outage_is_acknowledged_before_the_ledger_has_it(postgres: asyncpg.Pool) -> None:
+@pytest.mark.parametrize(("taps", "waited_ms"), [(LIVE_RECORDS + 1, 0), (2, BACKLOG_MS + 60_000)])
+async def test_an_outage_is_acknowledged_before_the_ledger_has_it(
+    postgres: asyncpg.Pool, taps: int, waited_ms: int
+) -> None:
     async with city_of(postgres) as city, aiohttp.ClientSession() as session:
         bus = Bus(city, session)
         await bus.enrol()
-        bus.tap(LIVE_RECORDS + 1)
+        bus.tap(taps, waited_ms)
         city.balances[tap(1).medium_id] = 70_000
         receipt = await bus.send()
-        assert (receipt.acknowledged, receipt.accounts) == (LIVE_RECORDS + 1, ())
+        assert (receipt.acknowledged, receipt.accounts) == (taps, ()), "what passengers have is not known before"
         await until_handed(city)
-        assert [one.sequence for one in city.taps] == list(range(1, LIVE_RECORDS + 2))
+        assert [one.sequence for one in city.taps] == list(range(1, taps + 1))
 
 
 async def until_handed(city: City) -> None:
