@@ -6,15 +6,17 @@ is not shown again from the timetable. Where a detour leaves a stop out, its pla
 A run that the dispatcher cancelled is shown as cancelled until its planned time has passed, whatever vehicle is on it.
 """
 
+import bisect
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
-import numpy as np
+import msgspec
 
 from gtfs_data.calendar import local_date
 from gtfs_data.model import TripId
 from gtfs_data.network import Network
+from stop_display.agenda import HORIZON_MS, Agenda, agenda_of
+from stop_display.expected import Coming, Expected, call_of
 from stop_display.headway import PASSED_M, Headway, headway_of
 from stop_display.model import BoardArrival, Line
 from stop_display.outcomes import LineState, Wheelchair
@@ -23,32 +25,44 @@ from transit.model import Arrival, VehiclePosition
 from transit.outcomes import ArrivalState
 
 ROWS_MAX: Final = 3
-HORIZON_MS: Final = 90 * 60_000
 HEARD_MAX_MS: Final = 90_000  # GTFS-Realtime best practices: data older than 90 s is not shown as live
 OVERDUE_MAX_MS: Final = 30_000  # so long a bus that should have come is due; then it is gone, whatever tracking says
 STANDING_MPS: Final = 1.5
 STANDING_MAX_MS: Final = 30_000  # a fix older than that does not say that the vehicle still stands here
 AT_STOP_MAX_MS: Final = 60_000  # nor is a vehicle at the stop that is expected later than this
-HEADWAY_LOOK_MS: Final = 20 * 60_000
+NOTHING_COMES: Final = Coming(Expected())
+FOLLOWED: Final = frozenset({ArrivalState.LIVE.value, ArrivalState.LIVE_TERMINAL.value})
 ACCESSIBLE, INACCESSIBLE = 1, 2  # GTFS wheelchair_accessible, wheelchair_boarding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """What is known city-wide at ``now_ms``: up to when tracking has spoken, and which vehicle is on which run."""
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known city-wide at ``now_ms``: up to when tracking has spoken, and which vehicle is on which run.
+
+    A Struct although it crosses no border: it is made for each stop that is renewed, a quarter as long as a dataclass.
+    """
 
     now_ms: int
     as_of_ms: int | None
     on_run: Mapping[str, VehiclePosition]
-    missed: Container[int] = frozenset()  # pattern rows at which no bus stops, for a detour
-    occupancy: Mapping[str, str] = field(default_factory=dict)  # vehicle id → how full it is
+    missed: frozenset[int] = frozenset()  # pattern rows at which no bus stops, for a detour
+    occupancy: Mapping[str, str] = {}  # vehicle id → how full it is
     cancelled: Container[str] = frozenset()  # run keys
-    passages: Mapping[int, Sequence[int]] = field(default_factory=dict)  # pattern row → when vehicles passed lately
+    passages: Mapping[int, Sequence[int]] = {}  # pattern row → when vehicles passed lately
 
     @property
     def heard(self) -> bool:
         """Whether tracking speaks: live rows are shown only then."""
         return self.as_of_ms is not None and self.now_ms - self.as_of_ms <= HEARD_MAX_MS
+
+
+class _Row(NamedTuple):
+    """A row of a followed bus, and all that it was made of: where none of it is new, the row is not made anew."""
+
+    arrival: Arrival
+    vehicle: VehiclePosition | None
+    missed: frozenset[int]
+    occupancy: str
+    shown: BoardArrival
 
 
 class LineBoard:
@@ -58,6 +72,9 @@ class LineBoard:
         self._plan = plan
         self._network: Network = plan.network
         self._stop = stop
+        self._wheelchair_here = int(plan.network.stops.wheelchair[stop])
+        self._agendas: dict[str, Agenda] = {}
+        self._rows: dict[str, dict[str, _Row]] = {}  # line → key → the last row of a followed bus
         self.lines = plan.lines(stop)
 
     def key_of(self, arrival: Arrival) -> str | None:
@@ -72,48 +89,98 @@ class LineBoard:
         near = [line for line in same if line.direction == arrival.direction_id] or same
         return near[0].key if near else None
 
-    def coming(self, key: str, live: Iterable[Arrival], moment: Moment) -> list[Arrival]:
-        """Return those of tracking's arrivals of a line that are still to come: none while it is not heard.
+    def coming(self, key: str, expected: Expected, moment: Moment) -> Coming:
+        """Return what of tracking's arrivals of a line is still to come: nothing while it is not heard.
 
         A bus that should have come is due for a while; after that it is shown only while it stands at the stop.
         """
         if not moment.heard:
-            return []
-        line, due_ms = self.lines[key], moment.now_ms - OVERDUE_MAX_MS
-        return [arrival for arrival in live if arrival.arrival_ms >= due_ms or self._stands(arrival, line, moment)]
+            return NOTHING_COMES
+        overdue = expected.before(moment.now_ms - OVERDUE_MAX_MS)
+        if not overdue:
+            return Coming(expected)
+        line = self.lines[key]
+        gone = (one.key for one in overdue if not self._stands(one, *self._vehicle_of(one, line, moment), moment))
+        return Coming(expected, frozenset(gone))
 
     def line(self, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()) -> Line:
+        """Return the line ``key`` as it is at ``moment``, tracking's arrivals of it being ``live``."""
+        return self.line_of(key, self.coming(key, Expected(live), moment), moment, served)
+
+    def line_of(self, key: str, coming: Coming, moment: Moment, served: Container[str] = ()) -> Line:
         """Return the line ``key`` as it is at ``moment``.
 
-        ``live`` are tracking's arrivals of this line, ``served`` the calls (``call_of``) that are not shown any more.
+        ``coming`` is what ``self.coming`` says, ``served`` the calls (``call_of``) that are not shown any more.
         """
-        planned = self.lines[key]
-        running = (one for one in self.coming(key, live, moment) if one.run_key not in moment.cancelled)
-        coming = {call_of(one.run_key, one.stop_sequence): one for one in running}
-        soonest = sorted((coming[call] for call in coming if call not in served), key=_when)[:ROWS_MAX]
-        arrivals = [self._followed(arrival, planned, moment) for arrival in soonest]
-        arrivals += self._timetable(planned, coming, moment, served)
-        arrivals = _soonest(arrivals)
-        headway = self._headway(planned, [arrival.arrival_ms for arrival in soonest], moment)
+        planned, agenda = self.lines[key], self._agenda(key, moment)
+        soonest, any_runs = self._soonest_of(coming, moment, served)
+        arrivals = self._followed_rows(soonest, planned, moment)
+        if agenda.departures or not any_runs:
+            timetable = self._timetable(planned, agenda, coming, moment, served, live=any_runs)
+            arrivals = _soonest([*arrivals, *timetable])
+        headway = self._headway(planned, agenda, [arrival.arrival_ms for arrival in soonest], moment)
         state, first_ms = self._state(planned, arrivals, headway, moment)
         return self._named(planned, state, arrivals, first_ms, headway)
 
-    def _followed(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> BoardArrival:
+    def _agenda(self, key: str, moment: Moment) -> Agenda:
+        agenda = self._agendas.get(key)
+        if agenda is None or not agenda.good(moment.now_ms, moment.cancelled):
+            agenda = agenda_of(self._plan, self._stop, key, moment.now_ms, moment.cancelled)
+            self._agendas[key] = agenda
+        return agenda
+
+    def _soonest_of(self, coming: Coming, moment: Moment, served: Container[str]) -> tuple[list[Arrival], bool]:
+        """Return the soonest arrivals to show, and whether any run comes that is not cancelled, shown or not."""
+        found: list[Arrival] = []
+        any_runs, cancelled = False, moment.cancelled
+        for arrival in coming:
+            if cancelled and arrival.run_key in cancelled:
+                continue
+            any_runs = True
+            if not served or call_of(arrival.run_key, arrival.stop_sequence) not in served:
+                found.append(arrival)
+                if len(found) == ROWS_MAX:
+                    break
+        return found, any_runs
+
+    def _followed_rows(self, soonest: Sequence[Arrival], line: PlannedLine, moment: Moment) -> list[BoardArrival]:
+        before, kept, shown = self._rows.get(line.key, {}), dict[str, _Row](), list[BoardArrival]()
+        for arrival in soonest:
+            vehicle, last = moment.on_run.get(arrival.run_key), before.get(arrival.key)
+            occupancy = ""
+            if moment.occupancy and arrival.state == ArrivalState.LIVE:
+                occupancy = moment.occupancy.get(arrival.vehicle_id, "")
+            if (
+                last is None
+                or last.arrival is not arrival
+                or last.vehicle is not vehicle
+                or last.missed is not moment.missed
+                or last.occupancy != occupancy
+            ):
+                made = self._followed(arrival, line, occupancy, moment)
+                last = _Row(arrival, vehicle, moment.missed, occupancy, made)
+            shown.append(last.shown)
+            if vehicle is None or not _slow(vehicle):  # whether one that stands is at the stop is a matter of time, too
+                kept[arrival.key] = last
+        self._rows[line.key] = kept
+        return shown
+
+    def _followed(self, arrival: Arrival, line: PlannedLine, occupancy: str, moment: Moment) -> BoardArrival:
         vehicle, row = self._vehicle_of(arrival, line, moment)
         return BoardArrival(
             key=arrival.key,
             state=arrival.state,
             arrival_ms=arrival.arrival_ms,
             delay_s=None if arrival.scheduled_ms is None else (arrival.arrival_ms - arrival.scheduled_ms) // 1000,
-            wheelchair=self._wheelchair(self._network.trip_by_id.get(TripId(arrival.trip_id), -1), line),
-            at_stop=self._stands(arrival, line, moment),
+            wheelchair=self._wheelchair(self._trip(arrival.trip_id), line),
+            at_stop=self._stands(arrival, vehicle, row, moment),
             p10_ms=arrival.arrival_p10_ms,
             p90_ms=arrival.arrival_p90_ms,
             scheduled_ms=arrival.scheduled_ms,
             vehicle=arrival.vehicle_id,
             fix_ms=arrival.fix_ms,
             stops_away=self._stops_away(vehicle, row, moment),
-            occupancy=moment.occupancy.get(arrival.vehicle_id, "") if arrival.state == ArrivalState.LIVE else "",
+            occupancy=occupancy,
         )
 
     def _vehicle_of(
@@ -123,53 +190,64 @@ class LineBoard:
         vehicle = moment.on_run.get(arrival.run_key)
         if vehicle is None or vehicle.offset_m is None or vehicle.vehicle_id != arrival.vehicle_id:
             return None, None
-        for row in line.rows:
-            pattern = int(self._network.pattern_of_row[row])
-            sequence = int(self._network.patterns.stop_sequence[row])
-            if pattern == vehicle.pattern and sequence == arrival.stop_sequence:
-                return vehicle, row
-        return vehicle, None
+        return vehicle, line.row_of.get((vehicle.pattern, arrival.stop_sequence))
 
     def _stops_away(self, vehicle: VehiclePosition | None, row: int | None, moment: Moment) -> int | None:
         """Return how many stops the vehicle makes before this one."""
         if vehicle is None or vehicle.offset_m is None or row is None:
             return None
-        patterns = self._network.patterns
-        first = int(patterns.first[vehicle.pattern])
-        ahead = first + int(np.searchsorted(patterns.offset_m[patterns.rows(vehicle.pattern)], vehicle.offset_m))
+        first, end = self._plan.rows(vehicle.pattern)
+        ahead = bisect.bisect_left(self._plan.offset_m, vehicle.offset_m, first, end)
+        if not moment.missed:
+            return max(row - ahead, 0)
         return sum(between not in moment.missed for between in range(ahead, row))
 
-    def _stands(self, arrival: Arrival, line: PlannedLine, moment: Moment) -> bool:
+    def _stands(self, arrival: Arrival, vehicle: VehiclePosition | None, row: int | None, moment: Moment) -> bool:
         """Return whether the vehicle stands at this stop: by its place, its speed and a fix that is fresh."""
-        vehicle, row = self._vehicle_of(arrival, line, moment)
-        if vehicle is None or vehicle.offset_m is None or row is None or arrival.state != ArrivalState.LIVE:
+        if vehicle is None or vehicle.offset_m is None or row is None or not _slow(vehicle):
             return False
-        if vehicle.speed_mps is None or vehicle.speed_mps > STANDING_MPS:
-            return False
-        near = abs(vehicle.offset_m - float(self._network.patterns.offset_m[row])) <= PASSED_M
+        near = abs(vehicle.offset_m - self._plan.offset_m[row]) <= PASSED_M
         fresh = moment.now_ms - vehicle.fix_ms <= STANDING_MAX_MS
-        return near and fresh and arrival.arrival_ms - moment.now_ms <= AT_STOP_MAX_MS
+        expected = arrival.state == ArrivalState.LIVE and arrival.arrival_ms - moment.now_ms <= AT_STOP_MAX_MS
+        return near and fresh and expected
+
+    def _trip(self, trip_id: str) -> int:
+        return self._network.trip_by_id.get(TripId(trip_id), -1) if trip_id else -1
 
     def _wheelchair(self, trip: int, line: PlannedLine) -> str:
         """Return whether a wheelchair can board: the vehicle must take it, and the stop must not forbid it."""
         of_trip = int(self._network.trips.wheelchair[trip]) if trip >= 0 else line.wheelchair
-        of_stop = int(self._network.stops.wheelchair[self._stop])
-        if INACCESSIBLE in (of_trip, of_stop):
+        if INACCESSIBLE in (of_trip, self._wheelchair_here):
             return Wheelchair.INACCESSIBLE
         return Wheelchair.ACCESSIBLE if of_trip == ACCESSIBLE else ""
 
     def _timetable(
-        self, line: PlannedLine, live: Mapping[str, Arrival], moment: Moment, served: Container[str]
+        self,
+        line: PlannedLine,
+        agenda: Agenda,
+        coming: Coming,
+        moment: Moment,
+        served: Container[str],
+        *,
+        live: bool,
     ) -> list[BoardArrival]:
+        """Return planned times: the soonest, and as many more as it takes to come to one that is not cancelled.
+
+        ``live``: a bus is followed, so that nobody asks what comes after a long gap.
+        """
         now_ms = moment.now_ms
         shown: list[BoardArrival] = []
-        for call in self._plan.upcoming(self._stop, line.key, now_ms, now_ms + HORIZON_MS):
-            row = self._planned(call, line, moment)
-            name = served_as(row)
-            known = name in live or name in served or call.row in moment.missed
-            if not known and not self._passed(call, moment):
-                shown.append(row)
-        if not live and all(row.state == ArrivalState.CANCELLED for row in shown):
+        runs = False
+        for call in agenda.upcoming(now_ms):
+            if runs and len(shown) >= ROWS_MAX:
+                break
+            cancelled = call.run_key in moment.cancelled
+            name = call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))
+            followed = not cancelled and name in coming
+            if not (followed or name in served or call.row in moment.missed or self._passed(call, moment)):
+                shown.append(self._planned(call, line, moment))
+                runs = runs or not cancelled
+        if not live and not runs:
             # A long gap in the middle of the day: the next time, however far; of those cancelled if none is left.
             begun_ms = shown[-1].arrival_ms + 1 if shown else now_ms
             where = (self._stop, line.key, begun_ms, now_ms + HORIZON_MS + 1)
@@ -194,24 +272,16 @@ class LineBoard:
         vehicle = moment.on_run.get(call.run_key) if moment.heard else None
         if vehicle is None or vehicle.offset_m is None:
             return False
-        return vehicle.offset_m > float(self._network.patterns.offset_m[call.row]) + PASSED_M
+        return vehicle.offset_m > self._plan.offset_m[call.row] + PASSED_M
 
-    def _headway(self, line: PlannedLine, coming_ms: Sequence[int], moment: Moment) -> Headway | None:
+    def _headway(self, line: PlannedLine, agenda: Agenda, coming_ms: Sequence[int], moment: Moment) -> Headway | None:
         """Return how often the line comes if it runs by headway now; None too if nothing can be claimed of that."""
-        now_ms = moment.now_ms
-        now = self._plan.windows(self._stop, line.key, now_ms, moment.cancelled)
-        if not now or not line.rows_served(moment.missed):
+        if agenda.headway is None or not line.rows_served(moment.missed):
             return None
-        soon = self._plan.windows(self._stop, line.key, now_ms + HEADWAY_LOOK_MS, moment.cancelled)
-        found = [_together([window.headway_s for window in windows]) for windows in (now, soon) if windows]
-        passed_ms = sorted(at_ms for row in line.rows for at_ms in moment.passages.get(row, ()))
-        return headway_of(
-            passed_ms if moment.heard else (),
-            coming_ms,
-            (min(found), max(found)),
-            since_ms=self._plan.served_since_ms(self._stop, line.key, now_ms),
-            now_ms=now_ms,
-        )
+        passed_ms = [at_ms for row in line.rows for at_ms in moment.passages.get(row, ())]
+        if not passed_ms or not moment.heard:
+            return agenda.headway
+        return headway_of(sorted(passed_ms), coming_ms, agenda.headway, since_ms=agenda.since_ms, now_ms=moment.now_ms)
 
     def _state(
         self,
@@ -221,7 +291,7 @@ class LineBoard:
         moment: Moment,
     ) -> tuple[LineState, int | None]:
         states = {arrival.state for arrival in arrivals}
-        if states & {ArrivalState.LIVE, ArrivalState.LIVE_TERMINAL}:
+        if not states.isdisjoint(FOLLOWED):
             return LineState.LIVE, None
         if states:
             return (LineState.TIMETABLE if ArrivalState.TIMETABLE in states else LineState.CANCELLED), None
@@ -281,11 +351,6 @@ class LineBoard:
         )
 
 
-def call_of(run_key: str, stop_sequence: int) -> str:
-    """Return what names one call of one run, whoever drives it; a loop calls twice where it begins."""
-    return f"{run_key}|{stop_sequence}"
-
-
 def served_as(arrival: BoardArrival) -> str:
     """Return the ``call_of`` a row: its key without the vehicle."""
     return arrival.key.removeprefix(f"{arrival.vehicle}|")
@@ -312,8 +377,9 @@ def _soonest(rows: Iterable[BoardArrival]) -> list[BoardArrival]:
     return shown
 
 
-def _when(arrival: Arrival) -> tuple[int, str]:
-    return arrival.arrival_ms, arrival.key
+def _slow(vehicle: VehiclePosition) -> bool:
+    """Return whether a vehicle stands, as far as its tracker tells its speed."""
+    return vehicle.speed_mps is not None and vehicle.speed_mps <= STANDING_MPS
 
 
 def _first_ms(line: Line) -> int:
@@ -321,7 +387,3 @@ def _first_ms(line: Line) -> int:
     if line.arrivals:
         return line.arrivals[0].arrival_ms
     return far if line.state is LineState.HEADWAY else far + 1
-
-
-def _together(headways_s: Sequence[int]) -> int:
-    return round(1 / sum(1 / headway_s for headway_s in headways_s))

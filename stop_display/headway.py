@@ -88,18 +88,22 @@ class Passages:
         self._last.pop(vehicle_id, None)
 
 
+def planned_headway(planned_s: Sequence[int]) -> Headway:
+    """Return what the plan says, if it has the headways ``planned_s`` at the same time or soon after each other."""
+    return Headway(from_s=_minutes_down(min(planned_s)), to_s=_minutes_up(max(planned_s)), planned=True)
+
+
 def headway_of(
-    passed_ms: Sequence[int], coming_ms: Sequence[int], planned_s: tuple[int, int], *, since_ms: int, now_ms: int
+    passed_ms: Sequence[int], coming_ms: Sequence[int], planned: Headway, *, since_ms: int, now_ms: int
 ) -> Headway | None:
     """Return how often vehicles come, None if nothing can be claimed any more: none came for far too long.
 
     ``passed_ms`` and ``coming_ms`` rise; what passed before ``since_ms``, when service began, is of another time.
     """
-    planned = Headway(from_s=_minutes_down(min(planned_s)), to_s=_minutes_up(max(planned_s)), planned=True)
     passed = _apart([at_ms for at_ms in passed_ms if since_ms <= at_ms <= now_ms])
-    coming = [at_ms for at_ms in _apart(coming_ms) if at_ms > now_ms]
     if not passed:
         return planned
+    coming = [at_ms for at_ms in _apart(coming_ms) if at_ms > now_ms]
     open_s = 0 if coming else (now_ms - passed[-1]) // 1000
     if 1000 * open_s > max(LOST_MS, LOST_HEADWAYS * 1000 * planned.to_s):
         return None

@@ -9,6 +9,7 @@ import msgspec
 
 from stop_display.board import ROWS_MAX, LineBoard, Moment
 from stop_display.calm import HELD_MAX_MS, Memory, calm
+from stop_display.expected import Expected
 from stop_display.frames import payload_of
 from stop_display.model import BoardAlert, Line
 from transit.model import Arrival, VehiclePosition
@@ -17,8 +18,7 @@ HISTORY_MAX: Final = 60  # frames kept for boards that come back, per stop: afte
 HISTORY_S: Final = 120.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One message for the boards of a stop, as bytes of its socket. ``fix_ms``: newest fix behind it, None: time."""
 
     stop_id: str
@@ -39,7 +39,7 @@ class OpenStop:
 
     index: int
     board: LineBoard
-    live: defaultdict[str, dict[str, Arrival]] = field(default_factory=lambda: defaultdict(dict))  # line → key →
+    live: defaultdict[str, Expected] = field(default_factory=lambda: defaultdict(Expected))  # line → its arrivals
     line_of: dict[str, str] = field(default_factory=dict)  # arrival key → line
     lines: dict[str, Line] = field(default_factory=dict)
     memories: defaultdict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
@@ -55,12 +55,13 @@ class OpenStop:
 
     def take(self, arrival: Arrival, fix_ms: int) -> None:
         """Take an arrival of this stop, and the fix behind it; 0 if time alone changed it."""
-        key = self.board.key_of(arrival)
-        if key != self.line_of.get(arrival.key):
+        key, before = self.board.key_of(arrival), self.line_of.get(arrival.key)
+        if key != before:
             self.drop(arrival.key, fix_ms)
+            if key is not None:
+                self.line_of[arrival.key] = key
         if key is not None:
-            self.line_of[arrival.key] = key
-            self.live[key][arrival.key] = arrival
+            self.live[key].take(arrival)
             if not self._far_behind(key, arrival):
                 self._touch(key, fix_ms)
 
@@ -68,7 +69,7 @@ class OpenStop:
         """Forget an arrival, if it was known."""
         key = self.line_of.pop(arrival_key, None)
         if key is not None:
-            del self.live[key][arrival_key]
+            self.live[key].drop(arrival_key)
             self._touch(key, fix_ms)
 
     def stands(self, vehicle: VehiclePosition) -> None:
@@ -86,10 +87,10 @@ class OpenStop:
     def renewed(self, key: str, moment: Moment) -> Line:
         """Return a line as it is to be shown now."""
         shown, memory = self.lines[key], self.memories[key]
-        coming = self.board.coming(key, self.live[key].values(), moment)
+        coming = self.board.coming(key, self.live[key], moment)
         if moment.heard:
             memory.note(shown, coming, moment.now_ms)
-        return calm(shown, self.board.line(key, coming, moment, memory.served_until_ms), moment.now_ms)
+        return calm(shown, self.board.line_of(key, coming, moment, memory.served_until_ms), moment.now_ms)
 
     @property
     def last(self) -> int:
@@ -107,12 +108,13 @@ class OpenStop:
 
     def _far_behind(self, key: str, arrival: Arrival) -> bool:
         """Return whether a line's rows are full of buses well before this one, so that it changes nothing."""
-        rows = self.lines[key].arrivals if key in self.lines else []
-        return (
-            len(rows) == ROWS_MAX
-            and arrival.arrival_ms > rows[-1].arrival_ms + HELD_MAX_MS
-            and all(row.key != arrival.key for row in rows)
-        )
+        line = self.lines.get(key)
+        if line is None or len(line.arrivals) != ROWS_MAX:
+            return False
+        if arrival.arrival_ms <= line.arrivals[-1].arrival_ms + HELD_MAX_MS:
+            return False
+        return arrival.key not in [row.key for row in line.arrivals]
 
     def _touch(self, key: str, fix_ms: int) -> None:
-        self.dirty[key] = max(self.dirty.get(key, 0), fix_ms)
+        if fix_ms >= self.dirty.get(key, 0):
+            self.dirty[key] = fix_ms

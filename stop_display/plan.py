@@ -37,11 +37,12 @@ class PlannedLine:
     direction: int
     destination: Text
     rows: tuple[int, ...]
+    row_of: Mapping[tuple[int, int], int]  # pattern, stop_sequence → row
     wheelchair: int  # of all its trips, 0 where they differ; 1 yes, 2 no
 
-    def rows_served(self, missed: Container[int]) -> bool:
+    def rows_served(self, missed: frozenset[int]) -> bool:
         """Return whether any of its patterns still calls here."""
-        return any(row not in missed for row in self.rows)
+        return not missed or any(row not in missed for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,8 @@ class Plan:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.offset_m = array("d", network.patterns.offset_m.astype(np.float64).tobytes())  # of each pattern row
+        self._first = array("q", network.patterns.first.astype(np.int64).tobytes())
         self._wheelchair = _wheelchair_of_patterns(network)
         self._day = functools.lru_cache(maxsize=DAYS_HELD)(self._make_day)
         self._calls = functools.lru_cache(maxsize=CALLS_HELD)(self._make_calls)
@@ -106,6 +109,10 @@ class Plan:
     def lines(self, stop: int) -> Mapping[str, PlannedLine]:
         """Return the lines that call at ``stop``, by key."""
         return self._lines(stop)
+
+    def rows(self, pattern: int) -> tuple[int, int]:
+        """Return the first row of a pattern and the one after its last."""
+        return self._first[pattern], self._first[pattern + 1]
 
     def calls(self, stop: int, line_key: str, date: dt.date) -> DayCalls:
         """Return the calls of a line at ``stop`` on the service day ``date``."""
@@ -234,6 +241,9 @@ class Plan:
                 direction=int(patterns.direction[pattern]),
                 destination=destination_of(network, pattern),
                 rows=tuple(rows),
+                row_of={
+                    (int(network.pattern_of_row[row]), int(patterns.stop_sequence[row])): row for row in reversed(rows)
+                },
                 wheelchair=self._wheelchair_of(rows),
             )
         return lines

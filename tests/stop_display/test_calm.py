@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stop_display.calm import DUE_MS, REVIVAL_MS, SWAP_MS, Memory, calm, minutes
+from stop_display.expected import Coming, Expected
 from stop_display.hub import Hub
 from stop_display.model import BoardArrival, Change, Line
 from tests.notation.town import at
@@ -74,8 +75,8 @@ def test_a_new_bus_takes_its_place_by_time() -> None:
     assert order(calm(line(("A", 200)), line(("B", 190), ("A", 200)), NOW)) == ["B", "A"]
 
 
-def coming(*names: str) -> list[Arrival]:
-    return [bus("08:05", run=name, vehicle=name) for name in names]
+def coming(*names: str) -> Coming:
+    return Coming(Expected(bus("08:05", run=name, vehicle=name) for name in names))
 
 
 def test_a_row_that_went_when_due_has_been_served() -> None:
@@ -96,7 +97,7 @@ def test_an_early_bus_has_been_served_until_its_planned_time_is_well_past() -> N
 
 def test_a_run_that_another_bus_takes_over_has_not_been_served() -> None:
     memory = Memory()
-    memory.note(line(("A", 30)), [bus("08:05", run="A", vehicle="B")], NOW)
+    memory.note(line(("A", 30)), Coming(Expected([bus("08:05", run="A", vehicle="B")])), NOW)
     assert memory.served_until_ms == {}
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gtfs_data.network import Network
 from stop_display.board import LineBoard, Moment
 from stop_display.calm import calm
-from stop_display.headway import UNSEEN_MAX_MS, Headway, Passages, headway_of
+from stop_display.headway import UNSEEN_MAX_MS, Headway, Passages, headway_of, planned_headway
 from stop_display.model import Line
 from stop_display.outcomes import LineState
 from stop_display.plan import Plan
@@ -26,7 +26,7 @@ def said(passed: str, coming: str, now: str, planned: tuple[int, int] = EVERY_10
     found = headway_of(
         [at(clock) for clock in passed.split()],
         [at(clock) for clock in coming.split()],
-        planned,
+        planned_headway(planned),
         since_ms=at("06:00"),
         now_ms=at(now),
     )
@@ -66,7 +66,7 @@ def test_it_never_says_less_than_somebody_waits_already(passed: list[int], comin
     zero_ms, now_ms = at("00:00"), at("00:00") + 60_000 * now
     gone = [zero_ms + 60_000 * one for one in passed if one <= now]
     to_come = [zero_ms + 60_000 * one for one in coming if one > now]
-    found = headway_of(gone, to_come, EVERY_10, since_ms=at("06:00"), now_ms=now_ms)
+    found = headway_of(gone, to_come, planned_headway(EVERY_10), since_ms=at("06:00"), now_ms=now_ms)
     if found is None:
         assert not to_come
         return
@@ -136,4 +136,5 @@ def test_buses_to_come_count_too() -> None:
     moment = Moment(now_ms=at("12:00"), as_of_ms=at("12:00"), on_run={}, passages={1: [at("11:38"), at("11:50")]})
     line = LineBoard(Plan(network), 1).line(KEY, [bus("12:04", run="a"), bus("12:20", run="b", vehicle="7")], moment)
     assert (line.state, line.headway_s, line.headway_planned) == (LineState.LIVE, (840, 960), False)
-    assert headway_of([], [], (60, 60), since_ms=0, now_ms=0) == Headway(from_s=60, to_s=60, planned=True)
+    planned = Headway(from_s=60, to_s=60, planned=True)
+    assert headway_of([], [], planned_headway([60, 60]), since_ms=0, now_ms=0) == planned

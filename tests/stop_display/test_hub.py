@@ -1,12 +1,13 @@
 """What the boards of a stop are told, and when; and how a board goes on after a cut."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stop_display.board import LineBoard, Moment
+from stop_display.expected import Coming
 from stop_display.hub import LINGER_S, REVIEW_S, Hub
 from stop_display.model import BoardAlert, Line
 from stop_display.open_stop import HISTORY_MAX, HISTORY_S
@@ -202,16 +203,14 @@ def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub = opened("S1", "S2")
-    before, make = snapshots_of(hub, ["S1"], NOW)[0].board, LineBoard.line
+    before, make = snapshots_of(hub, ["S1"], NOW)[0].board, LineBoard.line_of
 
-    def broken(
-        board: LineBoard, key: str, live: Iterable[Arrival], moment: Moment, served: Container[str] = ()
-    ) -> Line:
-        if any(arrival.stop_id == "S1" for arrival in live):
+    def broken(board: LineBoard, key: str, coming: Coming, moment: Moment, served: Container[str] = ()) -> Line:
+        if any(arrival.stop_id == "S1" for arrival in coming):
             raise ValueError(key)
-        return make(board, key, live, moment, served)
+        return make(board, key, coming, moment, served)
 
-    monkeypatch.setattr(LineBoard, "line", broken)
+    monkeypatch.setattr(LineBoard, "line_of", broken)
     hub.apply(update(NOW, bus("08:05"), bus("08:06", stop="S2", sequence=3)))
     assert hub.due(NOW, 1.0) == ["S1", "S2"]
     with pytest.raises(ValueError, match=r"1\|to 1/0"):
@@ -219,7 +218,7 @@ def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting
     assert hub.renew("S2", NOW, 1.0) is not None
     assert hub.due(NOW, 1.1) == []
     assert snapshots_of(hub, ["S1"], NOW)[0].board == before
-    monkeypatch.setattr(LineBoard, "line", make)
+    monkeypatch.setattr(LineBoard, "line_of", make)
     assert [change.stop for change in heard_by(hub, NOW, 1.0 + REVIEW_S)] == ["S1"]
 
 
