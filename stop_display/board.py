@@ -7,15 +7,16 @@ A run that the dispatcher cancelled is shown as cancelled until its planned time
 """
 
 import bisect
+import functools
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from gtfs_data.calendar import local_date
 from gtfs_data.model import TripId
 from gtfs_data.network import Network
-from stop_display.agenda import HORIZON_MS, Agenda, agenda_of
+from stop_display.agenda import HORIZON_MS, Agenda, Departure, agenda_of
 from stop_display.expected import Coming, Expected, call_of
 from stop_display.headway import PASSED_M, Headway, headway_of
 from stop_display.model import BoardArrival, Line
@@ -55,7 +56,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
         return self.as_of_ms is not None and self.now_ms - self.as_of_ms <= HEARD_MAX_MS
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, frozen=True, gc=False):
     """A row of a followed bus, and all that it was made of: where none of it is new, the row is not made anew."""
 
     arrival: Arrival
@@ -125,7 +126,8 @@ class LineBoard:
     def _agenda(self, key: str, moment: Moment) -> Agenda:
         agenda = self._agendas.get(key)
         if agenda is None or not agenda.good(moment.now_ms, moment.cancelled):
-            agenda = agenda_of(self._plan, self._stop, key, moment.now_ms, moment.cancelled)
+            noted = functools.partial(self._noted, self.lines[key], moment.cancelled)
+            agenda = agenda_of(self._plan, self._stop, key, moment.now_ms, moment.cancelled, noted)
             self._agendas[key] = agenda
         return agenda
 
@@ -238,14 +240,13 @@ class LineBoard:
         now_ms = moment.now_ms
         shown: list[BoardArrival] = []
         runs = False
-        for call in agenda.upcoming(now_ms):
+        for call, name, row in agenda.upcoming(now_ms):
             if runs and len(shown) >= ROWS_MAX:
                 break
-            cancelled = call.run_key in moment.cancelled
-            name = call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))
+            cancelled = row.state == ArrivalState.CANCELLED
             followed = not cancelled and name in coming
             if not (followed or name in served or call.row in moment.missed or self._passed(call, moment)):
-                shown.append(self._planned(call, line, moment))
+                shown.append(row)
                 runs = runs or not cancelled
         if not live and not runs:
             # A long gap in the middle of the day: the next time, however far; of those cancelled if none is left.
@@ -255,17 +256,19 @@ class LineBoard:
             if later is None and not shown:
                 later = self._plan.call_after_gap(*where)
             if later is not None and later.row not in moment.missed:
-                shown.append(self._planned(later, line, moment))
+                shown.append(self._noted(line, moment.cancelled, later).row)
         return shown
 
-    def _planned(self, call: PlannedCall, line: PlannedLine, moment: Moment) -> BoardArrival:
-        return BoardArrival(
-            key=f"|{call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))}",
-            state=ArrivalState.CANCELLED if call.run_key in moment.cancelled else ArrivalState.TIMETABLE,
+    def _noted(self, line: PlannedLine, cancelled: Container[str], call: PlannedCall) -> Departure:
+        name = call_of(call.run_key, int(self._network.patterns.stop_sequence[call.row]))
+        row = BoardArrival(
+            key=f"|{name}",
+            state=ArrivalState.CANCELLED if call.run_key in cancelled else ArrivalState.TIMETABLE,
             arrival_ms=call.departure_ms,
             scheduled_ms=call.departure_ms,
             wheelchair=self._wheelchair(call.trip, line),
         )
+        return Departure(call, name, row)
 
     def _passed(self, call: PlannedCall, moment: Moment) -> bool:
         """Return whether the run's vehicle has left this stop behind."""

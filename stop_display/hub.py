@@ -55,6 +55,7 @@ class Hub:
         self._on_run: dict[str, VehiclePosition] = {}  # run key → vehicle
         self._fix_of: dict[str, int] = {}  # vehicle id → time of its last fix
         self._open: dict[str, OpenStop] = {}
+        self._changed: dict[str, None] = {}  # open stops of which tracking said something, those told first first
         self._detours: dict[str, Detour] = {}
         self._missed: frozenset[int] = frozenset()  # pattern rows that confirmed detours leave out
         self._heard = False
@@ -119,11 +120,13 @@ class Hub:
             stop = self._open.get(key.stop_id)
             if gone is not None and stop is not None:
                 stop.drop(key.key, fixed.get(gone.vehicle_id, 0))
+                self._changed[key.stop_id] = None
         for arrival in update.arrivals:
             self._arrivals.setdefault(arrival.stop_id, {})[arrival.key] = arrival
             stop = self._open.get(arrival.stop_id)
             if stop is not None:
                 stop.take(arrival, fixed.get(arrival.vehicle_id, 0))
+                self._changed[arrival.stop_id] = None
         self.as_of_ms = update.as_of_ms
         if update.detours:
             self._lead(update.detours)
@@ -140,14 +143,18 @@ class Hub:
         stop.left_s = wall_s
 
     def due(self, now_ms: int, wall_s: float) -> list[str]:
-        """Return the open stops to ``renew`` now. Stops that nobody needs any more are closed."""
+        """Return the open stops to ``renew`` now: those that changed first, then those that time may have changed.
+
+        So whatever changes while stops are renewed waits about as long, wherever its stop is. Stops that nobody needs
+        any more are closed.
+        """
         if self._notices_change_ms is not None and now_ms >= self._notices_change_ms:
             self._heed_at(now_ms)
         heard = self._moment(now_ms).heard
         if heard != self._heard:
             self._heard = heard
             self._review_all()
-        found = []
+        due = []
         reviews = max(REVIEWS_MIN, len(self._open) // REVIEWS_PART)
         for stop_id, stop in list(self._open.items()):
             if stop.boards == 0 and wall_s - stop.left_s > LINGER_S:
@@ -157,8 +164,10 @@ class Hub:
                 reviews -= 1
                 stop.review(wall_s)
             if stop.dirty or stop.alerts_due:
-                found.append(stop_id)
-        return found
+                due.append(stop_id)
+        place = {stop_id: number for number, stop_id in enumerate(self._changed)}
+        self._changed.clear()
+        return sorted(due, key=lambda stop_id: place.get(stop_id, len(place)))
 
     def renew(self, stop_id: str, now_ms: int, wall_s: float) -> Frame | None:
         """Return what the boards of an open stop must be told now, if anything.

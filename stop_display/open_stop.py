@@ -18,7 +18,7 @@ HISTORY_MAX: Final = 60  # frames kept for boards that come back, per stop: afte
 HISTORY_S: Final = 120.0
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True):
+class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message for the boards of a stop, as bytes of its socket. ``fix_ms``: newest fix behind it, None: time."""
 
     stop_id: str

@@ -222,6 +222,18 @@ def test_a_stop_that_cannot_be_made_shows_what_it_did_and_keeps_no_other_waiting
     assert [change.stop for change in heard_by(hub, NOW, 1.0 + REVIEW_S)] == ["S1"]
 
 
+def test_the_stop_that_changed_first_is_renewed_first_and_what_time_alone_may_change_last() -> None:
+    hub = opened("S0", "S1", "S2", arrivals=(bus("08:20"),))
+    hub.apply(update(NOW, bus("08:05", stop="S2", sequence=3)))
+    hub.apply(update(NOW, bus("08:06"), bus("08:07", stop="S2", sequence=3)))
+    assert hub.due(NOW, REVIEW_S) == ["S2", "S1", "S0"]
+    for stop in ("S2", "S1", "S0"):
+        hub.renew(stop, NOW, REVIEW_S)
+    hub.apply(update(NOW, withdrawn(bus("08:06"))))
+    hub.apply(update(NOW, bus("08:05", stop="S0", sequence=1)))
+    assert hub.due(NOW, REVIEW_S) == ["S1", "S0"]
+
+
 def test_stops_are_opened_all_or_none() -> None:
     hub = opened()
     with pytest.raises(KeyError):
