@@ -10,6 +10,7 @@ from aiohttp import web
 BODY_MAX_BYTES: Final = 65_536
 NUL_IN_JSON: Final = rb"\u0000"  # no text of ours has one, and PostgreSQL stores none
 FIRST_DAY: Final = dt.date(2000, 1, 1)  # before any fare of ours; what is derived of a day reaches back from it
+LAST_DAY: Final = dt.date(2199, 12, 31)  # the calendar ends at 9999, and some sums look a few days ahead
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _encoder: Final = msgspec.json.Encoder()
@@ -49,13 +50,13 @@ def day_of(text: str) -> dt.date:
     """Return the day that a path or query names.
 
     Raises:
-        HTTPBadRequest: if it is none, or before ``FIRST_DAY``.
+        HTTPBadRequest: if it is none, before ``FIRST_DAY`` or after ``LAST_DAY``.
     """
     try:
         day = dt.date.fromisoformat(text) if _DAY.fullmatch(text) else dt.date.min
     except ValueError:
         day = dt.date.min
-    if day < FIRST_DAY:
+    if not FIRST_DAY <= day <= LAST_DAY:
         raise refused(web.HTTPBadRequest, "wrong_days")
     return day
 
