@@ -111,6 +111,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "validator_batches_total": Metric("counter", "Uploads of validators by what became of them", ("outcome",)),
     "validator_records_total": Metric("counter", "Records of validators that were new, by standing", ("standing",)),
+    "validator_taps_released_total": Metric(
+        "counter", "Quarantined taps handed to the books after a person's decision"
+    ),
     "validator_enrolments_total": Metric("counter", "Requests of validators to be enrolled", ("outcome",)),
     "fare_codes_shared_total": Metric("counter", "Codes of phones that two vehicles took", ()),
     "phone_codes_total": Metric("counter", "One-time codes asked for, by what became of them", ("outcome",)),

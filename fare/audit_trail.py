@@ -36,6 +36,8 @@ class Act(enum.StrEnum):
     DISPUTE_OPENED = enum.auto()
     DISPUTE_STEP = enum.auto()
     RECONCILED = enum.auto()
+    TAPS_RELEASED = enum.auto()  # quarantined ones, with their time set right
+    TAPS_DROPPED = enum.auto()
     EXPORTED = enum.auto()
     HISTORY_READ = enum.auto()
     FORBIDDEN = enum.auto()  # somebody signed in asked for what is not theirs

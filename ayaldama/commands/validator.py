@@ -15,6 +15,7 @@ import uvloop
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
+from ayaldama.commands.validator_quarantine import quarantined, release
 from ayaldama.database import open_database
 from ayaldama.fares import city_key_path
 from ayaldama.settings import Settings
@@ -230,5 +231,8 @@ def _in_store(settings: Settings, act: Callable[[PostgresDevices], Awaitable[Res
     except (OSError, asyncpg.PostgresError) as error:
         fail(f"the database does not answer: {error}", EXIT_UNAVAILABLE)
 
+
+validator.add_command(quarantined)
+validator.add_command(release)
 
 COMMAND: Final = validator

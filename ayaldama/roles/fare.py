@@ -60,6 +60,7 @@ from fare.store.postgres_inspection import PostgresInspection
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_phone_keys import PostgresPhoneKeys
+from fare.store.postgres_releases import PostgresReleases
 from fare.store.postgres_taps import media_in_debt
 from fare.store.postgres_to_charge import count_to_charge
 from fare.store.publishing import Publisher
@@ -171,7 +172,7 @@ class _Room:
         self._taken: deque[tuple[float, int]] = deque()  # when, how many
         self.precedence = Precedence()
         settings = context.settings
-        self.configuration: Configuration = configuration_of(fares.tariff, context.clock.now_ms(), settings.validators)
+        self.configuration = self.configuration_at(context.clock.now_ms())  # what of it is settings never changes
         self.pricing = CityPricing(tariff=fares.tariff, configuration=self.configuration)
         self.media = PostgresMedia(pool)
         _, carrier_names = read_tariff(settings.gtfs.feed)
@@ -205,11 +206,15 @@ class _Room:
             phones=PostgresPhoneKeys(self.pool, settings.city),
             pool=self.pool,
             tariff=fares.tariff,
-            configuration=self.configuration,
+            configuration_at=self.configuration_at,
             fares=fare_table(fares.tariff, network.routes.ids, KINDS),
             clock=context.clock,
             metrics=context.metrics,
         )
+
+    def configuration_at(self, at_ms: int) -> Configuration:
+        """Return the rules of validators at a moment; their concessions are those of the tariff version of then."""
+        return configuration_of(self.fares.tariff, at_ms, self.context.settings.validators)
 
     def works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what runs beside the requests, by name."""
@@ -323,6 +328,8 @@ class _Room:
                 take_taps=taking.take, place_of=self.locator.place_of, balances_of=self.media.balances_tiyn
             ),
             precedence=self.precedence,
+            releases=PostgresReleases(self.pool),
+            address_of=functools.partial(address_of, behind_proxy=self.context.settings.web.behind_proxy),
         )
         self._denied = set(await media_in_debt(self.pool))
         async with devices.running():
@@ -362,7 +369,8 @@ class _Room:
         since_s = monotonic_s() - RATE_S
         while self._taken and self._taken[0][0] < since_s:
             self._taken.popleft()
-        categories = (*self.configuration.concessions, self.configuration.default_category)
+        categories = {category for version in self.fares.tariff.versions for category in version.categories}
+        categories |= {self.configuration.default_category}
         names = {one: [name(category) for category in categories] for one, name in _ACCOUNTS.items()}
         sums_tiyn = {
             one: await self.pool.fetchval(

@@ -79,6 +79,19 @@ class DeviceStore(Protocol):
         """Return the documents in force."""
 
 
+class ReleaseStore(Protocol):
+    """What handing over released taps needs; ``fare.store.postgres_releases.PostgresReleases`` is one."""
+
+    async def behind(self) -> list[DeviceId]:
+        """Return the devices of which the ledger does not have all that was released."""
+
+    async def pending(self, device_id: DeviceId, after: int) -> list[Tap]:
+        """Return some released taps of a device that the ledger does not have, in order from ``after`` on."""
+
+    async def handed(self, device_id: DeviceId, sequences: Sequence[int], now_ms: int) -> None:
+        """Note that the ledger has these."""
+
+
 TakeTaps = Callable[[list[Tap]], Awaitable[None]]
 PlaceOf = Callable[[str], Awaitable[Place | None]]
 BalancesOf = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, int]]]
@@ -94,7 +107,11 @@ class Surroundings:
 
 
 class Devices:
-    """Run ``running`` for as long as the application serves ``routes``."""
+    """Run ``running`` for as long as the application serves ``routes``.
+
+    ``releases`` has the quarantined taps that a person let go. ``address_of`` says where a request comes from: behind a
+    proxy that is what the proxy has seen.
+    """
 
     def __init__(
         self,
@@ -106,8 +123,12 @@ class Devices:
         metrics: Metrics,
         surroundings: Surroundings,
         precedence: Precedence | None = None,
+        releases: ReleaseStore | None = None,
+        address_of: Callable[[web.Request], str] = lambda request: request.remote or "",
     ) -> None:
         self._store = store
+        self._releases = releases
+        self._address_of = address_of
         self._city = city
         self._key = key
         self._clock = clock
@@ -164,8 +185,31 @@ class Devices:
                 raise
             await self._store.handed(device_id, until)
 
+    async def hand_over_released(self, device_id: DeviceId) -> None:
+        """Hand the taps of a device that a person released to the ledger. One that must wait holds up no other.
+
+        Raises:
+            Exception: whatever the ledger or the store raised; what it has until then is noted.
+        """
+        if self._releases is None:
+            return
+        after = 0
+        while taps := await self._releases.pending(device_id, after):
+            after = taps[-1].sequence
+            while taps:
+                await self._precedence.give_way()
+                try:
+                    await self._house.take_taps(taps)
+                except NotYetError as error:
+                    _log.debug("released tap waits for its place", device=device_id, reason=str(error))
+                    taps = [tap for tap in taps if tap.sequence != error.sequence]
+                    continue
+                self._metrics.count("validator_taps_released_total", len(taps))
+                await self._releases.handed(device_id, [tap.sequence for tap in taps], self._clock.now_ms())
+                break
+
     async def _answer_enrol(self, request: web.Request) -> web.Response:
-        now_ms, address = self._clock.now_ms(), request.remote or ""
+        now_ms, address = self._clock.now_ms(), self._address_of(request)
         if not self._limit.allows(address, now_ms):
             return self._enrolled(Enrolling.TOO_MANY, answer(Enrolling.TOO_MANY, self._key, now_ms), status=429)
         asked = open_request(await _envelope(request))
@@ -188,7 +232,8 @@ class Devices:
                 return self._barred(batch if isinstance(batch, Receiving) else Receiving.WRONG_KEY)
             device_id = found[0]
             async with self._lane(batch):
-                taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), request.remote or "")
+                address = self._address_of(request)
+                taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), address)
                 self._count(taken)
                 handed = await self._hand_new(device_id, taken)
         receipt = taken.reception.receipt
@@ -274,6 +319,8 @@ class Devices:
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(HAND_MAX):
                         tasks.create_task(self._hand_some(behind))
+                for device_id in await self._releases.behind() if self._releases is not None else ():
+                    await self._hand_released(device_id)
             except Exception as error:  # noqa: BLE001 - top of the loop: tried again
                 self._waits(error)
             await asyncio.sleep(HAND_PAUSE_S)
@@ -290,6 +337,12 @@ class Devices:
                 _log.debug("taps wait for their place", device=device_id, reason=str(error))
             except Exception as error:  # noqa: BLE001 - those of others need not wait for it
                 self._waits(error, device_id)
+
+    async def _hand_released(self, device_id: DeviceId) -> None:
+        try:
+            await self.hand_over_released(device_id)
+        except Exception as error:  # noqa: BLE001 - those of others need not wait for it
+            self._waits(error, device_id)
 
     def _waits(self, error: Exception, device_id: DeviceId | None = None) -> None:
         self._metrics.count("role_errors_total", role="fare", where="hand_over")

@@ -48,6 +48,7 @@ class CaseOutcome(enum.StrEnum):
 
     WRONG_TIME = enum.auto()  # so long ago that days to appeal would be gone: the office has to look
     ALREADY_RECORDED = enum.auto()
+    KEY_REUSED = enum.auto()  # the same entry_id, and another entry: a bug or a forgery, never a success
     WRONG_ROLE = enum.auto()
     WRONG_STEP = enum.auto()  # it cannot follow what was last
     NOT_FOUNDED = enum.auto()  # the verdict founds no warning: paid, free, still time, or not known
@@ -113,14 +114,25 @@ def decide(history: Sequence[Entry], entry: Entry, rules: InspectionRules) -> Ca
         raise ValueError(f"case {entry.case_id}: the history is of another case")
     last = history[-1].step if history else None
     protocol = next((earlier for earlier in history if earlier.step is Step.PROTOCOL), None)
-    if entry.entry_id in {earlier.entry_id for earlier in history}:
-        return CaseOutcome.ALREADY_RECORDED
+    kept = next((earlier for earlier in history if earlier.entry_id == entry.entry_id), None)
+    if kept is not None:
+        return repeated(kept, entry)
     if entry.role not in _MAY[entry.step]:
         return CaseOutcome.WRONG_ROLE
     early = entry.step is Step.PROTOCOL and last is None and rules.warning_first
     if entry.step not in _FOLLOWS[last] or early:
         return CaseOutcome.WRONG_STEP
     return _on_its_ground(entry, protocol, rules)
+
+
+def repeated(kept: Entry, entry: Entry) -> CaseOutcome:
+    """Return what becomes of ``entry`` where ``kept`` has its ``entry_id``.
+
+    What a phone whose clock is ahead sends again is of the moment it comes (``fare.api.inspection``), so it may be
+    later.
+    """
+    same = entry.at_ms >= kept.at_ms and msgspec.structs.replace(entry, at_ms=kept.at_ms) == kept
+    return CaseOutcome.ALREADY_RECORDED if same else CaseOutcome.KEY_REUSED
 
 
 def _on_its_ground(entry: Entry, protocol: Entry | None, rules: InspectionRules) -> CaseOutcome:

@@ -34,14 +34,17 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class DocumentKeeper:
-    """The one that publishes for a city. ``media`` and ``pool`` say who is denied and who rides as what."""
+    """The one that publishes for a city. ``media`` and ``pool`` say who is denied and who rides as what.
+
+    ``configuration_at`` gives the rules of a moment: a tariff version that begins brings its own concessions.
+    """
 
     publisher: Publisher
     media: PostgresMedia
     phones: PostgresPhoneKeys
     pool: asyncpg.Pool
     tariff: Tariff
-    configuration: Configuration
+    configuration_at: Callable[[int], Configuration]
     fares: FareTable
     clock: Clock
     metrics: Metrics
@@ -59,8 +62,8 @@ class DocumentKeeper:
                 publishes for this city.
         """
         publisher, now_ms = self.publisher, self.clock.now_ms()
+        configuration = self.configuration_at(now_ms)
         self._count(await publisher.keys(now_ms))
-        self._count(await publisher.configuration(self.configuration, now_ms, from_ms=0))
         self._count(await publisher.fares(self.fares, now_ms))
         denied = await self.media.blocked() | (await media_in_debt(self.pool)).keys()
         denied |= set(await denied_cards(self.pool))
@@ -70,8 +73,10 @@ class DocumentKeeper:
         phones = build_list_of_values(dict(map(listed, await self.phones.in_force(now_ms))))
         self._count(await publisher.tokens(PHONES, phones, now_ms))
         holders = await self.media.holders(self.tariff.at(now_ms)[0].date)
-        for category in self.configuration.concessions:
+        for category in configuration.concessions:
             self._count(await publisher.media(category, holders.get(category, ()), now_ms))
+        # Last: a validator takes whoever is on a list that it does not have yet for somebody without a concession.
+        self._count(await publisher.configuration(configuration, now_ms, from_ms=0))
 
     async def run(self) -> None:
         """Publish for ever."""

@@ -143,25 +143,6 @@ class PostgresDevices:
         rows = await self._pool.fetch("SELECT device_id FROM validator WHERE handed < sequence ORDER BY device_id")
         return [DeviceId(row["device_id"]) for row in rows]
 
-    async def quarantined(self, device_id: DeviceId) -> list[Tap]:
-        """Return the taps of a device that wait for a person, the oldest first."""
-        rows = await self._pool.fetch(
-            "SELECT payload FROM validator_record "
-            "WHERE device_id = $1 AND standing = 'quarantined' AND released_ms IS NULL ORDER BY sequence",
-            device_id,
-        )
-        records = [decode(row["payload"]) for row in rows]
-        return [record.tap for record in records if record is not None and record.tap is not None]
-
-    async def released(self, device_id: DeviceId, sequences: Sequence[int], now_ms: int) -> None:
-        """Note that quarantined taps were handed to the ledger with a time that a person set right."""
-        await self._pool.execute(
-            "UPDATE validator_record SET released_ms = $3 "
-            "WHERE device_id = $1 AND sequence = ANY($2::bigint[]) AND standing = 'quarantined' "
-            "AND released_ms IS NULL",
-            *(device_id, list(sequences), now_ms),
-        )
-
     async def issue(self, code: IssuedCode) -> None:
         """Keep a code that enrols a device."""
         await self._pool.execute(

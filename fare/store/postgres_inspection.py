@@ -13,7 +13,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from fare.inspection.cases import CaseOutcome, Entry, PersonId, Record, Role, broken_at, decide, recorded
+from fare.inspection.cases import CaseOutcome, Entry, PersonId, Record, Role, broken_at, decide, recorded, repeated
 from fare.inspection.session import Session, SessionToken
 from fare.inspection.values import InspectionRules, KnownTap, Showing, Standing, VehicleFacts, VehicleNow
 from fare.model import MediumId, Riders
@@ -142,8 +142,9 @@ class PostgresInspection:
         """Keep ``entry`` as ``cases.decide`` says, behind the newest record of the chain."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            if await connection.fetchval("SELECT 1 FROM inspection_record WHERE entry_id = $1", entry.entry_id):
-                return CaseOutcome.ALREADY_RECORDED
+            kept = await connection.fetchval("SELECT entry FROM inspection_record WHERE entry_id = $1", entry.entry_id)
+            if kept is not None:
+                return repeated(msgspec.json.decode(kept, type=Entry), entry)
             rows = await connection.fetch(
                 "SELECT entry FROM inspection_record WHERE case_id = $1 ORDER BY sequence", entry.case_id
             )

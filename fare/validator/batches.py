@@ -281,12 +281,12 @@ def _received(sequence: int, payload: bytes, after: bytes, record: Record | None
 
 
 def _standing(tap: Tap, now_ms: int) -> Standing:
-    if tap.occurred_ms > now_ms + AHEAD_MAX_MS or tap.occurred_ms < CLOCK_SET_MS or not _is_sound(tap):
+    if tap.occurred_ms > now_ms + AHEAD_MAX_MS or tap.occurred_ms < CLOCK_SET_MS or not is_sound(tap):
         return Standing.QUARANTINED
     return Standing.LATE if now_ms - tap.occurred_ms > LATE_AFTER_MS else Standing.ON_TIME
 
 
-def _is_sound(tap: Tap) -> bool:
+def is_sound(tap: Tap) -> bool:
     """Return whether a tap can be stored and priced.
 
     Who has the key of a stolen validator signs what they like. What the books could not take would come again and

@@ -34,13 +34,20 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_inspection import set_pin
 from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_phone_keys import PostgresPhoneKeys
+from fare.store.postgres_releases import PostgresReleases
+from fare.validator.batches import make_batch
 from fare.validator.drawer import CARDS, EmulatedReader
-from fare.validator.enrolment import CODE_LIFE_MS, Code, IssuedCode
+from fare.validator.enrolment import CODE_LIFE_MS, Code, IssuedCode, make_request
 from fare.validator.home import Home
+from fare.validator.journal_file import JournalFile
+from fare.validator.link import Link
 from fare.validator.program import Validator
+from fare.validator.release import Shifted
 from fare.validator.run import enrol_device, open_program
 from fare.validator.signing import SigningKey
 from gtfs_data.network import Network
+from tests.fare.validator.power import UnsafeDisk
+from tests.fare.validator.test_journal import tap
 from transit.keys import Keys
 from transit.model import Update, VehiclePosition
 from transit.store.redis_occupancy import read_loads
@@ -270,6 +277,38 @@ async def test_what_a_validator_kept_while_the_role_was_away_is_stored_once(
     async with role(fixed):
         await eventually(lambda: postgres.fetchval("SELECT count(*) = 0 FROM validator WHERE handed < sequence"))
     assert await postgres.fetchval("SELECT count(*) FROM tap WHERE rides") == 2
+
+
+async def test_a_quarantined_tap_is_charged_by_the_running_role_once_it_is_released(
+    settings: Settings, postgres: asyncpg.Pool
+) -> None:
+    await PostgresMedia(postgres).top_up(ADULT, 50_000, desk="d", key="r", occurred_ms=1)
+    key, now_ms = SigningKey.generate(), wall_ms()
+    code = Code.make(bytes(range(10)), open_city_key(city_key_path(settings)).public)
+    store, releases = PostgresDevices(postgres, settings.city), PostgresReleases(postgres)
+    device_id = DeviceId("v-1")
+    await store.issue(
+        IssuedCode(digest=code.digest, device_id=device_id, vehicle_id=BUS, expires_ms=now_ms + CODE_LIFE_MS)
+    )
+    journal = JournalFile(UnsafeDisk(), now_ms=now_ms)
+    journal.append_tap(msgspec.structs.replace(tap(0), tapped_ms=now_ms + 7_200_000, medium_id=ADULT, vehicle_id=BUS))
+    stretch = journal.after(0, 500, 10**6)
+    assert stretch is not None
+    batch = make_batch(stretch, city=settings.city, device_id=device_id, sent_ms=now_ms, waiting=0, key=key)
+    async with role(settings) as url, aiohttp.ClientSession() as session:
+        link = Link(session, url)
+        await link.enrol(make_request(code, key))
+        await link.send(batch)
+        assert [one.tap.sequence for one in await releases.waiting()] == [1]
+        await releases.decide(device_id, [1], Shifted(by_ms=-3 * 3_600_000), now_ms, who="command", why="ahead")
+        row = await eventually(lambda: postgres.fetchrow("SELECT * FROM tap WHERE rides"))
+        assert (row["device_id"], row["sequence"], row["tapped_ms"]) == ("v-1", 1, now_ms - 3_600_000)
+
+        async def handed() -> bool:
+            return not await releases.behind()
+
+        await eventually(handed)
+    assert (await verify(postgres)).findings == []
 
 
 async def test_a_city_without_fares_runs_without_the_role(settings: Settings, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
 from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
 from fare.validator.journal_file import JournalFile
 from fare.validator.link import Link, LinkError
+from fare.validator.release import Shifted
 from fare.validator.signing import SigningKey
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.power import UnsafeDisk
@@ -108,6 +109,67 @@ async def test_an_outage_is_acknowledged_before_the_ledger_has_it(
         assert (receipt.acknowledged, receipt.accounts) == (taps, ()), "what passengers have is not known before"
         await until_handed(city)
         assert [one.sequence for one in city.taps] == list(range(1, taps + 1))
+
+
+async def test_a_quarantined_tap_goes_to_the_ledger_once_a_person_has_set_its_time_right(
+    postgres: asyncpg.Pool,
+) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        for number in range(2):
+            bus.journal.append_tap(msgspec.structs.replace(tap(number), tapped_ms=wall_ms() + 3_600_000))
+        receipt = await bus.send()
+        assert (receipt.acknowledged, receipt.quarantined) == (2, 2)
+        await until_handed(city)
+        assert city.taps == []
+        said_ms = [one.tap.occurred_ms for one in await city.releases.waiting(V1)]
+        city.ledger_fails = True
+        hour_ago = Shifted(by_ms=-2 * 3_600_000)
+        await city.releases.decide(V1, [2], hour_ago, wall_ms(), who="command", why="an hour ahead")
+        bus.tap()
+        await bus.send(2)
+        await until_counted(city, "role_errors_total")
+        city.ledger_fails = False
+        await until_released(city)
+        released = [one for one in city.taps if one.sequence == 2]
+        assert [(one.key, one.occurred_ms) for one in released] == [("v-1:2", said_ms[1] - 2 * 3_600_000)]
+        assert [one.tap.sequence for one in await city.releases.waiting(V1)] == [1]
+        assert "ayaldama_validator_taps_released_total 1.0" in city.metrics.exposition().decode()
+
+
+async def test_behind_a_proxy_each_device_answers_for_itself(postgres: asyncpg.Pool) -> None:
+    async def guess(number: int, of: str) -> Enrolling:
+        wrong = Code.make(number.to_bytes(10, "big"), city.key.public)
+        headers = {"X-Forwarded-For": of}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            said = open_answer(await Link(session, city.url).enrol(make_request(wrong, SigningKey.generate())), wrong)
+        assert said is not None
+        return said.outcome
+
+    async with city_of(postgres) as city:
+        city.behind_proxy = True
+        attacker, bus_address = "10.0.0.9, 203.0.113.9", "198.51.100.7"
+        said = [await guess(number, attacker) for number in range(FAILURES_MAX + 1)]
+        assert said[-1] is Enrolling.TOO_MANY
+        async with aiohttp.ClientSession(headers={"X-Forwarded-For": bus_address}) as session:
+            bus = Bus(city, session)
+            await bus.enrol()
+            bus.tap()
+            await bus.send()
+            assert await postgres.fetchval("SELECT address FROM validator") == bus_address
+
+
+async def until_released(city: City) -> None:
+    async with asyncio.timeout(30):
+        while await city.releases.behind():  # noqa: ASYNC110 - the server does it
+            await asyncio.sleep(0.02)
+
+
+async def until_counted(city: City, name: str) -> None:
+    async with asyncio.timeout(30):
+        while f'ayaldama_{name}{{role="fare",where="hand_over"}}' not in city.metrics.exposition().decode():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def until_handed(city: City) -> None:

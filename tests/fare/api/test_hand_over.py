@@ -1,5 +1,6 @@
 """Taps that must wait for their place hold up those behind them, never those before them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -50,7 +51,26 @@ def tap(sequence: int) -> Tap:
     )
 
 
-def devices(records: Records) -> Devices:
+@dataclass(kw_only=True)
+class Releases:
+    """What a person released. ``breaks``: the process ends before it notes what the ledger has."""
+
+    waiting: list[int]
+    breaks: bool = False
+
+    async def behind(self) -> list[DeviceId]:
+        return [DEVICE] if self.waiting else []
+
+    async def pending(self, _: DeviceId, after: int) -> list[Tap]:
+        return [tap(number) for number in self.waiting if number > after][:3]
+
+    async def handed(self, _: DeviceId, sequences: Sequence[int], now_ms: int) -> None:
+        if self.breaks:
+            raise ConnectionError("gone")
+        self.waiting = [one for one in self.waiting if one not in sequences]
+
+
+def devices(records: Records, releases: Releases | None = None) -> Devices:
     return Devices(
         records,  # type: ignore[arg-type]
         city="kzo",
@@ -58,6 +78,7 @@ def devices(records: Records) -> Devices:
         clock=Clock(),
         metrics=Metrics(),
         surroundings=Surroundings(take_taps=records.take),
+        releases=releases,
     )
 
 
@@ -79,3 +100,21 @@ async def test_the_first_that_waits_hands_over_nothing() -> None:
     with pytest.raises(NotYetError):
         await devices(records).hand_over(DEVICE)
     assert (records.taken, records.at) == ([], 0)
+
+
+async def test_a_released_tap_that_must_wait_holds_up_no_other() -> None:
+    records, releases = Records(last=0, waits={2, 3}), Releases(waiting=[1, 2, 3, 4, 5])
+    await devices(records, releases).hand_over_released(DEVICE)
+    assert (records.taken, releases.waiting) == ([1, 4, 5], [2, 3])
+    records.waits.clear()
+    await devices(records, releases).hand_over_released(DEVICE)
+    assert (records.taken, releases.waiting) == ([1, 4, 5, 2, 3], [])
+
+
+async def test_what_was_handed_over_and_not_noted_is_handed_over_again_as_it_was() -> None:
+    records, releases = Records(last=0), Releases(waiting=[1, 2], breaks=True)
+    with pytest.raises(ConnectionError):
+        await devices(records, releases).hand_over_released(DEVICE)
+    releases.breaks = False
+    await devices(records, releases).hand_over_released(DEVICE)
+    assert (records.taken, releases.waiting) == ([1, 2, 1, 2], [])

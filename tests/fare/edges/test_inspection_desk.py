@@ -148,6 +148,28 @@ async def test_a_case_goes_its_way_and_an_entry_sent_twice_is_one(desk: Postgres
     assert await desk.broken_at() is None
 
 
+async def test_the_same_entry_id_with_another_content_is_refused_and_the_first_one_stays(
+    desk: PostgresInspection, pool: asyncpg.Pool
+) -> None:
+    assert await desk.append(entry(1), RULES) is CaseOutcome.RECORDED
+    later = entry(1, at_ms=NINE_MS + 60_000)
+    assert await desk.append(later, RULES) is CaseOutcome.ALREADY_RECORDED, (
+        "a phone's clock is ahead: set to when it came"
+    )
+    others = (
+        entry(1, vehicle_id="bus-9"),
+        entry(1, evidence=("sha256:0",)),
+        entry(1, person_id=PersonId("8")),
+        entry(1, at_ms=NINE_MS),
+        entry(1, case="c2"),
+        entry(1, Step.PROTOCOL, fine_tiyn=RULES.fine_tiyn),
+    )
+    for other in others:
+        assert await desk.append(other, RULES) is CaseOutcome.KEY_REUSED, other
+    assert await pool.fetchval("SELECT count(*) FROM inspection_record") == 1
+    assert await desk.broken_at() is None
+
+
 async def test_many_phones_at_once_make_one_chain(desk: PostgresInspection) -> None:
     entries = [entry(number, case=f"c{number}") for number in range(20)]
     assert set(await asyncio.gather(*(desk.append(one, RULES) for one in entries))) == {CaseOutcome.RECORDED}

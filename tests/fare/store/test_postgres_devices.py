@@ -88,22 +88,13 @@ async def test_attack_14_both_histories_of_a_cloned_key_are_kept_with_their_addr
     assert (device.stopped, device.sequence) == (True, 3)
 
 
-async def test_attack_18_quarantined_taps_wait_for_a_person(store: PostgresDevices) -> None:
-    assert await take(store, batch_of(journal_of(2)), now_ms=NOW_MS - 3_600_000) is Receiving.TAKEN
-    assert (await store.pending(V1))[0] == []
-    waiting = await store.quarantined(V1)
-    assert [one.sequence for one in waiting] == [1, 2]
-    await store.released(V1, [1], NOW_MS)
-    assert [one.sequence for one in await store.quarantined(V1)] == [2]
-    assert (await store.list_devices())[0].quarantined == 1
-
-
 @pytest.mark.parametrize(
     "statement",
     [
         "DELETE FROM validator_record",
         "UPDATE validator_record SET payload = '\\x00'",
         "UPDATE validator_record SET standing = 'late'",
+        "UPDATE validator_record SET released_ms = 1",
     ],
 )
 async def test_a_record_is_never_changed_not_even_past_the_program(

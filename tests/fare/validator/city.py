@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 from aiohttp import web
 
+from ayaldama.http import address_of
 from commons.clock import SystemClock, wall_ms
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from fare.api.devices import Devices, Surroundings
 from fare.model import DeviceId, MediumId, MediumKind, RiderCategory, Tap
 from fare.store.postgres_devices import PostgresDevices
+from fare.store.postgres_releases import PostgresReleases
 from fare.validator.decide import Place
 from fare.validator.deny_list import DENY, SEEN, Snapshot, build_list
 from fare.validator.documents import CityKey, DocumentKind, KeySet, publish
@@ -32,6 +34,8 @@ class City:
         self.key = SigningKey.generate()
         self.store = PostgresDevices(pool, "kzo")
         self.pool = pool
+        self.releases = PostgresReleases(pool)
+        self.behind_proxy = False
         self.taps: list[Tap] = []
         self.balances: dict[MediumId, int] = {}
         self.ledger_fails = False
@@ -42,6 +46,9 @@ class City:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def address_of(self, request: web.Request) -> str:
+        return address_of(request, behind_proxy=self.behind_proxy)
+
     def devices(self) -> Devices:
         return Devices(
             self.store,
@@ -50,6 +57,8 @@ class City:
             clock=SystemClock(),
             metrics=self.metrics,
             surroundings=Surroundings(take_taps=self._take, place_of=self._place, balances_of=self._balances),
+            releases=self.releases,
+            address_of=self.address_of,
         )
 
     @asynccontextmanager
