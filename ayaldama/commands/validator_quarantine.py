@@ -23,6 +23,7 @@ from fare.store.postgres_releases import PostgresReleases
 from fare.validator.release import Decision, Dropped, Quarantined, Release, ReleaseError, SetTo, Shifted
 
 SECOND_MS: Final = 1_000
+WIDTH: Final = 160  # characters
 SEQUENCE_MAX: Final = 2**53
 SEQUENCES: Final = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?")
 SHIFT: Final = re.compile(r"([+-]?)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
@@ -37,10 +38,11 @@ Result = TypeVar("Result")
 def quarantined(chosen: Chosen, device_id: str) -> None:
     """List taps that wait for a person: the time they say is more than two minutes ahead, or before 2020.
 
-    Times are the city's. "content" is what no validator of ours writes: it can only be dropped.
+    Times are the city's, or UTC with a Z where no feed says its zone. "content" is what no validator of ours writes: it
+    can only be dropped.
     """
     settings = chosen.read().settings
-    zone = _zone(settings)
+    zone = _zone_of_list(settings)
     found = _in_store(settings, lambda store: store.waiting(DeviceId(device_id) if device_id else None))
     table = Table(box=None, pad_edge=False)
     for heading in ("device", "sequence", "says", "came", "medium", "outcome", "wrong"):
@@ -51,7 +53,9 @@ def quarantined(chosen: Chosen, device_id: str) -> None:
             *(tap.device_id, str(tap.sequence), shown(tap.occurred_ms, zone), shown(one.received_ms, zone)),
             *(_printable(f"{tap.medium_kind} {tap.medium_id}".strip()), tap.outcome.value, _wrong(one)),
         )
-    console().print(table)
+    terminal = console()
+    terminal.width = max(terminal.width, WIDTH)  # one tap, one line: also for a program that reads them
+    terminal.print(table)
 
 
 @click.command("release")
@@ -91,7 +95,7 @@ def release(
         return await store.decide(device, named, decision, now_ms, who=WHO, why=reason)
 
     releases = _in_store(settings, decide)
-    zone = _zone(settings) if drop is None else dt.UTC
+    zone = _zone_of_list(settings)
     for one in releases:
         click.echo(f"{device_id}:{one.sequence} {'dropped' if one.at_ms is None else shown(one.at_ms, zone)}")
 
@@ -99,7 +103,7 @@ def release(
 def shown(at_ms: int, zone: dt.tzinfo) -> str:
     """Return a moment of the city's time; one that no calendar has as it was said, in milliseconds."""
     try:
-        return f"{dt.datetime.fromtimestamp(at_ms / 1_000, zone):%Y-%m-%d %H:%M:%S}"
+        return f"{dt.datetime.fromtimestamp(at_ms / 1_000, zone):%Y-%m-%d %H:%M:%S}{'Z' if zone is dt.UTC else ''}"
     except (ValueError, OverflowError, OSError):
         return f"{at_ms} ms"
 
@@ -176,6 +180,10 @@ def _zone(settings: Settings) -> zoneinfo.ZoneInfo:
         return read_tariff(settings.gtfs.feed)[0].zone
     except NoTariffError as error:
         fail(str(error), EXIT_USAGE)
+
+
+def _zone_of_list(settings: Settings) -> dt.tzinfo:
+    return _zone(settings) if settings.gtfs.feed is not None else dt.UTC
 
 
 def _in_store(settings: Settings, act: Callable[[PostgresReleases], Awaitable[Result]]) -> Result:

@@ -50,7 +50,7 @@ async def call(postgres: asyncpg.Pool, postgres_dsn: str, tmp_path: Path) -> Cal
     await take(store, batch_of(journal), now_ms)
     name = await postgres.fetchval("SELECT current_database()")
     variables = {
-        "COLUMNS": "200",
+        "COLUMNS": "80",
         "AYALDAMA_POSTGRES_URL": urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}")),
         "AYALDAMA_GTFS__FEED": str(fare_feed(tmp_path)),
     }
