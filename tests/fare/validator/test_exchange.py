@@ -74,7 +74,8 @@ async def test_a_server_restored_from_a_backup_is_sent_again_what_it_lost(
     async with city_of(postgres) as city, bus_of(city, tmp_path) as bus:
         await bus.hold("adult", "pupil")
         await upload_all(bus)
-        await postgres.execute("TRUNCATE validator_record")
+        await postgres.execute("ALTER TABLE validator_release DISABLE TRIGGER USER")
+        await postgres.execute("TRUNCATE validator_record, validator_release")
         await postgres.execute("UPDATE validator SET sequence = 0, handed = 0, hash = $1", START)
         await bus.hold("pensioner")
         await upload_all(bus)
