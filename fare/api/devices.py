@@ -38,11 +38,12 @@ BODY_MAX_S: Final = 20.0
 STORE_MAX_S: Final = 15.0
 LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
 LIVE_MAX: Final = 32  # batches at a time in each lane; more wait
-CATCHING_UP_MAX: Final = 2  # so that whole cities coming back leave the database to those in service
+CATCHING_UP_MAX: Final = 1  # so that whole cities coming back leave the database to those in service
 DOCUMENTS_FRESH_S: Final = 2.0
 HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
 HAND_PAUSE_S: Final = 0.1
-HAND_MAX: Final = 2  # devices at a time
+UPLOADS_FIRST_MAX_S: Final = 20.0  # what is on disk waits for the ledger while others still send, but not for ever
+HAND_MAX: Final = 1  # devices at a time
 RETRY_AFTER_S: Final = "5"
 
 _log = get_logger(__name__)
@@ -313,6 +314,7 @@ class Devices:
 
     async def _hand_for_ever(self) -> None:
         while True:
+            await self._let_uploads_go()
             self._left.clear()
             try:
                 behind = deque(one for one in await self._store.behind() if not self._handing[one])
@@ -327,6 +329,12 @@ class Devices:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HAND_EVERY_S):
                     await self._left.wait()
+
+    async def _let_uploads_go(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UPLOADS_FIRST_MAX_S):
+                while self._catching_up.locked():  # noqa: ASYNC110 - it tells nobody when it is free
+                    await asyncio.sleep(HAND_PAUSE_S)
 
     async def _hand_some(self, behind: deque[DeviceId]) -> None:
         while behind:
