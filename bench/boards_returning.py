@@ -8,13 +8,14 @@ that is told to come later does so after a random half to three seconds. Counted
 snapshot, the server's processor time for each, and the delay from publish to received at the steady boards meanwhile
 and before.
 
-26 November 2026, two cores shared with much other work (load 8 to 15, so times are long), the sample city:
+26 November 2026, two cores, the sample city; with a spread, shared with much other work (load 8 to 15, so times are
+long), at once with nothing else running:
 
                         all there   come to snapshot      core   kB/board   others' fix to board
                                        p50      p99                          before      meanwhile
     3,000 over 6 s           6.1 s    0.00     0.17 s    3.3 s       19    10, 65 ms     7, 153 ms
     10,000 over 20 s        24.1 s    2.34     5.82 s    9.6 s       17    18, 476 ms   101, 1,762 ms
-    10,000 at once          21.0 s   10.4     20.4 s    11.5 s       17    10, 75 ms    69, 1,124 ms
+    10,000 at once          20.7 s   10.3     20.0 s    15.9 s       18     8, 10 ms    25, 856 ms
 
 The door lets in 500 a second, so 10,000 take 20 s; at once, half of them were sent away once before.
 """
