@@ -26,6 +26,7 @@ MEDIA_READ: Final = 2_000
 LANES: Final = 2  # one is priced here while the database posts another
 
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)  # the database
+REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.PLPGSQLError)  # by it: in vain
 
 _log = get_logger(__name__)
 
@@ -62,7 +63,7 @@ class ChargingLater:
         self._done.clear()
 
     async def done(self) -> None:
-        """Return when all that was noted so far is charged, but for what cannot be priced."""
+        """Return when all that was noted so far is charged, but for what cannot be."""
         await self._done.wait()
 
     def close(self) -> None:
@@ -109,9 +110,9 @@ class ChargingLater:
             media = parts.popleft()
             try:
                 await charge(media)
-            except AWAY:
-                raise
-            except Exception as error:  # noqa: BLE001 - one that cannot be priced must not keep others from it
+            except Exception as error:  # one that cannot be charged must not keep others from it
+                if isinstance(error, AWAY) and not isinstance(error, REFUSED):
+                    raise
                 if len(media) > 1:
                     parts.extend([one] for one in media)
                 else:

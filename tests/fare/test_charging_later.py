@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
 import pytest
 
 from commons.metrics import Metrics
@@ -20,7 +21,8 @@ class Books:
     noted: set[MediumId] = field(default_factory=set)
     charged: list[tuple[float, list[MediumId]]] = field(default_factory=list)
     fails: int = 0
-    unpriceable: frozenset[MediumId] = frozenset()
+    bad: frozenset[MediumId] = frozenset()
+    error: Exception | None = None
 
     async def next_media(self, after: MediumId, count: int) -> list[MediumId]:
         return sorted(one for one in self.noted if one > after)[:count]
@@ -30,8 +32,8 @@ class Books:
         if self.fails:
             self.fails -= 1
             raise ConnectionError("no database")
-        if self.unpriceable & set(media):
-            raise ValueError("no tariff")
+        if self.error is not None and self.bad & set(media):
+            raise self.error
         self.noted -= set(media)
         self.charged.append((self.loop.time(), list(media)))
 
@@ -103,17 +105,18 @@ def test_trouble_is_counted_and_charged_after_a_pause() -> None:
     assert 'ayaldama_role_errors_total{role="fare",where="charging_later"} 2.0' in text
 
 
-def test_a_medium_that_cannot_be_priced_keeps_nobody_else_from_it() -> None:
+@pytest.mark.parametrize("error", [ValueError("no tariff"), asyncpg.CheckViolationError("no such kind")])
+def test_a_medium_that_cannot_be_charged_keeps_nobody_else_from_it(error: Exception) -> None:
     metrics = Metrics()
     bad = frozenset({MediumId(f"{7:08d}")})
 
     async def main(loop: VirtualLoop) -> set[MediumId]:
-        books = Books(loop=loop, noted=media(3 * MEDIA_AT_ONCE), unpriceable=bad)
+        books = Books(loop=loop, noted=media(3 * MEDIA_AT_ONCE), bad=bad, error=error)
         charging = later(books, metrics)
         running = asyncio.create_task(charging.run())
         await charging.done()
         left = set(books.noted)
-        books.unpriceable = frozenset()
+        books.error = None
         await asyncio.sleep(LOOKS_AGAIN_S + 1)
         assert books.noted == set(), "it is tried again"
         charging.close()
