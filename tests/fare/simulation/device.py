@@ -160,6 +160,15 @@ class Device:
     async def enrol(self, code: Code) -> bool:
         """Enrol, however often it takes; the program is off meanwhile. Return False if ``code`` is too old by then."""
         self._end()
+        while True:
+            try:
+                return await self._enrol(code)
+            except PowerError:  # who enrols it switches it on again and types the same code
+                chance = self._dice.of(f"disk/{self.device_id}")
+                for disk in (self.files, self.journal):
+                    disk.restart(chance)
+
+    async def _enrol(self, code: Code) -> bool:
         key = self._home.new_key()
         while True:
             try:
