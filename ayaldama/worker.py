@@ -23,6 +23,7 @@ from ayaldama.roles._base import RoleContext, RoleError
 from ayaldama.settings import Settings
 from commons.clock import SystemClock
 from commons.logs import configure_logs, get_logger
+from commons.memory import keep_what_is_here
 from commons.metrics import Metrics
 
 EXIT_ERROR: Final = 1
@@ -73,6 +74,7 @@ async def _serve(name: str, roles: frozenset[str], settings: Settings, *, socket
             ports.update(found)
             waiting.discard(function)
             if not waiting:
+                keep_what_is_here()
                 _log.info("ready", ports=ports)
                 ready(ports)
 

@@ -35,6 +35,7 @@ from small_tariff import DAY_MS, SmallTariff
 from ayaldama.embedded import Server, open_home, start_postgres
 from commons.clock import SystemClock
 from commons.logs import configure_logs
+from commons.memory import keep_what_is_here
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from fare.api.devices import Devices, Surroundings
@@ -125,6 +126,7 @@ def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             async with devices.running():
+                keep_what_is_here()
                 ports.put(runner.addresses[0][1])
                 await asyncio.Event().wait()
 

@@ -44,7 +44,7 @@ from fare.store.postgres_to_charge import next_to_charge, note_to_charge, take_t
 LIVE_BATCH_MAX: Final = 500  # taps
 BACKLOG_BATCH_MAX: Final = 500
 UPLOAD_MAX: Final = 100  # live taps of one caller that are handed in together
-PRICED_WITHOUT_PAUSE: Final = 50  # media: some milliseconds, in which nothing else of this process goes on
+PRICED_WITHOUT_PAUSE: Final = 5  # media: a millisecond or two, in which nothing else of this process goes on
 WAITING_MAX: Final = 10_000  # callers
 WRITE_MAX_S: Final = 30.0
 RECOMPUTED_AT_A_TIME: Final = 200  # media

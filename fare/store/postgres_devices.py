@@ -13,7 +13,17 @@ import asyncpg
 import msgspec
 
 from fare.model import DeviceId, Tap
-from fare.validator.batches import Batch, DeviceKey, Known, Receiving, Reception, Standing, asked_for, receive
+from fare.validator.batches import (
+    Batch,
+    DeviceKey,
+    Known,
+    Reading,
+    Receiving,
+    Reception,
+    Standing,
+    asked_for,
+    receive,
+)
 from fare.validator.documents import DocumentKind, Published
 from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
 from fare.validator.journal import START, Head, decode
@@ -67,15 +77,26 @@ class PostgresDevices:
         )
         return None if row is None else (row["device_id"], DeviceKey(public=row["public"], revoked=row["revoked"]))
 
-    async def take(self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str) -> Taken:
+    async def take(
+        self,
+        device_id: DeviceId,
+        batch: Batch,
+        signed: Signed,
+        now_ms: int,
+        address: str,
+        *,
+        reading: Reading | None = None,
+    ) -> Taken:
         """Decide about a batch whose signature is right, and write what follows from it, all or nothing.
+
+        ``reading``: of the batch, as far as it was read before.
 
         Raises:
             LookupError: if there is no such device.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             known, handed = await self._known(connection, device_id, batch)
-            reception = receive(batch, known, now_ms)
+            reception = receive(batch, known, now_ms, reading)
             if reception.new:
                 await connection.copy_records_to_table(
                     "validator_record",

@@ -4,7 +4,8 @@ A batch holds consecutive records byte for byte as they are in the journal, and 
 knows how far it is with the device and the hash there. So a repeat is recognised and changes nothing, a gap is answered
 with where to go on from, and a second history under the same numbers (a cloned key, a restored backup, an edited
 journal) is a fork: evidence is kept and the device is stopped until a person has looked. Pure: ``receive`` is told what
-the store knows and says what the store is to do, in one transaction.
+the store knows and says what the store is to do, in one transaction. What needs no store ``Reading`` does before it, in
+parts: a long batch read at once would hold up whoever waits at a door.
 """
 
 import enum
@@ -113,8 +114,7 @@ class Known:
     hashes: Mapping[int, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, kw_only=True):
     """One record that is new to the server. ``hash`` is the chain's after it, ``b""`` if that is lost."""
 
     sequence: int
@@ -174,28 +174,64 @@ def asked_for(batch: Batch) -> tuple[int, int]:
     return batch.first_sequence - 1, batch.last_sequence
 
 
-def receive(batch: Batch, known: Known, now_ms: int) -> Reception:
-    """Say what becomes of a batch whose signature was found right."""
+class Reading:
+    """The records of a batch, read in parts: what they say, whether they can be charged, the chain's hashes.
+
+    ``hashes``: the chain after each record read and after the one before the first; ``b""`` where it is lost.
+    ``malformed``: they are no stretch of this device's chain.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._at = batch.before
+        self.records: list[Record | None] = []  # None: lost
+        self.sound: list[bool] = []
+        self.hashes: dict[int, bytes] = {batch.first_sequence - 1: batch.before}
+        self.malformed = False
+
+    def read(self, count: int) -> None:
+        """Read at most ``count`` more, as long as nothing is wrong with them."""
+        batch, first = self._batch, len(self.records)
+        for place, payload in enumerate(batch.payloads[first : first + count], first):
+            self.malformed = self.malformed or not self._add(batch.first_sequence + place, payload)
+
+    def _add(self, sequence: int, payload: bytes) -> bool:
+        if not payload:
+            self.records.append(None)
+            self.sound.append(False)
+            self.hashes[sequence] = self._at = b""
+            return True
+        record = decode(payload)
+        if record is None or record.sequence != sequence or (self._at and record.before != self._at):
+            return False
+        if record.tap is not None and record.tap.device_id != self._batch.device_id:
+            return False
+        self.records.append(record)
+        self.sound.append(record.tap is not None and is_sound(record.tap))
+        self.hashes[sequence - 1] = record.before
+        self.hashes[sequence] = self._at = hash_after(record.before, payload)
+        return True
+
+
+def receive(batch: Batch, known: Known, now_ms: int, reading: Reading | None = None) -> Reception:
+    """Say what becomes of a batch whose signature was found right. ``reading``: of it, as far as it was read before."""
     barred = _barred(batch, known)
     if barred is not None:
         return _unchanged(barred, batch, known, now_ms)
-    records = _records(batch)
-    if records is None:
+    reading = reading or Reading(batch)
+    reading.read(RECORDS_MAX)
+    if reading.malformed:
         return _unchanged(Receiving.MALFORMED, batch, known, now_ms)
     if batch.first_sequence > known.head.sequence + 1:
         return _unchanged(Receiving.GAP, batch, known, now_ms)
-    hashes = _hashes(batch, records)
+    hashes = reading.hashes
     ours = {**known.hashes, known.head.sequence: known.head.hash}
     forked_at = min(
         (at for at, hash_ in ours.items() if hash_ and hashes.get(at, hash_) not in {hash_, b""}), default=None
     )
     if forked_at is not None:
         return _unchanged(Receiving.FORKED, batch, known, now_ms, forked_at=forked_at)
-    new = tuple(
-        _received(sequence, payload, hashes[sequence], record, now_ms)
-        for sequence, (payload, record) in enumerate(zip(batch.payloads, records, strict=True), batch.first_sequence)
-        if sequence > known.head.sequence
-    )
+    new = _new(batch, reading, known.head.sequence, now_ms)
     if not new:
         return _unchanged(Receiving.REPEATED, batch, known, now_ms)
     head = Head(sequence=new[-1].sequence, hash=new[-1].hash)
@@ -238,52 +274,30 @@ def _barred(batch: Batch, known: Known) -> Receiving | None:
     return next((outcome for barred, outcome in checks if barred), None)
 
 
-def _records(batch: Batch) -> list[Record | None] | None:
-    """Return what the payloads say, None for a lost one; None at all if they are no stretch of this device's chain."""
-    records: list[Record | None] = []
-    at = batch.before
-    for sequence, payload in enumerate(batch.payloads, start=batch.first_sequence):
-        if not payload:
-            records.append(None)
-            at = b""
-            continue
-        record = decode(payload)
-        if record is None or record.sequence != sequence or (at and record.before != at):
-            return None
-        if record.tap is not None and record.tap.device_id != batch.device_id:
-            return None
-        at = hash_after(record.before, payload)
-        records.append(record)
-    return records
+def _new(batch: Batch, reading: Reading, known_until: int, now_ms: int) -> tuple[Received, ...]:
+    """Return the records after ``known_until``."""
+    first = max(0, known_until + 1 - batch.first_sequence)
+    return tuple(
+        Received(
+            sequence=batch.first_sequence + place,
+            payload=batch.payloads[place],
+            hash=reading.hashes[batch.first_sequence + place],
+            standing=_standing(record, now_ms, sound=reading.sound[place]),
+            tap=record.tap if record is not None else None,
+        )
+        for place, record in enumerate(reading.records[first:], first)
+    )
 
 
-def _hashes(batch: Batch, records: list[Record | None]) -> dict[int, bytes]:
-    """Return the chain's hash after each record, and after the one before the first; ``b""`` where it is lost."""
-    hashes = {batch.first_sequence - 1: batch.before}
-    for sequence, (payload, record) in enumerate(zip(batch.payloads, records, strict=True), batch.first_sequence):
-        if record is None:
-            hashes[sequence] = b""
-            continue
-        hashes[sequence - 1] = record.before
-        hashes[sequence] = hash_after(record.before, payload)
-    return hashes
-
-
-def _received(sequence: int, payload: bytes, after: bytes, record: Record | None, now_ms: int) -> Received:
+def _standing(record: Record | None, now_ms: int, *, sound: bool) -> Standing:
     if record is None:
-        standing = Standing.LOST
-    elif record.tap is None:
-        standing = Standing.NOTE
-    else:
-        standing = _standing(record.tap, now_ms)
-    tap = record.tap if record is not None else None
-    return Received(sequence=sequence, payload=payload, hash=after, standing=standing, tap=tap)
-
-
-def _standing(tap: Tap, now_ms: int) -> Standing:
-    if tap.occurred_ms > now_ms + AHEAD_MAX_MS or tap.occurred_ms < CLOCK_SET_MS or not is_sound(tap):
+        return Standing.LOST
+    if record.tap is None:
+        return Standing.NOTE
+    at_ms = record.tap.occurred_ms
+    if at_ms > now_ms + AHEAD_MAX_MS or at_ms < CLOCK_SET_MS or not sound:
         return Standing.QUARANTINED
-    return Standing.LATE if now_ms - tap.occurred_ms > LATE_AFTER_MS else Standing.ON_TIME
+    return Standing.LATE if now_ms - at_ms > LATE_AFTER_MS else Standing.ON_TIME
 
 
 def is_sound(tap: Tap) -> bool:

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from commons.clock import wall_ms
-from fare.api.devices import LIVE_RECORDS
+from fare.api.devices import LIVE_RECORDS, READ_AT_ONCE
 from fare.model import DeviceId
 from fare.taking import BACKLOG_MS
 from fare.validator.asking import Asking, make_asking
-from fare.validator.batches import Receipt, Receiving, make_batch, open_receipt
+from fare.validator.batches import Reading, Receipt, Receiving, make_batch, open_receipt
 from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
 from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
 from fare.validator.journal_file import JournalFile
@@ -109,6 +109,35 @@ async def test_an_outage_is_acknowledged_before_the_ledger_has_it(
         assert (receipt.acknowledged, receipt.accounts) == (taps, ()), "what passengers have is not known before"
         await until_handed(city)
         assert [one.sequence for one in city.taps] == list(range(1, taps + 1))
+
+
+async def test_while_an_outage_is_read_others_have_their_turns(
+    postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, turns_at_reads = 0, []
+
+    class Watched(Reading):
+        def read(self, count: int) -> None:
+            turns_at_reads.append(turns)
+            super().read(count)
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("fare.api.devices.Reading", Watched)
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap(3 * READ_AT_ONCE)
+        other = asyncio.create_task(take_turns())
+        receipt = await bus.send()
+        other.cancel()
+        assert receipt.acknowledged == 3 * READ_AT_ONCE
+        in_parts = turns_at_reads[:3]
+        assert len(set(in_parts)) == 3, "somebody else had a turn between any two"
 
 
 async def test_a_quarantined_tap_goes_to_the_ledger_once_a_person_has_set_its_time_right(

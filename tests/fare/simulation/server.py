@@ -24,7 +24,17 @@ from fare.pricing import CityPricing
 from fare.service import BACKLOG_BATCH_MAX
 from fare.store.postgres_devices import HAND_MAX, Taken
 from fare.taking import BACKLOG_MS
-from fare.validator.batches import Batch, DeviceKey, Known, Received, Receiving, Standing, asked_for, receive
+from fare.validator.batches import (
+    Batch,
+    DeviceKey,
+    Known,
+    Reading,
+    Received,
+    Receiving,
+    Standing,
+    asked_for,
+    receive,
+)
 from fare.validator.decide import Place
 from fare.validator.documents import DocumentKind, Published
 from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
@@ -119,7 +129,9 @@ class Store:
         await self._between("key")
         return self._tables.keys.get(key_id)
 
-    async def take(self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str) -> Taken:
+    async def take(
+        self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
+    ) -> Taken:
         async with self._rows.setdefault(device_id, asyncio.Lock()):
             await self._between("take: row locked")
             row = self._tables.devices[device_id]
@@ -128,7 +140,7 @@ class Store:
                 device_id=device_id, city=CITY, vehicle_id=row.vehicle_id, head=row.head, stopped=row.stopped,
                 revoked=row.revoked, hashes={0: START, **hashes},
             )  # fmt: skip
-            reception = receive(batch, known, now_ms)
+            reception = receive(batch, known, now_ms, reading)
             await self._between("take: records written")
             handed = row.handed
             await self._between("take: device written")

@@ -13,6 +13,7 @@ from fare.validator.batches import (
     Batch,
     DeviceKey,
     Known,
+    Reading,
     Receipt,
     Receiving,
     Reception,
@@ -357,3 +358,24 @@ def test_what_validators_do_record_is_taken() -> None:
         journal.append_tap(msgspec.structs.replace(tap(1), **changed))
     server.take(batch_of(journal))
     assert set(server.standings.values()) == {Standing.ON_TIME}
+
+
+@given(st.lists(st.integers(1, 5), max_size=12), st.sets(st.integers(0, 9), max_size=3), st.integers(0, 12))
+def test_in_whatever_parts_a_batch_is_read_the_same_becomes_of_it(
+    parts: list[int], lost: set[int], other_devices: int
+) -> None:
+    stretch = journal_of(10).after(0, 10, 10**6)
+    assert stretch is not None
+    payloads = [b"" if place in lost else payload for place, payload in enumerate(stretch.payloads)]
+    if other_devices < len(payloads) and payloads[other_devices]:
+        payloads[other_devices] = payloads[other_devices].replace(V1.encode(), b"v2")
+    batch = open_batch(signed(replace(stretch, payloads=tuple(payloads))), DeviceKey(public=KEY.public))
+    assert isinstance(batch, Batch)
+    known = Known(device_id=V1, city="kzo", vehicle_id="bus", head=Head(), hashes={0: START})
+    reading = Reading(batch)
+    for count in parts:
+        reading.read(count)
+    in_parts, at_once = receive(batch, known, NOW_MS, reading), receive(batch, known, NOW_MS)
+    assert in_parts == at_once
+    whole = other_devices >= len(payloads) or other_devices in lost
+    assert at_once.receipt.outcome is (Receiving.TAKEN if whole else Receiving.MALFORMED)
