@@ -55,6 +55,7 @@ from fare.validator.signing import Signed, SigningKey
 CITY_KEY: Final = SigningKey.from_bytes(b"bench city key, not a secret one")
 CITY: Final = "bench"
 UPLOADS_AT_ONCE: Final = 32
+TRIES_MAX: Final = 200
 BETWEEN_TAPS_MS: Final = 90_000
 LIVE_EVERY_S: Final = 0.2
 _LEFT: Final = """
@@ -184,11 +185,13 @@ def stored_up(validator: Validator, number: int, taps: int, cards: int, now_ms: 
 
 
 async def send(link: Link, validator: Validator, signed: Signed) -> None:
-    """Send one batch until it is taken; the server may ask to come again."""
-    while True:
+    """Send one batch until it is taken; the server may ask to come again, but not for ever."""
+    for left in reversed(range(TRIES_MAX)):
         try:
             answered = await link.send(signed)
         except LinkError:
+            if not left:
+                raise
             await asyncio.sleep(0.5)
             continue
         sent_ms = msgspec.msgpack.decode(signed.body)["sent_ms"]
