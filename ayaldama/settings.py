@@ -109,6 +109,13 @@ class BoardsSection(Section, frozen=True):
     """Stop boards."""
 
     connections_max: Annotated[Count, Meta(description="Boards connected at once; one more is refused")] = 20_000
+    connections_per_address: Annotated[
+        Count,
+        Meta(
+            description="Of them, those of one address (IPv6: one /64) that show no key; "
+            "mobile operators put many telephones behind one"
+        ),
+    ] = 2_000
     abbreviations: Annotated[
         Path | None, Meta(description="File of short names for narrow panels (TOML), used before our own")
     ] = None
@@ -352,7 +359,10 @@ class Settings(Section, frozen=True):
         """The part of the boards role."""
         boards, public_url = self.boards, self.web.public_url
         return BoardSettings(
-            boards_max=boards.connections_max, abbreviations=boards.abbreviations, public_url=public_url
+            boards_max=boards.connections_max,
+            boards_per_address=boards.connections_per_address,
+            abbreviations=boards.abbreviations,
+            public_url=public_url,
         )
 
     @property

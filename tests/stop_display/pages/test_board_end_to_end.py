@@ -28,14 +28,14 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def boards(redis: Redis, *, port: int = 0) -> AsyncIterator[int]:
+async def boards(redis: Redis, *, port: int = 0, boards_per_address: int = 2_000) -> AsyncIterator[int]:
     clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS))
     server = Boards(
         network_of(),
         state=StateReader(redis, KEYS),
         clock=clock,
         metrics=Metrics(),
-        settings=BoardSettings(),
+        settings=BoardSettings(boards_per_address=boards_per_address),
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks, served([*server.routes(), *vendor_routes()], port=port) as at:
@@ -70,6 +70,21 @@ async def test_what_tracking_publishes_is_on_the_board_and_is_there_again_after_
             assert answer.status == 404
             await page.goto(f"http://127.0.0.1:{port}/board/nowhere?lang=en")
             await expect(page.locator("h1")).to_have_text("There is no such stop: nowhere")
+
+
+async def test_a_telephone_beyond_the_share_of_its_address_polls(redis: Redis, chromium: str) -> None:
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with (
+        boards(redis, boards_per_address=1) as port,
+        opened(chromium) as (first, _),
+        opened(chromium) as (second, seen),
+    ):
+        await first.goto(f"http://127.0.0.1:{port}/board/alan?lang=en")
+        await expect(first.locator(".row[data-state=live]")).to_have_count(1)
+        await second.goto(f"http://127.0.0.1:{port}/board/alan?lang=en")
+        await expect(second.locator(".row[data-state=live]")).to_have_count(1)
+        assert await second.evaluate("boardPage.feed.session") == ""  # of a socket there would be one
+        assert seen.errors == []
 
 
 async def test_a_board_keeps_the_real_timetable_and_shows_it_when_the_server_has_gone(
