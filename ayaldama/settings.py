@@ -398,13 +398,17 @@ def from_json(data: bytes) -> Settings:
 
 
 def read_path(kind: type, value: Any) -> Any:
-    """Read a path (msgspec ``dec_hook``)."""
+    """Read a path (msgspec ``dec_hook``).
+
+    Raises:
+        TypeError: if ``value`` is no text, which msgspec turns into a ``ValidationError`` of the key.
+    """
     if kind is Path and isinstance(value, str):
         return Path(value).expanduser()
-    raise NotImplementedError(kind)
+    raise TypeError(f"{value!r} is no {kind.__name__}")
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise TypeError(f"a setting of type {type(value).__name__} cannot be handed to another process")

@@ -278,8 +278,12 @@ async def test_reports_are_judged_shared_and_seen_by_dispatchers_only(
         for sent in (reported(clock="03:00"), wrong):
             status, told = await city.ask("/api/panels/health", key=key, sent=sent)
             assert (status, told["type"], told["name"]) == (200, "configuration", "kiosk-4")
-        await city.until('ayaldama_boards_panel_standing{panel="kiosk-4",standing="wrong"} 1.0')
-        await other.until('ayaldama_boards_panel_standing{panel="kiosk-4",standing="wrong"} 1.0')
+        for one in (city, other):
+            await one.until('ayaldama_boards_panels{standing="wrong"} 1.0')
+            await one.until('ayaldama_boards_panels{standing="dark"} 1.0')
+            await one.until('ayaldama_boards_panels{standing="ok"} 0.0')
+            await one.until('ayaldama_boards_panel_remarks{remark="figure"} 1.0')
+            assert not [name for name in (b"kiosk-4", b"depot") if name in one.metrics.exposition()]
         await employed(fare_postgres, "nurlan", Role.DISPATCHER)
         await employed(fare_postgres, "aigul", Role.ACCOUNTANT)
         assert await city.ask("/api/boards/fleet") == (401, {"error": "signed_out", "retry_s": 0})
