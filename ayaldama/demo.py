@@ -5,11 +5,14 @@ city time.
 """
 
 import datetime as dt
+import fcntl
 import hashlib
+import os
 import socket
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -132,13 +135,48 @@ def free_or(port: int, host: str, otherwise: int = 0) -> int:
     return port
 
 
-def some_port(wanted: int, host: str) -> int:
-    """Return ``wanted`` if it can be had now, else another one: for an address that is told before it is served."""
-    if free_or(wanted, host):
-        return wanted
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+class PortClaims:
+    """Ports that one demo takes, so that another that starts in the same second takes others.
+
+    Between finding a port free and serving it pass seconds. Until this ends with its process, however that ends, each
+    port taken is locked for the demos of the same user by a file. What is no demo is seen by whether the port is free.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.gettempdir()) / f"ayaldama-demo-ports-{os.getuid()}"
+        self._locks: list[IO[bytes]] = []
+
+    def free_or(self, port: int, host: str, otherwise: int = 0) -> int:
+        """Return ``port`` if it can be had now and no other demo has taken it, else ``otherwise``."""
+        return port if free_or(port, host) and self._lock(port) else otherwise
+
+    def some_port(self, wanted: int, host: str) -> int:
+        """Return ``wanted`` if it can be had now, else another one: for an address that is told before it is served."""
+        if self.free_or(wanted, host):
+            return wanted
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.bind((host, 0))
+                port = int(probe.getsockname()[1])
+            if self._lock(port):
+                return port
+
+    def close(self) -> None:
+        """Give all back."""
+        for lock in self._locks:
+            lock.close()
+        self._locks.clear()
+
+    def _lock(self, port: int) -> bool:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (self._folder / str(port)).open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._locks.append(lock)
+        return True
 
 
 def _kept_clock(kept: Path) -> DemoClock | None:

@@ -27,6 +27,7 @@ RENDERINGS: Final = tuple(
             (304, "Says the same as what If-None-Match names"),
             (400, "A parameter is not what its rule says"),
             (404, "No such stop"),
+            *([(206, "The range of bytes asked for"), (416, "No byte is in that range")] if form.voice else []),
             (503, "No voice or font is installed, or too much is asked for at once"),
         ),
     )

@@ -109,6 +109,13 @@ class BoardsSection(Section, frozen=True):
     """Stop boards."""
 
     connections_max: Annotated[Count, Meta(description="Boards connected at once; one more is refused")] = 20_000
+    connections_per_address: Annotated[
+        Count,
+        Meta(
+            description="Of them, those of one address (IPv6: one /64) that show no key; "
+            "mobile operators put many telephones behind one"
+        ),
+    ] = 2_000
     abbreviations: Annotated[
         Path | None, Meta(description="File of short names for narrow panels (TOML), used before our own")
     ] = None
@@ -352,7 +359,10 @@ class Settings(Section, frozen=True):
         """The part of the boards role."""
         boards, public_url = self.boards, self.web.public_url
         return BoardSettings(
-            boards_max=boards.connections_max, abbreviations=boards.abbreviations, public_url=public_url
+            boards_max=boards.connections_max,
+            boards_per_address=boards.connections_per_address,
+            abbreviations=boards.abbreviations,
+            public_url=public_url,
         )
 
     @property
@@ -388,13 +398,17 @@ def from_json(data: bytes) -> Settings:
 
 
 def read_path(kind: type, value: Any) -> Any:
-    """Read a path (msgspec ``dec_hook``)."""
+    """Read a path (msgspec ``dec_hook``).
+
+    Raises:
+        TypeError: if ``value`` is no text, which msgspec turns into a ``ValidationError`` of the key.
+    """
     if kind is Path and isinstance(value, str):
         return Path(value).expanduser()
-    raise NotImplementedError(kind)
+    raise TypeError(f"{value!r} is no {kind.__name__}")
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise TypeError(f"a setting of type {type(value).__name__} cannot be handed to another process")

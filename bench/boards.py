@@ -1,11 +1,12 @@
 """1,000 boards on one server: messages per second, delay from publish to received, processor and memory.
 
-    python bench/boards.py [--boards 1000] [--vehicles 1000] [--every 1] [--arrivals 3] [--stalled 0] [--feed FEED] …
+    python bench/boards.py [--boards 1000] [--vehicles 1000] [--every 1] [--arrivals 3] [--stalled 0] [--at 08:05] …
 
 The board server, tracking's place (a ``StateWriter`` on a real Valkey) and the boards are processes of their own. Every
 vehicle reports every ``--every`` seconds, ten batches a second as tracking makes them, and each report changes its
 position and ``--arrivals`` of its arrivals; runs and stops are those of a network, the sample city if none is named.
-The delay is from publish to the moment when a board has the message.
+The delay is from publish to the moment when a board has the message. All processes run by one city clock that begins at
+``--at`` on ``--date``, because it depends on the hour how many lines are planned.
 
 Floor beside it, in the same run: aiohttp that sends ready texts of the same size to as many connections as often.
 
@@ -17,7 +18,7 @@ Floor beside it, in the same run: aiohttp that sends ready texts of the same siz
     --every 1   boards      18,747       54      182     57%      20.7
                 floor       18,745        8       19     23%      13.3
 
-It runs at the hour of the clock: by night fewer lines are planned.
+These runs were at half past four in the morning, before there was ``--at``; by night fewer lines are planned.
 
 Changes are gathered for 50 ms on purpose. The memory of boards includes that of their 357 open stops.
 """
@@ -25,6 +26,7 @@ Changes are gathered for 50 ms on purpose. The memory of boards includes that of
 import argparse
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import multiprocessing
 import random
@@ -34,6 +36,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -45,7 +48,7 @@ from websocket_libraries import connect_all
 
 from ayaldama import demo
 from ayaldama.embedded import open_home, start_valkey
-from commons.clock import SystemClock
+from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from gtfs_data.compile import load_network
 from gtfs_data.network import Network
@@ -60,8 +63,22 @@ BATCHES_PER_S: Final = 10
 AHEAD: Final = 12  # arrivals that a vehicle has
 WARM_UP_S: Final = 5.0
 SETTLE_S: Final = 3.0
+START_MAX_S: Final = 240.0  # also where other work holds the machine
 CONNECT_MAX_S: Final = 180.0
 ROLE: Final = "bench-boards"
+MONDAY: Final = dt.date(2026, 3, 2)  # in the sample city's feed
+BUSY: Final = dt.time(8, 5)
+
+
+def anchor_at(date: dt.date, at: dt.time, time_zone: str) -> ClockAnchor:
+    """Return the city clock of a run: ``at`` on ``date`` now, then as fast as the wall's."""
+    city_ms = round(dt.datetime.combine(date, at, tzinfo=ZoneInfo(time_zone)).timestamp() * 1_000)
+    return ClockAnchor(wall_ms=wall_ms(), city_ms=city_ms)
+
+
+def local_time(text: str) -> dt.time:
+    """Read ``HH:MM``."""
+    return dt.datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - local time of the city
 
 
 class Caused(msgspec.Struct):
@@ -140,12 +157,12 @@ class Vehicle:
 
 
 def publisher_process(
-    redis_url: str, feed: Path, cache: Path, vehicles: int, every_s: int, count: int, said: Any
+    redis_url: str, feed: Path, cache: Path, anchor: ClockAnchor, vehicles: int, every_s: int, count: int, said: Any
 ) -> None:
     """Publish until killed; say when the first state is there."""
 
     async def publish() -> None:
-        network, clock, rng = load_network(feed, cache=cache), SystemClock(), random.Random(7)  # noqa: S311
+        network, clock, rng = load_network(feed, cache=cache), SystemClock(anchor), random.Random(7)  # noqa: S311
         fleet = [Vehicle(network, number, rng, clock.now_ms()) for number in range(vehicles)]
         writer = StateWriter(Redis.from_url(redis_url), KEYS)
         await writer.replace(update(clock.now_ms(), fleet, AHEAD))
@@ -167,7 +184,7 @@ def publisher_process(
     uvloop.run(publish())
 
 
-def server_process(redis_url: str, feed: Path, cache: Path, profile: str, said: Any) -> None:
+def server_process(redis_url: str, feed: Path, cache: Path, anchor: ClockAnchor, profile: str, said: Any) -> None:
     """Serve boards until killed; with a file named by ``profile``, write there where its time goes."""
     import cProfile  # noqa: PLC0415
     import signal  # noqa: PLC0415
@@ -176,9 +193,9 @@ def server_process(redis_url: str, feed: Path, cache: Path, profile: str, said: 
         boards = Boards(
             load_network(feed, cache=cache),
             state=StateReader(Redis.from_url(redis_url), KEYS),
-            clock=SystemClock(),
+            clock=SystemClock(anchor),
             metrics=Metrics(),
-            settings=BoardSettings(),
+            settings=BoardSettings(boards_per_address=BoardSettings().boards_max),  # all come from this machine
         )
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -193,9 +210,10 @@ def server_process(redis_url: str, feed: Path, cache: Path, profile: str, said: 
     profiled.dump_stats(profile)
 
 
-def floor_process(per_s: float, size: int, said: Any) -> None:
+def floor_process(per_s: float, size: int, anchor: ClockAnchor, said: Any) -> None:
     """Send ready texts of ``size`` bytes to all connections in turn, ``per_s`` in all, until killed."""
     sockets: list[web.WebSocketResponse] = []
+    clock = SystemClock(anchor)
 
     async def speak(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
@@ -211,7 +229,7 @@ def floor_process(per_s: float, size: int, said: Any) -> None:
         while True:
             await asyncio.sleep(1 / BATCHES_PER_S / 2)
             due = int((time.monotonic() - began_s) * per_s)
-            text = json.dumps({"type": "change", "fix_ms": time.time_ns() // 1_000_000}).ljust(size)
+            text = json.dumps({"type": "change", "fix_ms": clock.now_ms()}).ljust(size)
             while sent < due:
                 socket = sockets[sent % len(sockets)] if sockets else None
                 if socket is not None and not socket.closed:
@@ -231,10 +249,12 @@ async def _served(routes: list[web.RouteDef], said: Any) -> None:
     said.put(runner.addresses[0][1])
 
 
-def boards_process(port: int, stop_ids: list[str], stalled: int, seconds: float, result: Any) -> None:
+def boards_process(
+    port: int, stop_ids: list[str], anchor: ClockAnchor, stalled: int, seconds: float, result: Any
+) -> None:
     """Be the boards: say when all are connected and when counting begins, then give delays and bytes."""
     decoder, delays, read = msgspec.json.Decoder(Caused), [], [0, 0]
-    counting = False
+    clock, counting = SystemClock(anchor), False
 
     def heard(message: bytes) -> None:
         if not counting:
@@ -243,7 +263,7 @@ def boards_process(port: int, stop_ids: list[str], stalled: int, seconds: float,
         read[0] += 1
         read[1] += len(message)
         if caused.type == "change" and caused.fix_ms is not None:
-            delays.append(time.time_ns() // 1_000_000 - caused.fix_ms)
+            delays.append(clock.now_ms() - caused.fix_ms)
 
     async def listen() -> None:
         nonlocal counting
@@ -275,18 +295,18 @@ class Figures:
     dropped: int
 
 
-def measure(server: Any, said: Any, stop_ids: list[str], stalled: int, seconds: float) -> Figures:
+def measure(server: Any, said: Any, stop_ids: list[str], anchor: ClockAnchor, stalled: int, seconds: float) -> Figures:
     """Return what boards of ``stop_ids``, the first ``stalled`` of which do not read, get from ``server``."""
     spawn = multiprocessing.get_context("spawn")
     result = spawn.Queue()
     server.start()
-    port = said.get(timeout=60)
+    port = said.get(timeout=START_MAX_S)
     time.sleep(SETTLE_S)
     used = psutil.Process(server.pid)
     before = used.memory_info().rss
-    boards = spawn.Process(target=boards_process, args=(port, stop_ids, stalled, seconds, result), daemon=True)
+    boards = spawn.Process(target=boards_process, args=(port, stop_ids, anchor, stalled, seconds, result), daemon=True)
     boards.start()
-    result.get(timeout=CONNECT_MAX_S), result.get(timeout=60)
+    result.get(timeout=CONNECT_MAX_S), result.get(timeout=START_MAX_S)
     memory, cpu = used.memory_info().rss - before, sum(used.cpu_times()[:2])
     (count, size), delays, dropped = result.get(timeout=60 + seconds)
     share = (sum(used.cpu_times()[:2]) - cpu) / seconds
@@ -306,6 +326,8 @@ def main() -> int:
     parser.add_argument("--stalled", type=int, default=0, help="boards that stop reading; they count for no figure")
     parser.add_argument("--arrivals", type=int, default=3, help="that each report of a vehicle changes")
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--at", type=local_time, default=BUSY, help="city time at which it begins, HH:MM")
+    parser.add_argument("--date", type=dt.date.fromisoformat, default=MONDAY, help="one that the feed covers")
     parser.add_argument("--feed", type=Path, help="GTFS zip, else the sample city")
     parser.add_argument("--profile", default="", help="file to write a cProfile of the server to (slows it down)")
     options = parser.parse_args()
@@ -315,28 +337,31 @@ def main() -> int:
         network = load_network(feed, cache=cache)
         stops = [stop for stop, rows in zip(network.stops.ids, network.rows_of_stop, strict=True) if len(rows)]
         stop_ids = [stops[number % len(stops)] for number in range(options.boards)]
+        anchor = anchor_at(options.date, options.at, network.time_zone)
         valkey = start_valkey(open_home(Path(folder)))
         try:
             said = spawn.Queue()
             publisher = spawn.Process(
                 target=publisher_process,
-                args=(valkey.url, feed, cache, options.vehicles, options.every, options.arrivals, said),
+                args=(valkey.url, feed, cache, anchor, options.vehicles, options.every, options.arrivals, said),
                 daemon=True,
             )
             publisher.start()
-            said.get(timeout=60)
+            said.get(timeout=START_MAX_S)
             server = spawn.Process(
-                target=server_process, args=(valkey.url, feed, cache, options.profile, said), daemon=True
+                target=server_process, args=(valkey.url, feed, cache, anchor, options.profile, said), daemon=True
             )
-            ours = measure(server, said, stop_ids, options.stalled, options.seconds)
+            ours = measure(server, said, stop_ids, anchor, options.stalled, options.seconds)
             publisher.kill()
-            floor = spawn.Process(target=floor_process, args=(ours.messages_per_s, round(ours.size), said), daemon=True)
-            least = measure(floor, said, stop_ids, 0, options.seconds)
+            floor = spawn.Process(
+                target=floor_process, args=(ours.messages_per_s, round(ours.size), anchor, said), daemon=True
+            )
+            least = measure(floor, said, stop_ids, anchor, 0, options.seconds)
         finally:
             valkey.stop()
     print(
         f"{options.boards} boards of {len(set(stop_ids))} stops; {options.vehicles} vehicles, "
-        f"a report every {options.every} s each,"
+        f"a report every {options.every} s each, from {options.at:%H:%M} on {options.date},"
     )
     print(f"{options.arrivals} arrivals changed by each report; messages of {ours.size:.0f} bytes on average")
     print(f"  {'':<8}{'messages/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'core':>8}{'kB/board':>10}{'dropped':>9}")

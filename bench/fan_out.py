@@ -116,7 +116,7 @@ def our_process(feed: Path, cache: Path, stop: int, said: Any) -> None:
             state=Busy(network, stop),
             clock=SystemClock(),
             metrics=Metrics(),
-            settings=BoardSettings(),
+            settings=BoardSettings(boards_per_address=BoardSettings().boards_max),  # all come from this machine
         )
         app = web.Application()
         app.add_routes(boards.routes())

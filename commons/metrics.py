@@ -54,16 +54,9 @@ METRICS: Mapping[str, Metric] = {
     "boards_panel_reports_total": Metric(
         "counter", "Reports of registered boards, by what became of them", ("outcome",)
     ),
-    "boards_panel_standing": Metric("gauge", "1 for how a registered board is now, else 0", ("panel", "standing")),
-    "boards_panel_silent_seconds": Metric("gauge", "Since the last report of a registered board", ("panel",)),
-    "boards_panel_content_age_seconds": Metric("gauge", "Age of what it showed at its last report", ("panel",)),
-    "boards_panel_frames": Metric("gauge", "Contents it has painted since its page was loaded", ("panel",)),
-    "boards_panel_errors": Metric("gauge", "Errors of its scripts since its page was loaded", ("panel",)),
-    "boards_panel_heap_bytes": Metric("gauge", "Memory of its scripts, where its browser says", ("panel",)),
-    "boards_panel_battery_ratio": Metric("gauge", "Charge of its battery, where it has one", ("panel",)),
-    "boards_panel_uptime_seconds": Metric("gauge", "Since its page was loaded", ("panel",)),
-    "boards_panel_fix_to_painted_seconds": Metric(
-        "gauge", 'From GPS fix to painted in the last hour; panel "" is all boards', ("panel", "quantile")
+    "boards_panels": Metric("gauge", "Registered boards by how they are now", ("standing",)),
+    "boards_panel_remarks": Metric(
+        "gauge", "Registered boards of which something is worth knowing now, by what", ("remark",)
     ),
     "maps_connected": Metric("gauge", "Live maps connected now"),
     "maps_dropped_total": Metric("counter", "Live map connections closed by us, by reason", ("reason",)),

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 
 from commons.logs import get_logger
 from stop_display.following import Follower, Taken
-from stop_display.model import Ack, ToBoard
+from stop_display.model import Ack, Refusal, ToBoard
 
 PAUSE_FIRST_S: Final = 0.25
 PAUSE_MAX_S: Final = 3.0  # a board is back within 5 s of its server
@@ -48,7 +48,8 @@ class BoardClient:
             heard, code = False, None
             try:
                 async for message in self._conversation():
-                    pause_s, heard = PAUSE_FIRST_S, True
+                    if not isinstance(message, Refusal):  # who is refused comes back ever more slowly
+                        pause_s, heard = PAUSE_FIRST_S, True
                     yield message
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd is not None else 1006

@@ -15,6 +15,17 @@ BEHIND_MAX_BYTES: Final = 400_000  # some hundred messages; twenty snapshots of 
 STALLED_MAX_S: Final = 10.0
 
 
+def code_of(reason: Drop) -> WSCloseCode:
+    """Return the code that says why a conversation ends."""
+    match reason:
+        case Drop.STOPPING:
+            return WSCloseCode.SERVICE_RESTART
+        case Drop.ADDRESS_FULL:
+            return WSCloseCode.TRY_AGAIN_LATER
+        case _:
+            return WSCloseCode.POLICY_VIOLATION
+
+
 class Link:
     """The server's end of one WebSocket. ``drop``: why we end it, once we do."""
 
@@ -54,9 +65,7 @@ class Link:
         """End it in order: what was sent is taken, then the code says why."""
         if self._closing is None:
             self.drop = self.drop or reason
-            stopping = reason is Drop.STOPPING
-            code = WSCloseCode.SERVICE_RESTART if stopping else WSCloseCode.POLICY_VIOLATION
-            self._closing = asyncio.create_task(self._close(code), name="board-close")
+            self._closing = asyncio.create_task(self._close(code_of(reason)), name="board-close")
 
     async def closed(self) -> None:
         """Wait until it has ended, if it was hung up."""

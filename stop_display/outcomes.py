@@ -32,6 +32,7 @@ class Problem(enum.StrEnum):
     UNKNOWN_BOARD = enum.auto()  # no registered board of that name
     NOT_SUBSCRIBED = enum.auto()  # something else came before ``subscribe``
     TOO_FAST = enum.auto()
+    ADDRESS_FULL = enum.auto()  # its address has its share of boards; one that shows a right key may still come
     BAD_FRAME = enum.auto()  # larger than allowed, or no WebSocket frame; never sent, the connection ends by its code
 
 
@@ -44,5 +45,6 @@ class Drop(enum.StrEnum):
     SILENT = enum.auto()  # pings were not answered
     STOPPING = enum.auto()  # the server ends: come back
     WRONG_KEY = enum.auto()  # forged, or revoked
+    ADDRESS_FULL = enum.auto()  # more boards of one address than the settings allow
     FULL = enum.auto()  # more boards than the settings allow
     CROWD = enum.auto()  # too many come at once

@@ -9,13 +9,13 @@ import collections
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from commons.assets import asset_of, asset_route, page_of
 from commons.clock import Clock, monotonic_s
@@ -23,8 +23,10 @@ from commons.logs import get_logger
 from commons.metrics import Metrics
 from commons.texts import LANGUAGES, Language, load_catalogue
 from stop_display.abbreviations import load_abbreviations
+from stop_display.byte_range import RangeError, pieces, range_asked
 from stop_display.http_edge import address_asked
 from stop_display.hub import Hub
+from stop_display.listenings import Listenings, listening_of
 from stop_display.model import Refusal, quoted
 from stop_display.renderings._base import Form, Kit, Options, ParameterError, Rendered, Unrendered, renderings
 from stop_display.renderings._fonts import FOLDER, Fonts
@@ -38,6 +40,7 @@ WAITING_MAX: Final = 32
 LISTENERS_MAX: Final = 256  # speech that is being sent
 LISTEN_MAX_S: Final = 180.0  # three times as long as speech lasts
 PIECE_BYTES: Final = 32_768
+LISTENINGS_MAX: Final = 1_024  # of which the sentences are kept for who asks for the rest of the sound: some kB each
 KEPT_MAX: Final = 128  # pictures: some kilobytes each
 ETAG_DIGITS: Final = 20
 
@@ -48,10 +51,13 @@ _encoder: Final = msgspec.json.Encoder()
 class NotRenderedError(Exception):
     """What is asked for is not given: how HTTP says it, and field, value and rule of the problem."""
 
-    def __init__(self, status: int, why: Unrendered, name: str, value: str, rule: str) -> None:
+    def __init__(
+        self, status: int, why: Unrendered, name: str, value: str, rule: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"{name}: {rule}")
         self.status = status
         self.why = why
+        self.headers = headers or {}
         self.refusal = Refusal(code=why, field=name, value=quoted(value), rule=rule)
 
 
@@ -94,6 +100,7 @@ class Renderings:
         self._waiting = 0
         self._listeners = 0
         self._kept: collections.OrderedDict[bytes, Rendered] = collections.OrderedDict()
+        self._listenings = Listenings(most=LISTENINGS_MAX, kept_s=LISTEN_MAX_S)
 
     def routes(self) -> list[web.RouteDef]:
         """Return one route for each form, and those of the LED page."""
@@ -108,21 +115,21 @@ class Renderings:
     def _answering(self, form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
             begun_s = monotonic_s()
-            sound: Sequence[bytes] = ()
+            sound: Iterable[memoryview] = ()
             try:
                 response, sound = await self._answer(form, request)
-                outcome = "given" if response.status == 200 else "not_modified"
+                outcome = "not_modified" if response.status == 304 else "given"
             except NotRenderedError as error:
                 response, outcome = _refused(error), error.why.value
             self._metrics.count("renderings_total", form=form.path, outcome=outcome)
             self._metrics.observe("rendering_seconds", monotonic_s() - begun_s, form=form.path)
-            if sound:
+            if not isinstance(response, web.Response):
                 await self._play(request, response, sound)
             return response
 
         return answer
 
-    async def _answer(self, form: Form, request: web.Request) -> tuple[web.StreamResponse, Sequence[bytes]]:
+    async def _answer(self, form: Form, request: web.Request) -> tuple[web.StreamResponse, Iterable[memoryview]]:
         """Return the answer, and the sound that is to be sent after its head."""
         stop_id = request.match_info["stop_id"]
         if not self._hub.knows(stop_id):
@@ -131,12 +138,17 @@ class Renderings:
             options = form.options(request.query)
         except ParameterError as error:
             raise NotRenderedError(400, Unrendered.BAD_PARAMETER, error.name, error.value, error.rule) from error
-        rendered = await self._rendered(form, self._showing(stop_id), options, self._link(request, stop_id))
+        listening, now_s = listening_of(stop_id, options), monotonic_s()
+        rendered = self._listenings.again(listening, now_s)
+        if rendered is None:
+            rendered = await self._rendered(form, self._showing(stop_id), options, self._link(request, stop_id))
+            self._listenings.begin(listening, rendered, now_s)
         body = rendered.body if rendered.same is None else rendered.same.encode()
-        etag = hashlib.sha256(body).hexdigest()[:ETAG_DIGITS]
+        etag = hashlib.sha256(body + (self._voice.mark if form.voice else b"")).hexdigest()[:ETAG_DIGITS]
         headers = {
             "Cache-Control": "no-cache",
-            "ETag": f'W/"{etag}"',
+            # The same sentences in the same voice are the same bytes, so ranges of them may be put together.
+            "ETag": f'"{etag}"' if form.voice else f'W/"{etag}"',
             "X-Next-Refresh-S": str(rendered.refresh_s),
             "X-Valid-S": str(rendered.valid_s),
         }
@@ -144,7 +156,7 @@ class Renderings:
             return web.Response(status=304, headers=headers), ()
         if form.voice:
             sound = await self._spoken(rendered, options)
-            return web.StreamResponse(headers={**headers, "Content-Type": form.content_type}), sound
+            return _sounding(request, {**headers, "Content-Type": form.content_type}, sound)
         given = web.Response(
             body=rendered.body, headers=headers, content_type=form.content_type, charset=rendered.charset
         )
@@ -213,16 +225,14 @@ class Renderings:
             _log.warning("nothing was spoken", error=str(error))
             raise NotRenderedError(503, Unrendered.FAILED, "", "", str(error)) from error
 
-    async def _play(self, request: web.Request, response: web.StreamResponse, sound: Sequence[bytes]) -> None:
+    async def _play(self, request: web.Request, response: web.StreamResponse, sound: Iterable[memoryview]) -> None:
         """Send sound as fast as it is taken; who does not take it for long is let go."""
-        response.content_length = sum(len(part) for part in sound)
         self._listeners += 1
         try:
             async with asyncio.timeout(LISTEN_MAX_S):
                 await response.prepare(request)
-                for part in sound if request.method != "HEAD" else ():
-                    for at in range(0, len(part), PIECE_BYTES):
-                        await response.write(part[at : at + PIECE_BYTES])
+                for piece in sound if request.method != "HEAD" else ():
+                    await response.write(piece)
                 await response.write_eof()
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
@@ -254,6 +264,33 @@ def load_words(time_zone: str) -> dict[Language, Words]:
     return {language: Words(language, {**boards[language], **ours[language]}, time_zone) for language in LANGUAGES}
 
 
+def _sounding(
+    request: web.Request, headers: Mapping[str, str], sound: Sequence[bytes]
+) -> tuple[web.StreamResponse, Iterable[memoryview]]:
+    """Return the head of the answer that gives a sound, or the range of it that is asked for, and its bytes.
+
+    Raises:
+        NotRenderedError: 416 if there is nothing in that range.
+    """
+    size = sum(len(part) for part in sound)
+    ranges = request.headers.get(hdrs.RANGE, "") if request.method == "GET" else ""
+    if request.headers.get(hdrs.IF_RANGE, headers["ETag"]) != headers["ETag"]:
+        ranges = ""  # what the asker has is of another sound: it gets all of this one
+    try:
+        asked = range_asked(ranges, size)
+    except RangeError as error:
+        known = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
+        raise NotRenderedError(416, Unrendered.BAD_RANGE, "Range", ranges, str(error), known) from error
+    wanted = range(size) if asked is None else asked
+    response = web.StreamResponse(
+        status=200 if asked is None else 206, headers={**headers, hdrs.ACCEPT_RANGES: "bytes"}
+    )
+    response.content_length = len(wanted)
+    if asked is not None:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
+    return response, pieces(sound, wanted, PIECE_BYTES)
+
+
 def _key(form: Form, showing: Showing, options: Options, link: str) -> bytes:
     """Return what a picture depends on, the clock to the minute."""
     told = (form.path, dict(options), link, showing.now_ms // 60_000, showing.heard, showing.board)
@@ -261,7 +298,7 @@ def _key(form: Form, showing: Showing, options: Options, link: str) -> bytes:
 
 
 def _refused(error: NotRenderedError) -> web.Response:
-    headers = {"Retry-After": "2"} if error.why is Unrendered.BUSY else {}
+    headers = {"Retry-After": "2"} if error.why is Unrendered.BUSY else error.headers
     return web.Response(
         status=error.status, body=_encoder.encode(error.refusal), content_type="application/json", headers=headers
     )

@@ -1,4 +1,4 @@
-"""The edge of the boards: one WebSocket per board, HTTP for boards that poll and for search, and the page itself.
+"""The edge of the boards: one WebSocket per board, and the page itself; ``…_routes`` have what is asked for by HTTP.
 
 aiohttp's WebSockets are used because they share the port, the limits and the shutdown of the pages;
 ``bench/websocket_libraries.py`` compares them with the ``websockets`` library. Deadlines of connections are wall
@@ -8,7 +8,6 @@ seconds, ages of data are city time.
 import asyncio
 import collections
 import functools
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,19 +26,30 @@ from gtfs_data.calendar import utc_offset_s
 from gtfs_data.network import Network
 from stop_display.admission import Admission, spread_s
 from stop_display.frames import text_frame
-from stop_display.http_edge import refused
 from stop_display.hub import Hub
 from stop_display.link import Link
-from stop_display.model import PROTOCOL, Ack, BoardAnswer, FoundStops, Heartbeat, Hello, Refusal, StopBoard, ToBoard
+from stop_display.model import (
+    PROTOCOL,
+    Ack,
+    Heartbeat,
+    Hello,
+    Refusal,
+    StopBoard,
+    ToBoard,
+    quoted,
+)
 from stop_display.open_stop import Frame
 from stop_display.outcomes import Drop, Problem
 from stop_display.panels.desk import PanelDesk, Screen
 from stop_display.panels.model import KeyProblem, Panel
+from stop_display.polling_routes import polling_routes
 from stop_display.rendering_routes import Renderings
 from stop_display.search import StopSearch
 from stop_display.session import MESSAGE_MAX_BYTES, Heard, Session
+from stop_display.shares import Shares, origin_of
 from stop_display.squeeze import squeezed
 from stop_display.timetable_routes import timetable_routes
+from stop_display.turns import Turns
 from transit.model import Update
 from transit.notices import Notices
 from transit.store.redis_state import FeedGapError, StateSnapshot
@@ -48,6 +58,8 @@ GATHER_S: Final = 0.05  # changes that come so close together are one message
 LOOK_S: Final = 0.25
 STOPS_AT_ONCE: Final = 8  # renewed before others have their turn: some milliseconds
 HEARTBEAT_S: Final = 10.0
+BEATS: Final = 20  # turns in which boards get their heartbeats, one after the other
+BEATEN_AT_ONCE: Final = 100  # heartbeats written before others have their turn: some milliseconds
 STALE_AFTER_S: Final = 60.0
 DROP_AFTER_S: Final = 90.0
 FIRST_MESSAGE_MAX_S: Final = 10.0
@@ -56,10 +68,7 @@ PAUSE_S: Final = 1.0
 SNAPSHOT_MAX_S: Final = 15.0
 CAUSES_HELD: Final = 20_000  # sequence numbers of which the causing fix is known
 PAINTED_AHEAD_MAX_MS: Final = 5_000
-FOUND_MAX: Final = 50
-FOUND_DEFAULT: Final = 10
-LIMIT_DIGITS_MAX: Final = 10
-ETAG_DIGITS: Final = 20
+SCREENS_PER_KEY_MAX: Final = 32  # beyond them a key does not spare a connection its address' share: it was stolen
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILES: Final = (
@@ -75,6 +84,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator chooses about boards."""
 
     boards_max: int = 20_000
+    boards_per_address: int = 2_000
     abbreviations: Path | None = None  # of names, for narrow panels
     public_url: str = ""  # where phones reach stops' pages, "" for the address that was asked
 
@@ -131,6 +141,8 @@ class Boards:
         self._address_of = address_of
         self._session_id = secrets.token_hex(8)  # of this process: sequence numbers count from its start
         self._admission = Admission()
+        self._shares: Shares[_Board] = Shares(settings.boards_per_address)
+        self._turns: Turns[_Board] = Turns(BEATS)
         self._boards: set[_Board] = set()
         self._looking: collections.defaultdict[str, set[_Board]] = collections.defaultdict(set)
         self._causes: collections.OrderedDict[int, int] = collections.OrderedDict()
@@ -145,8 +157,7 @@ class Boards:
             web.get("/board/{stop_id}", self._answer_page),
             *(asset_route(f"/static/board/{name}", WEB / name, prepare=squeezed(name)) for name in PAGE_FILES),
             web.get("/static/board/texts.json", self._answer_texts),
-            web.get("/api/stops/{stop_id}/board", self._answer_board),
-            web.get("/api/stops", self._answer_stops),
+            *polling_routes(self._hub, self._search, self._clock),
             *self._renderings.routes(),
             *timetable_routes(self._hub.plan, self._clock),
         ]
@@ -231,20 +242,26 @@ class Boards:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            heartbeat = Heartbeat(
-                sequence=self._hub.sequence,
-                server_ms=self._clock.now_ms(),
-                utc_offset_s=self._utc_offset_s(),
-                as_of_ms=self._hub.as_of_ms,
-                spread_s=spread_s(len(self._boards)),
-            )
-            frame = text_frame(_encoder.encode(heartbeat))
-            now_s = monotonic_s()
-            for board in list(self._boards):
-                if board.session.subscribed:
-                    board.link.look(now_s)
-                    self._send(board, frame, "heartbeat")
+            for boards in self._turns.round():
+                await asyncio.sleep(HEARTBEAT_S / BEATS)
+                for first in range(0, len(boards), BEATEN_AT_ONCE):
+                    self._beat_for(boards[first : first + BEATEN_AT_ONCE])
+                    await asyncio.sleep(0)
+
+    def _beat_for(self, boards: Iterable[_Board]) -> None:
+        heartbeat = Heartbeat(
+            sequence=self._hub.sequence,
+            server_ms=self._clock.now_ms(),
+            utc_offset_s=self._utc_offset_s(),
+            as_of_ms=self._hub.as_of_ms,
+            spread_s=spread_s(len(self._boards)),
+        )
+        frame, now_s = text_frame(_encoder.encode(heartbeat)), monotonic_s()
+        subscribed = [board for board in boards if board.session.subscribed]
+        for board in subscribed:
+            board.link.look(now_s)
+            board.link.send(frame)
+        self._metrics.count("boards_messages_total", len(subscribed), type="heartbeat")
 
     def _send_frame(self, frame: Frame) -> None:
         if frame.fix_ms is not None:
@@ -278,12 +295,19 @@ class Boards:
             link=Link(socket, transport), session=Session(self._hub.knows), address=self._address_of(request)
         )
         self._boards.add(board)
+        self._turns.join(board)
         self._metrics.set("boards_connected", len(self._boards))
+        crowded_out = self._shares.enter(origin_of(board.address), board)
+        if crowded_out is not None:
+            self._metrics.count("boards_refused_total", reason=Problem.ADDRESS_FULL)
+            crowded_out.link.abort(Drop.ADDRESS_FULL)
         try:
             await self._listen(socket, board)
             await board.link.closed()
         finally:
             self._boards.discard(board)
+            self._turns.leave(board)
+            self._shares.leave(origin_of(board.address), board)
             self._metrics.set("boards_connected", len(self._boards))
             self._look_at(board, ())
             self._leave_fleet(board)
@@ -359,32 +383,49 @@ class Boards:
 
     def _welcome(self, board: _Board, heard: Heard) -> None:
         """Subscribe a board. One that shows no key may come; one whose key is wrong is told so and let go."""
+        self._leave_fleet(board)
         admitted: Panel | KeyProblem | None = None
         if heard.key:
             admitted = self._panels.admit(heard.key, board.address) if self._panels else KeyProblem.UNKNOWN_KEY
         if isinstance(admitted, KeyProblem):
-            self._turn_away(board, admitted)
+            self._refuse_key(board, admitted)
+            return
+        if not self._has_place(board, admitted):
+            most = self._settings.boards_per_address
+            rule = f"at most {most} boards of one address at once; those that show a key do not count"
+            refusal = Refusal(code=Problem.ADDRESS_FULL, field="address", value=quoted(board.address), rule=rule)
+            self._turn_away(board, Drop.ADDRESS_FULL, refusal)
             return
         self._subscribe(board, heard)
-        self._leave_fleet(board)
         if admitted is not None and self._panels is not None:
             board.screen = Screen(
                 name=admitted.name,
                 tell=functools.partial(self._hand, board, kind="configuration"),
-                turn_away=functools.partial(self._turn_away, board),
+                turn_away=functools.partial(self._refuse_key, board),
             )
             self._panels.join(board.screen)
+
+    def _has_place(self, board: _Board, panel: Panel | None) -> bool:
+        """Return whether a board may stay, whatever else comes from its address."""
+        origin = origin_of(board.address)
+        if panel is None or self._panels is None or self._panels.connected(panel.name) >= SCREENS_PER_KEY_MAX:
+            return self._shares.claim(origin, board)
+        self._shares.leave(origin, board)
+        return True
 
     def _leave_fleet(self, board: _Board) -> None:
         if self._panels is not None and board.screen is not None:
             self._panels.leave(board.screen)
             board.screen = None
 
-    def _turn_away(self, board: _Board, problem: KeyProblem) -> None:
-        refusal = Refusal(code=problem, field="key", value="", rule="the key of a board that is registered here")
-        self._metrics.count("boards_refused_total", reason=problem)
+    def _refuse_key(self, board: _Board, problem: KeyProblem) -> None:
+        rule = "the key of a board that is registered here"
+        self._turn_away(board, Drop.WRONG_KEY, Refusal(code=problem, field="key", value="", rule=rule))
+
+    def _turn_away(self, board: _Board, reason: Drop, refusal: Refusal) -> None:
+        self._metrics.count("boards_refused_total", reason=refusal.code)
         self._hand(board, _text(refusal), "problem")
-        self._hang_up(board, Drop.WRONG_KEY)
+        self._hang_up(board, reason)
 
     def _look_at(self, board: _Board, stop_ids: Iterable[str]) -> None:
         """Change what a board is told of; new stops are opened before old ones are left."""
@@ -419,37 +460,6 @@ class Boards:
 
     async def _answer_texts(self, request: web.Request) -> web.Response:
         return self._texts.answer(request, max_age_s=0)
-
-    async def _answer_board(self, request: web.Request) -> web.Response:
-        stop_id = request.match_info["stop_id"]
-        if not self._hub.knows(stop_id):
-            return refused(404, Problem.UNKNOWN_STOP, "stop", stop_id, "no such stop in this city")
-        now_ms = self._clock.now_ms()
-        board = self._hub.board(stop_id, now_ms)
-        etag = hashlib.sha256(_encoder.encode(board)).hexdigest()[:ETAG_DIGITS]
-        answer = BoardAnswer(
-            server_ms=now_ms,
-            rate=self._clock.rate,
-            time_zone=self._hub.network.time_zone,
-            utc_offset_s=self._utc_offset_s(),
-            as_of_ms=self._hub.as_of_ms,
-            board=board,
-        )
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"', "X-Server-Ms": str(now_ms)}
-        if self._hub.as_of_ms is not None:
-            headers["X-As-Of-Ms"] = str(self._hub.as_of_ms)
-        if any(tag.value in {etag, "*"} for tag in request.if_none_match or ()):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=_encoder.encode(answer), content_type="application/json", headers=headers)
-
-    async def _answer_stops(self, request: web.Request) -> web.Response:
-        limit = request.query.get("limit", str(FOUND_DEFAULT))
-        if not (limit.isdecimal() and len(limit) < LIMIT_DIGITS_MAX and 1 <= int(limit) <= FOUND_MAX):
-            return refused(400, Problem.UNREADABLE, "limit", limit, f"a number from 1 to {FOUND_MAX}")
-        found = FoundStops(stops=self._search.find(request.query.get("query", ""), int(limit)))
-        return web.Response(
-            body=_encoder.encode(found), content_type="application/json", headers={"Cache-Control": "no-cache"}
-        )
 
 
 def _text(message: ToBoard) -> str:

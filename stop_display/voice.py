@@ -8,6 +8,7 @@ import asyncio
 import collections
 import contextlib
 import re
+import secrets
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ class Voice:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._speaking: dict[tuple[Language, str], asyncio.Task[bytes]] = {}
         self.spoken = 0  # sentences that were not kept
+        self.mark = secrets.token_bytes(8)  # the same as long as the same sentences are the same sound
 
     async def wav(self, sentences: Sequence[str], language: Language) -> Sequence[bytes]:
         """Return the sentences as one WAV in parts, 16 bits, mono, with a pause after each.

@@ -65,8 +65,10 @@ def demo(
     )
     steps = Steps(console())
 
+    claims = preparations.PortClaims()
+
     async def prepare(settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
-        return await _prepare(reading, settings, pool, steps)
+        return await _prepare(reading, settings, pool, steps, claims)
 
     def announce(in_force: Settings, ports: Mapping[str, int]) -> None:
         address = f"http://{in_force.web.host}:{ports['web']}/"
@@ -83,7 +85,9 @@ def demo(
     run_system(settings, steps=steps, announce=announce, prepare=prepare, planned=planned)
 
 
-async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, steps: Steps) -> Settings:
+async def _prepare(
+    reading: Reading, settings: Settings, pool: asyncpg.Pool, steps: Steps, claims: preparations.PortClaims
+) -> Settings:
     """Make the feed, set the clock, register the buses, find ports."""
     folder = preparations.folder_of(settings)
     replace = msgspec.structs.replace
@@ -106,21 +110,21 @@ async def _prepare(reading: Reading, settings: Settings, pool: asyncpg.Pool, ste
         with steps.step("passengers"):
             buses = vehicle_ids(settings.demo.buses)[:-1]
             await prepare_fares(settings, pool, buses, now_ms=SystemClock(settings.clock_anchor).now_ms())
-    settings = _with_free_ports(reading, settings)
+    settings = _with_free_ports(reading, settings, claims)
     if settings.demo.passengers:
         settings = prepare_sms(settings, folder / "sms-gateways.toml")
     if settings.banks == BanksSection():
-        settings = replace(settings, banks=_demo_banks(settings, folder / "banks.json"))
+        settings = replace(settings, banks=_demo_banks(settings, folder / "banks.json", claims))
     return settings
 
 
-def _demo_banks(settings: Settings, kept: Path) -> BanksSection:
+def _demo_banks(settings: Settings, kept: Path, claims: preparations.PortClaims) -> BanksSection:
     """Return the demo's own banks, which find the page of the passengers and lead back to it."""
     phone = settings.phone
     if phone.host not in HERE:  # secrets would cross a network in the clear, which the adapters refuse
         return settings.banks
     address = f"http://{HERE[0]}:{phone.port}"
-    return demo_banks(kept, host=HERE[0], hooks_url=address, return_url=f"{address}/phone/")
+    return demo_banks(kept, host=HERE[0], hooks_url=address, return_url=f"{address}/phone/", claims=claims)
 
 
 def _has_fares(settings: Settings) -> bool:
@@ -131,34 +135,34 @@ def _has_fares(settings: Settings) -> bool:
         return False
 
 
-def _with_free_ports(reading: Reading, settings: Settings) -> Settings:
-    """Return ``settings`` with any free port where a default one is taken by another program."""
+def _with_free_ports(reading: Reading, settings: Settings, claims: preparations.PortClaims) -> Settings:
+    """Return ``settings`` with any free port where a default one is taken by another program or another demo."""
     replace = msgspec.structs.replace
     intake, web = settings.intake, settings.web
     ports = {
-        name: preparations.free_or(port, intake.host)
+        name: claims.free_or(port, intake.host)
         for name, port in settings.for_intake.ports.items()
         if _is_default(reading, f"intake.ports.{name}")
     }
     if _is_default(reading, "web.port"):
-        web = replace(web, port=preparations.free_or(web.port, web.host))
+        web = replace(web, port=claims.free_or(web.port, web.host))
     fare = settings.fare
     if _is_default(reading, "fare.port"):
-        fare = replace(fare, port=preparations.free_or(fare.port, fare.host))
+        fare = replace(fare, port=claims.free_or(fare.port, fare.host))
     sms = settings.sms
     if _is_default(reading, "sms.port"):
-        sms = replace(sms, port=preparations.free_or(sms.port, sms.host))
+        sms = replace(sms, port=claims.free_or(sms.port, sms.host))
     demo = replace(
         settings.demo,
         **{
-            name: preparations.free_or(getattr(settings.demo, name), sms.host)
+            name: claims.free_or(getattr(settings.demo, name), sms.host)
             for name in ("sms_port", "smpp_port")
             if _is_default(reading, f"demo.{name}")
         },
     )
     phone = settings.phone
     if _is_default(reading, "phone.port"):
-        phone = replace(phone, port=preparations.some_port(phone.port, phone.host))  # banks are told, before it is had
+        phone = replace(phone, port=claims.some_port(phone.port, phone.host))  # banks are told, before it is had
     phone = replace(
         phone, code_operator=phone.code_operator or KCELL, code_from=phone.code_from or sms.short_codes.split()[0]
     )

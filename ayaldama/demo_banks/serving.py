@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from aiohttp import web
 
-from ayaldama.demo import some_port
+from ayaldama.demo import PortClaims
 from ayaldama.demo_banks.epay import EpayDesk
 from ayaldama.demo_banks.kaspi import KaspiDesk
 from ayaldama.demo_banks.mischief import DELAY_MAX_S, Mischief, open_teller
@@ -29,17 +29,17 @@ SECRET_BYTES: Final = 32
 CLIENT: Final = "demo"  # what our banks call the city: no real bank does
 
 
-def demo_banks(kept: Path, *, host: str, hooks_url: str, return_url: str) -> BanksSection:
+def demo_banks(kept: Path, *, host: str, hooks_url: str, return_url: str, claims: PortClaims) -> BanksSection:
     """Return settings of the demo's banks on free ports of ``host``; their secrets are made once and kept in a file."""
     if not kept.exists():
         kept.touch(mode=0o600)
         kept.write_bytes(msgspec.json.encode([secrets.token_hex(SECRET_BYTES) for _ in range(3)]))
     key, epay_secret, kaspi_secret = msgspec.json.decode(kept.read_bytes(), type=list[str])
-    epay_url = f"http://{host}:{some_port(EPAY_PORT, host)}"
+    epay_url = f"http://{host}:{claims.some_port(EPAY_PORT, host)}"
     return BanksSection(
         hooks_url=hooks_url,
         return_url=return_url,
-        redirect_url=f"http://{host}:{some_port(REDIRECT_PORT, host)}",
+        redirect_url=f"http://{host}:{claims.some_port(REDIRECT_PORT, host)}",
         redirect_key=key,
         redirect_secrets=f"whsec_{base64.b64encode(bytes.fromhex(key)).decode()}",
         epay_url=epay_url,

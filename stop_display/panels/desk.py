@@ -8,7 +8,7 @@ by city time.
 
 import asyncio
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from gtfs_data.calendar import utc_offset_s
 from stop_display.model import StopBoard
 from stop_display.panels import store
 from stop_display.panels.delays import EVERY_BOARD, SLOT_MS, Counts, Delays, bin_of, last_hour, no_counts, slot_of
-from stop_display.panels.judgement import Judgement, Standing, judge
+from stop_display.panels.judgement import Judgement, RemarkCode, Standing, judge
 from stop_display.panels.model import Configuration, KeyProblem, Panel, PanelHealth, Report, hours_of
 from stop_display.panels.truth import Now, differences, phrases_of
 from transit.intake.limits import FailureLimit
@@ -39,7 +39,6 @@ FIGURES_S: Final = 15.0
 FORGET_S: Final = 600.0
 PAUSE_S: Final = 2.0
 WRONG_KEYS_PER_MINUTE: Final = 30
-PANELS_AT_ONCE: Final = 20
 REPORT_MIN_S: Final = 2.0  # a panel that reports more often is asked to wait
 
 _log = get_logger(__name__)
@@ -319,50 +318,14 @@ class PanelDesk:
         await store.forget_delays(self._pool, now_ms)  # last: while the database is away, memory must not grow
 
     async def _tell_figures(self) -> None:
-        metrics, judged = self._metrics, self.judgements()
-        for name in PANEL_GAUGES:
-            metrics.clear(name)
-        for number, (panel, judgement) in enumerate(judged.items()):
-            if number % PANELS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # boards need not wait until all have been told
-            for standing in Standing:
-                value = float(judgement.standing is standing)
-                metrics.set("boards_panel_standing", value, panel=panel, standing=standing)
-            self._tell_reported(panel, judgement)
-        for panel, delays in self.delays().items():
-            if panel in judged or panel == EVERY_BOARD:
-                for quantile, ms in (("0.5", delays.p50_ms), ("0.95", delays.p95_ms), ("0.99", delays.p99_ms)):
-                    metrics.set("boards_panel_fix_to_painted_seconds", ms / 1000, panel=panel, quantile=quantile)
-
-    def _tell_reported(self, panel: str, judgement: Judgement) -> None:
-        report = self._reports.get(panel)
-        if report is None or judgement.silent_s is None:
-            return
-        health = report.health
-        for name, value in (
-            ("boards_panel_silent_seconds", judgement.silent_s),
-            ("boards_panel_content_age_seconds", health.content_age_s),
-            ("boards_panel_frames", health.frames),
-            ("boards_panel_errors", health.errors),
-            ("boards_panel_heap_bytes", health.heap_bytes),
-            ("boards_panel_battery_ratio", health.battery),
-            ("boards_panel_uptime_seconds", health.uptime_s),
-        ):
-            if value is not None:
-                self._metrics.set(name, value, panel=panel)
-
-
-PANEL_GAUGES: Final = (
-    "boards_panel_standing",
-    "boards_panel_silent_seconds",
-    "boards_panel_content_age_seconds",
-    "boards_panel_frames",
-    "boards_panel_errors",
-    "boards_panel_heap_bytes",
-    "boards_panel_battery_ratio",
-    "boards_panel_uptime_seconds",
-    "boards_panel_fix_to_painted_seconds",
-)
+        """Tell how many boards are how; which, the control room knows: metrics are read without signing in."""
+        judged = list(self.judgements().values())
+        standings = Counter(judgement.standing for judgement in judged)
+        remarks = Counter(code for judgement in judged for code in {remark.code for remark in judgement.remarks})
+        for standing in Standing:
+            self._metrics.set("boards_panels", standings[standing], standing=standing)
+        for code in RemarkCode:
+            self._metrics.set("boards_panel_remarks", remarks[code], remark=code)
 
 
 def address_of(panel: Panel) -> str:

@@ -6,6 +6,7 @@ it shows is told beside the bytes as text (``says``), so that one suite of rules
 
 import enum
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from stop_display.wording import Showing, Words
 
 Options = Mapping[str, int | str]
 DIGITS_MAX: Final = 6
+NAME_MAX: Final = 64
 ROTATE: Final = "rotate"
 
 
@@ -30,6 +32,7 @@ class Unrendered(enum.StrEnum):
     NO_FONT = enum.auto()
     BUSY = enum.auto()  # more is asked for than can be made now
     FAILED = enum.auto()
+    BAD_RANGE = enum.auto()  # bytes are asked for that there are none of
 
 
 class ParameterError(ValueError):
@@ -72,6 +75,16 @@ def one_of(name: str, meaning: str, *choices: str) -> Parameter:
 
     meaning = f"{meaning}: {', '.join(f'`{choice}`' for choice in choices)}; the first if not given"
     return Parameter(name=name, meaning=meaning, default=choices[0], rule=f"one of {', '.join(choices)}", read=read)
+
+
+def name_of_ones_own(name: str, meaning: str) -> Parameter:
+    """Return a parameter that whoever asks makes up, "" if it is not given."""
+    rule = f"1 to {NAME_MAX} letters of A to Z, digits, - and _"
+
+    def read(text: str) -> str | None:
+        return text if re.fullmatch(rf"[A-Za-z0-9_-]{{1,{NAME_MAX}}}", text) else None
+
+    return Parameter(name=name, meaning=f"{meaning}; {rule}", default="", rule=rule, read=read)
 
 
 LANGUAGE: Final = one_of("lang", "Language", *LANGUAGES)

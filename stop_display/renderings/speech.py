@@ -8,7 +8,7 @@ from typing import Final
 
 from stop_display.abbreviations import Abbreviations
 from stop_display.outcomes import LineState
-from stop_display.renderings._base import LANGUAGE, Form, Kit, Options, Rendered, Rendering, whole
+from stop_display.renderings._base import LANGUAGE, Form, Kit, Options, Rendered, Rendering, name_of_ones_own, whole
 from stop_display.wording import Coming, Row, Showing, Words, alerts_shown, headway_min, rows
 
 LINES: Final = 5  # half a minute
@@ -129,6 +129,7 @@ _PARAMETERS: Final = (
     LANGUAGE,
     whole("lines", "Routes that are told, the soonest first", default=LINES, low=1, high=LINES_MAX),
 )
+_LISTEN: Final = name_of_ones_own("listen", "Name of this listening: for 3 minutes it is given the same sound again")
 
 RENDERING = Rendering(
     forms=(
@@ -137,7 +138,7 @@ RENDERING = Rendering(
             summary="The board spoken (WAV, 16 bits, mono)",
             content_type="audio/wav",
             render=_text,
-            parameters=_PARAMETERS,
+            parameters=(*_PARAMETERS, _LISTEN),
             voice=True,
         ),
         Form(

@@ -218,10 +218,11 @@ class BoardPage {
     this.hush("listen");
     if (audio) return;
     this.audio = new Audio();
+    const name = Math.random().toString(36).slice(2); // so that all ranges that are asked for are of one sound
     if (this.fleet) this.audio.volume = this.fleet.volume;
     const next = () => {
       if (!stopIds.length) return this.hush("listen");
-      this.audio.src = `/api/stops/${encodeURIComponent(stopIds.shift())}/speech?lang=${this.words.language}`;
+      this.audio.src = `/api/stops/${encodeURIComponent(stopIds.shift())}/speech?lang=${this.words.language}&listen=${name}`;
       const playing = this.audio.play();
       if (playing) playing.catch(() => {}); // told by onerror, too
       return undefined;

@@ -199,6 +199,7 @@ class Feed {
 
   refused(problem) {
     if (problem.field === "key" && this.fleet) this.fleet.take(problem);
+    if (problem.code === "address_full") this.failures = POLL_AFTER_FAILURES; // others have the sockets: poll
     if (problem.code !== "unknown_stop") return;
     this.forget(problem.value);
     if (this.every((stop) => stop.unknown)) this.failed();

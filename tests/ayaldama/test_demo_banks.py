@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from ayaldama.banks import CityBanks, open_banks, rules_of
+from ayaldama.demo import PortClaims
 from ayaldama.demo_banks.mischief import Forgery, Mischief
 from ayaldama.demo_banks.payments import Payment, Press, Standing
 from ayaldama.demo_banks.serving import demo_banks, serve_banks
@@ -93,7 +94,13 @@ def free_port() -> int:
 async def city(fare_postgres: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[City]:
     port, metrics = free_port(), Metrics()
     hooks_url = f"http://{LOCAL}:{port}"
-    settings = demo_banks(tmp_path / "banks.json", host=LOCAL, hooks_url=hooks_url, return_url=f"{hooks_url}/back")
+    settings = demo_banks(
+        tmp_path / "banks.json",
+        host=LOCAL,
+        hooks_url=hooks_url,
+        return_url=f"{hooks_url}/back",
+        claims=PortClaims(tmp_path / "ports"),
+    )
     clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=wall_ms(), rate=20.0))  # sweeps ask after a second
 
     async def back(_request: web.Request) -> web.Response:

@@ -2,18 +2,23 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from stop_display import client as client_module
 from stop_display import link as link_module
 from stop_display import server as module
 from stop_display.admission import Admission
 from stop_display.client import BoardClient
-from stop_display.model import Heartbeat, Hello, ToBoard
+from stop_display.model import Heartbeat, Hello, Refusal, ToBoard
+from stop_display.server import BoardSettings
+from stop_display.shares import Shares
 from tests.dispatch.sightings import NOON_MS, arrival, update
 from tests.dispatch.small_city import ALAN
 from tests.stop_display.edges.test_server import Running, ended, hear, hear_change, listening, running, writer
@@ -91,6 +96,77 @@ async def test_a_crowd_waits_for_its_turn_and_who_would_wait_too_long_is_told_so
         answers = await asyncio.gather(*(come(city) for _ in range(30)))
         assert set(answers) == {200, 503}
         await city.until(f'boards_refused_total{{reason="crowd"}} {answers.count(503)}.0')
+
+
+async def test_one_address_has_its_share_of_boards_and_others_come_all_the_same(
+    redis: Redis, writer: StateWriter
+) -> None:
+    settings = BoardSettings(boards_per_address=2)
+    async with running(redis, settings=settings, behind_proxy=True) as city, AsyncExitStack() as stack:
+        crowd = [
+            await stack.enter_async_context(city.opened(ALAN.id, forwarded_for=f"203.0.113.{number}, 198.51.100.7"))
+            for number in range(2)  # what a client says of itself is not believed
+        ]
+        for socket in crowd:
+            await listening(socket)
+        async with city.opened(ALAN.id, forwarded_for="198.51.100.7") as socket:
+            assert json.loads(await socket.recv()) == {
+                "type": "problem",
+                "code": "address_full",
+                "field": "address",
+                "value": "198.51.100.7",
+                "rule": "at most 2 boards of one address at once; those that show a key do not count",
+            }
+            assert await ended(socket) == 1013
+        await city.until('boards_refused_total{reason="address_full"} 1.0')
+        await city.until('boards_dropped_total{reason="address_full"} 1.0')
+        async with city.opened(ALAN.id, forwarded_for="198.51.100.8") as socket:
+            await listening(socket)
+        await crowd[0].close()
+        await city.until("boards_connected 1.0")
+        async with city.opened(ALAN.id, forwarded_for="198.51.100.7") as socket:
+            await listening(socket)
+
+
+async def test_who_comes_beyond_the_share_and_says_nothing_makes_room_for_the_next(
+    redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Shares", functools.partial(Shares, asking_max=2))
+    async with running(redis, settings=BoardSettings(boards_per_address=1)) as city, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(city.opened()) for _ in range(4)]
+        assert await ended(silent[1]) == 1006
+        await city.until("boards_connected 3.0")
+        await city.until('boards_refused_total{reason="address_full"} 1.0')
+        await silent[0].send(SUBSCRIBE)  # it came first and keeps its place
+        assert isinstance(await hear(silent[0]), Hello)
+
+
+class Pauses:
+    """A log that keeps how long a board says it waits."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[float] = asyncio.Queue()
+
+    def info(self, _event: str, *, again_in_s: float, **_more: object) -> None:
+        self.said.put_nowait(again_in_s)
+
+
+async def test_a_program_that_is_refused_comes_back_ever_more_slowly(
+    redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses()
+    monkeypatch.setattr(client_module, "_log", pauses)
+    monkeypatch.setattr(client_module, "PAUSE_FIRST_S", 0.01)
+
+    async def follow(url: str) -> None:
+        async for message in BoardClient(url, [ALAN.id], jitter=Noted()).messages():
+            assert isinstance(message, Refusal)
+
+    async with running(redis, settings=BoardSettings(boards_per_address=1)) as city, city.opened(ALAN.id) as socket:
+        await listening(socket)
+        following = asyncio.create_task(follow(city.url))
+        assert [await pauses.said.get() for _ in range(3)] == [0.01, 0.02, 0.04]
+        following.cancel()
 
 
 async def test_a_board_that_takes_nothing_for_long_is_let_go_though_little_waits_for_it(

@@ -187,6 +187,80 @@ async def test_what_is_spoken_is_what_is_written(monkeypatch: pytest.MonkeyPatch
         assert len(heard) == 1
 
 
+def speak_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speak what is told as its own bytes, in two parts, as a voice does that keeps sentences."""
+
+    async def wav(_voice: Voice, sentences: tuple[str, ...], _language: str) -> list[bytes]:
+        said = "|".join(sentences).encode()
+        return [said[:20], said[20:]]
+
+    monkeypatch.setattr(Voice, "wav", wav)
+
+
+async def test_sound_is_given_in_ranges_as_players_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_bytes(monkeypatch)
+    async with running() as city:
+        path = f"/api/stops/{ALAN.id}/speech?lang=en"
+        answer, whole = await city.get(path)
+        size = len(whole)
+        assert (answer.status, answer.headers["Accept-Ranges"], answer.content_length) == (200, "bytes", size)
+        for asked, first, end in (("0-1", 0, 2), ("0-", 0, size), ("18-25", 18, 26), ("-5", size - 5, size)):
+            answer, part = await city.get(path, Range=f"bytes={asked}")
+            assert (answer.status, part) == (206, whole[first:end])
+            assert answer.headers["Content-Range"] == f"bytes {first}-{end - 1}/{size}"
+            assert (answer.content_length, answer.headers["Content-Type"]) == (end - first, "audio/wav")
+        answer, body = await city.get(path, Range=f"bytes={size}-")
+        assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+        assert json.loads(body)["code"] == "bad_range"
+        for ignored in ("bytes=5-1", "bytes=0-1,3-4", "lines=0-1"):
+            answer, body = await city.get(path, Range=ignored)
+            assert (answer.status, body) == (200, whole)
+        assert b'renderings_total{form="speech",outcome="bad_range"} 1.0' in city.metrics.exposition()
+
+
+async def test_the_head_of_a_sound_says_its_size_whatever_range_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_bytes(monkeypatch)
+    async with running() as city, aiohttp.ClientSession() as http:
+        _, whole = await city.get(f"/api/stops/{ALAN.id}/speech?lang=en")
+        address = f"http://127.0.0.1:{city.port}/api/stops/{ALAN.id}/speech?lang=en"
+        async with http.head(address, headers={"Range": "bytes=0-1"}) as answer:
+            assert (answer.status, answer.content_length) == (200, len(whole))
+
+
+async def test_the_rest_of_a_sound_is_given_only_of_the_sound_that_it_belongs_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speak_bytes(monkeypatch)
+    async with running() as city:
+        path = f"/api/stops/{ALAN.id}/speech?lang=en"
+        answer, before = await city.get(path)
+        tag = answer.headers["ETag"]
+        assert not tag.startswith("W/")
+        answer, part = await city.get(path, **{"Range": "bytes=3-6", "If-Range": tag})
+        assert (answer.status, part) == (206, before[3:7])
+        city.clock.ms += 60_000
+        answer, after = await city.get(path, **{"Range": "bytes=3-6", "If-Range": tag})
+        assert (answer.status, len(after) > 20, after != before) == (200, True, True)
+        answer, _ = await city.get(path, **{"Range": "bytes=3-6", "If-Range": "Mon, 21 Sep 2026 07:00:00 GMT"})
+        assert answer.status == 200
+        answer, _ = await city.get(path, **{"Range": "bytes=3-6", "If-None-Match": answer.headers["ETag"]})
+        assert answer.status == 304
+
+
+async def test_a_listening_with_a_name_gets_the_sound_with_which_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_bytes(monkeypatch)
+    async with running() as city:
+        path = f"/api/stops/{ALAN.id}/speech?lang=en"
+        _, whole = await city.get(f"{path}&listen=one")
+        city.clock.ms += 60_000
+        _, part = await city.get(f"{path}&listen=one", Range="bytes=4-")
+        assert part == whole[4:]
+        assert (await city.get(f"{path}&listen=two"))[1] != whole
+        assert (await city.get(path))[1] != whole
+        answer, body = await city.get(f"{path}&listen=%20")
+        assert (answer.status, json.loads(body)["field"]) == (400, "listen")
+
+
 async def test_who_does_not_listen_holds_little_memory_and_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     sentence = bytes(200_000)
 

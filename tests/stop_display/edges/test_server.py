@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ayaldama.embedded import ServerHome, open_home, start_valkey
+from ayaldama.http import address_of
 from commons.clock import ClockAnchor, SystemClock, wall_ms
 from commons.metrics import Metrics
 from stop_display import link as link_module
@@ -24,6 +26,7 @@ from stop_display import server as module
 from stop_display.admission import Admission
 from stop_display.client import BoardClient
 from stop_display.hub import Frame, Hub
+from stop_display.link import Link
 from stop_display.model import BoardAnswer, Change, Heartbeat, Hello, Snapshot, StopBoard, ToBoard
 from stop_display.server import Boards, BoardSettings
 from tests.dispatch.pages import served
@@ -48,8 +51,9 @@ class Running:
         return f"ws://127.0.0.1:{self.port}/board/ws"
 
     @asynccontextmanager
-    async def opened(self, *stops: str, **more: Any) -> AsyncIterator[ClientConnection]:
-        async with connect(self.url, compression=None) as socket:
+    async def opened(self, *stops: str, forwarded_for: str = "", **more: Any) -> AsyncIterator[ClientConnection]:
+        headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
+        async with connect(self.url, compression=None, additional_headers=headers) as socket:
             if stops:
                 await socket.send(json.dumps({"type": "subscribe", "stops": stops} | more))
             yield socket
@@ -67,7 +71,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(redis: Redis, *, port: int = 0, settings: BoardSettings | None = None) -> AsyncIterator[Running]:
+async def running(
+    redis: Redis, *, port: int = 0, settings: BoardSettings | None = None, behind_proxy: bool = False
+) -> AsyncIterator[Running]:
     metrics, stop = Metrics(), asyncio.Event()
     boards = Boards(
         network_of(),
@@ -75,6 +81,7 @@ async def running(redis: Redis, *, port: int = 0, settings: BoardSettings | None
         clock=SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS)),
         metrics=metrics,
         settings=settings or BoardSettings(),
+        address_of=functools.partial(address_of, behind_proxy=behind_proxy),
     )
     async with asyncio.timeout(15), asyncio.TaskGroup() as tasks, served(boards.routes(), port=port) as at:
         tasks.create_task(boards.run(stop))
@@ -189,6 +196,40 @@ async def test_a_quiet_board_hears_that_tracking_is_alive(
         while not (isinstance(message := await hear(socket), Heartbeat) and message.as_of_ms == NOON_MS + 7_000):
             pass
         assert (message.utc_offset_s, message.sequence > 0) == (18_000, True)
+
+
+async def test_heartbeats_of_many_boards_are_not_written_in_one_step(
+    redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(module, "BEATEN_AT_ONCE", 2)
+    steps: list[int] = []  # boards that got one in each step of the loop
+    writing, taken = 0, Link.send
+
+    def next_step() -> None:
+        nonlocal writing
+        steps.append(writing)
+        writing = 0
+
+    def noted(link: Link, frame: bytes) -> None:
+        nonlocal writing
+        if b'"type":"heartbeat"' in frame:
+            if not writing:
+                asyncio.get_running_loop().call_soon(next_step)
+            writing += 1
+        taken(link, frame)
+
+    monkeypatch.setattr(Link, "send", noted)
+    boards = 3 * module.BEATS  # so three have each turn
+    async with running(redis) as city, AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(city.opened(ALAN.id)) for _ in range(boards)]
+        for socket in sockets:
+            for _ in range(2):
+                while not isinstance(await hear(socket), Heartbeat):
+                    pass
+        city.stop.set()
+    assert sum(steps) >= 2 * boards
+    assert max(steps) == 2
 
 
 async def test_wrong_messages_are_answered_and_a_board_that_goes_on_is_let_go(

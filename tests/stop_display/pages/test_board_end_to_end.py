@@ -1,6 +1,7 @@
 """The page against the real board server: from a published update to the screen, and back after a restart."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -28,14 +29,14 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def boards(redis: Redis, *, port: int = 0) -> AsyncIterator[int]:
+async def boards(redis: Redis, *, port: int = 0, boards_per_address: int = 2_000) -> AsyncIterator[int]:
     clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS))
     server = Boards(
         network_of(),
         state=StateReader(redis, KEYS),
         clock=clock,
         metrics=Metrics(),
-        settings=BoardSettings(),
+        settings=BoardSettings(boards_per_address=boards_per_address),
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks, served([*server.routes(), *vendor_routes()], port=port) as at:
@@ -72,6 +73,21 @@ async def test_what_tracking_publishes_is_on_the_board_and_is_there_again_after_
             await expect(page.locator("h1")).to_have_text("There is no such stop: nowhere")
 
 
+async def test_a_telephone_beyond_the_share_of_its_address_polls(redis: Redis, chromium: str) -> None:
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with (
+        boards(redis, boards_per_address=1) as port,
+        opened(chromium) as (first, _),
+        opened(chromium) as (second, seen),
+    ):
+        await first.goto(f"http://127.0.0.1:{port}/board/alan?lang=en")
+        await expect(first.locator(".row[data-state=live]")).to_have_count(1)
+        await second.goto(f"http://127.0.0.1:{port}/board/alan?lang=en")
+        await expect(second.locator(".row[data-state=live]")).to_have_count(1)
+        assert await second.evaluate("boardPage.feed.session") == ""  # of a socket there would be one
+        assert seen.errors == []
+
+
 async def test_a_board_keeps_the_real_timetable_and_shows_it_when_the_server_has_gone(
     redis: Redis, chromium: str
 ) -> None:
@@ -95,6 +111,24 @@ async def test_a_board_keeps_the_real_timetable_and_shows_it_when_the_server_has
         assert await page.locator("[data-state=live]").count() == 0
         async with boards(redis, port=port):
             await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is missing: make voices")
+async def test_the_board_is_heard_in_ranges_of_one_sound(redis: Redis, chromium: str) -> None:
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=230)))
+    async with boards(redis) as port, opened(chromium) as (page, _):
+        address = f"http://127.0.0.1:{port}/api/stops/alan/speech?"
+        asked = []
+        page.on("response", lambda answer: asked.append((answer.url, answer.status)))
+        await page.goto(f"http://127.0.0.1:{port}/board/alan?lang=ru")
+        await expect(page.locator(".row[data-state=live]")).to_have_count(1)
+        await page.locator("#listen").click()
+        await until(page, "boardPage.audio.currentTime > 0")
+        await page.evaluate("boardPage.audio.currentTime = boardPage.audio.duration - 0.5")
+        await until(page, "boardPage.audio === null")  # it came to the end
+        sounds = {(url, status) for url, status in asked if url.startswith(address)}
+        assert len({url for url, _ in sounds}) == 1
+        assert {status for _, status in sounds} == {206}
 
 
 async def test_the_timetable_of_a_stop_is_served_by_date_and_refused_clearly(redis: Redis) -> None:

@@ -73,7 +73,12 @@ class FleetCity:
 
 @asynccontextmanager
 async def fleet_city(
-    redis: Redis, pool: asyncpg.Pool, *, lines: Sequence[Line] = TWO_ROUTES, report_every_s: float = 45.0
+    redis: Redis,
+    pool: asyncpg.Pool,
+    *,
+    lines: Sequence[Line] = TWO_ROUTES,
+    report_every_s: float = 45.0,
+    boards_per_address: int = 2_000,
 ) -> AsyncIterator[FleetCity]:
     await migrate(pool, "fare.store")
     await migrate(pool, "stop_display.panels")
@@ -93,7 +98,7 @@ async def fleet_city(
         state=StateReader(redis, KEYS),
         clock=clock,
         metrics=metrics,
-        settings=BoardSettings(),
+        settings=BoardSettings(boards_per_address=boards_per_address),
         panels=desk,
     )
     fleet = fleet_routes(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from commons.clock import wall_ms
 from fare.people import Role
+from stop_display import server as server_module
 from stop_display.client import BoardClient
 from stop_display.panels import desk as desk_module
 from stop_display.panels import store
@@ -164,6 +166,48 @@ async def test_a_revoked_board_is_let_go_at_once_and_not_let_in_again(
             await store.add_panel(city.pool, "kiosk-4", PanelConfig(stops=(ALAN.id,)))
 
 
+async def test_a_board_with_a_key_comes_in_although_telephones_fill_the_share_of_its_address(
+    redis: Redis, fare_postgres: asyncpg.Pool
+) -> None:
+    async with fleet_city(redis, fare_postgres, boards_per_address=1) as city:
+        key = await registered(city)
+        async with city.board(ALAN.id) as phone:
+            await hear(phone, "snapshot")
+            async with city.board(ALAN.id) as other:
+                assert (await hear(other, "problem"))["code"] == "address_full"
+                assert await ended(other) == 1013
+            async with city.board(ALAN.id, key=WRONG) as forged:
+                assert (await hear(forged, "problem"))["code"] == "unknown_key"
+            async with city.board(ALAN.id, key=key) as socket, city.board(ALAN.id, key=key) as again:
+                assert (await hear(socket, "configuration"))["name"] == "kiosk-4"
+                assert (await hear(again, "configuration"))["name"] == "kiosk-4"
+                await again.send(json.dumps({"type": "subscribe", "stops": [ALAN.id]}))  # without its key
+                assert (await hear(again, "problem"))["code"] == "address_full"
+
+
+async def test_a_board_with_a_key_takes_nothing_of_the_share_of_its_address(
+    redis: Redis, fare_postgres: asyncpg.Pool
+) -> None:
+    async with fleet_city(redis, fare_postgres, boards_per_address=1) as city:
+        key = await registered(city)
+        async with city.board(ALAN.id, key=key) as socket:
+            await hear(socket, "configuration")
+            async with city.board(ALAN.id) as phone:
+                await hear(phone, "snapshot")
+
+
+async def test_a_key_does_not_let_in_whoever_has_stolen_it_without_end(
+    redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "SCREENS_PER_KEY_MAX", 2)
+    async with fleet_city(redis, fare_postgres, boards_per_address=1) as city, AsyncExitStack() as stack:
+        key = await registered(city)
+        for _ in range(3):  # two by the key, one by the share
+            await hear(await stack.enter_async_context(city.board(ALAN.id, key=key)), "configuration")
+        async with city.board(ALAN.id, key=key) as socket:
+            assert (await hear(socket, "problem"))["code"] == "address_full"
+
+
 async def test_who_guesses_keys_is_slowed_and_locks_nobody_out(
     redis: Redis, fare_postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,8 +278,12 @@ async def test_reports_are_judged_shared_and_seen_by_dispatchers_only(
         for sent in (reported(clock="03:00"), wrong):
             status, told = await city.ask("/api/panels/health", key=key, sent=sent)
             assert (status, told["type"], told["name"]) == (200, "configuration", "kiosk-4")
-        await city.until('ayaldama_boards_panel_standing{panel="kiosk-4",standing="wrong"} 1.0')
-        await other.until('ayaldama_boards_panel_standing{panel="kiosk-4",standing="wrong"} 1.0')
+        for one in (city, other):
+            await one.until('ayaldama_boards_panels{standing="wrong"} 1.0')
+            await one.until('ayaldama_boards_panels{standing="dark"} 1.0')
+            await one.until('ayaldama_boards_panels{standing="ok"} 0.0')
+            await one.until('ayaldama_boards_panel_remarks{remark="figure"} 1.0')
+            assert not [name for name in (b"kiosk-4", b"depot") if name in one.metrics.exposition()]
         await employed(fare_postgres, "nurlan", Role.DISPATCHER)
         await employed(fare_postgres, "aigul", Role.ACCOUNTANT)
         assert await city.ask("/api/boards/fleet") == (401, {"error": "signed_out", "retry_s": 0})
