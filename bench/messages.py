@@ -137,7 +137,7 @@ async def opened(pool: asyncpg.Pool, operator: SimulatedOperator) -> AsyncIterat
                 zone=ZoneInfo("Asia/Almaty"),
                 lines={},
                 carriers={},
-                default_category=ADULT,
+                default_category_at=lambda _: ADULT,
             ),
             clock=clock,
             metrics=metrics,

@@ -244,7 +244,7 @@ async def opened_service(pool: asyncpg.Pool, fares: CityFares, metrics: Metrics)
                 zone=fares.tariff.zone,
                 lines={},
                 carriers={},
-                default_category=configuration.default_category,
+                default_category_at=lambda _: configuration.default_category,
             ),
             clock=clock,
             metrics=metrics,
