@@ -1,6 +1,7 @@
 """Decisions about quarantined taps on a real PostgreSQL: once, with who and why, and by nothing else."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -8,7 +9,8 @@ import pytest
 
 from fare.audit_trail import Act
 from fare.model import DeviceId
-from fare.store.postgres_audit import audit_broken_at, latest_lines
+from fare.store import postgres_releases
+from fare.store.postgres_audit import audit_broken_at, latest_lines, note
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_releases import PostgresReleases
 from fare.validator.journal_file import JournalFile
@@ -115,7 +117,13 @@ async def test_of_two_who_decide_at_a_time_one_is_told_that_it_is_done(releases:
 async def test_two_who_release_two_rides_of_a_card_at_one_minute_are_not_both_right(
     store: PostgresDevices,  # noqa: F811
     postgres: asyncpg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    async def slow(*arguments: Any) -> None:
+        await asyncio.sleep(0.3)  # all have begun before one is done
+        await note(*arguments)
+
+    monkeypatch.setattr(postgres_releases, "note", slow)
     journal = JournalFile(UnsafeDisk(), now_ms=NOW_MS)
     for number in (1, 2, 3):
         journal.append_tap(msgspec.structs.replace(tap(1), tapped_ms=NOW_MS + number))
