@@ -39,6 +39,9 @@ def check_always(world: "World") -> None:
 def check_end(world: "World") -> None:
     """Check all, once everything is quiet."""
     check_always(world)
+    for device in world.devices:
+        if device.list_went_back:
+            raise FoundError(device.list_went_back)
     world.person.check()
     _check_journals(world)
     _check_chains(world)

@@ -230,14 +230,16 @@ class World:
     async def _publish(self) -> None:
         pupils = [one.medium_id for one in self.media if one.pupil]
         every_s = self.span_s / 20
+        dice = self.dice.of("reported lost")
         while self.loop.seconds < self.span_s:
+            lost = MediumId(f"{dice.randint(0, 9):032x}")  # a card of nobody here, so that the list has many versions
 
-            async def publish(process: Process) -> None:
+            async def publish(process: Process, lost: MediumId = lost) -> None:
                 publisher = Publisher(process.store, city=CITY, key=self.key)  # type: ignore[arg-type]
                 await publisher.keys(self.true_ms())
                 await publisher.configuration(self.configuration, self.true_ms())
                 await publisher.fares(fare_table(), self.true_ms())
-                await publisher.media(DENY, process.books.owing(), self.true_ms())
+                await publisher.media(DENY, [*process.books.owing(), lost], self.true_ms())
                 await publisher.media(PUPIL, pupils, self.true_ms())
 
             await self._until_done("publish", publish)
