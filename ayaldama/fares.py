@@ -13,10 +13,10 @@ from ayaldama.settings import InspectionSection, Settings, ValidatorsSection
 from commons.logs import get_logger
 from fare.inspection.values import InspectionRules
 from fare.media.tokens import TokenKey
-from fare.model import CarrierId, MediumKind
+from fare.model import CarrierId, MediumKind, RiderCategory
 from fare.store.postgres_people import PostgresPeople
 from fare.store.sealed_seeds import SeedKey
-from fare.tariff.model import Tariff, build_tariff
+from fare.tariff.model import Tariff, TariffVersion, build_tariff
 from fare.validator.rules import ADULT, Configuration, KindRules
 from fare.validator.signing import SigningKey
 from gtfs_data.agencies import agencies_of_routes
@@ -84,14 +84,25 @@ async def open_city_fares(settings: Settings) -> CityFares | None:
 
 def configuration_of(tariff: Tariff, now_ms: int, chosen: ValidatorsSection) -> Configuration:
     """Return the rules of a city's validators: what the operator chose, and the categories of the tariff in force."""
-    version = tariff.at(now_ms)[1] or tariff.versions[-1]
+    version = _version_at(tariff, now_ms)
     return Configuration(
         kinds=tuple(_kind_rules(kind, chosen) for kind in KINDS),
         retap_ms=chosen.retap_min * MINUTE_MS,
         ride_max_ms=chosen.ride_max_min * MINUTE_MS,
-        default_category=version.default_category or ADULT,
+        default_category=default_category_at(tariff, now_ms),
         concessions=tuple(category for category in version.categories if category in version.concessions),
     )
+
+
+def default_category_at(tariff: Tariff, at_ms: int) -> RiderCategory:
+    """Return as what somebody rides who has no rights to anything else, by the tariff in force at ``at_ms``."""
+    return _version_at(tariff, at_ms).default_category or ADULT
+
+
+def companions_at(tariff: Tariff, at_ms: int) -> tuple[RiderCategory, ...]:
+    """Return what others who ride along may be because somebody says so, by the tariff in force at ``at_ms``."""
+    concessions = _version_at(tariff, at_ms).concessions
+    return tuple(RiderCategory(name) for name, rule in concessions.items() if not rule.proof)
 
 
 def inspection_rules_of(chosen: InspectionSection) -> InspectionRules:
@@ -103,6 +114,10 @@ def inspection_rules_of(chosen: InspectionSection) -> InspectionRules:
         appeal_days=chosen.appeal_days,
         warning_first=chosen.warning_first,
     )
+
+
+def _version_at(tariff: Tariff, at_ms: int) -> TariffVersion:
+    return tariff.at(at_ms)[1] or tariff.versions[-1]
 
 
 def _kind_rules(kind: MediumKind, chosen: ValidatorsSection) -> KindRules:

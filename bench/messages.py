@@ -29,6 +29,7 @@ from small_tariff import ADULT, SmallTariff
 
 from ayaldama.embedded import open_home, start_postgres
 from ayaldama.simulate.operator import SimulatedOperator
+from ayaldama.simulate.places import ToldPlaces
 from commons.clock import SystemClock
 from commons.logs import configure_logs
 from commons.metrics import Metrics
@@ -38,7 +39,7 @@ from fare.buying import BuyingRules, open_buying
 from fare.gateways.operator_charging import OperatorHttpSettings, open_operator_charging
 from fare.media.phone import phone_medium
 from fare.media.tokens import TokenKey
-from fare.model import CarrierId, LocatedTap, MediumId, PhoneNumber, Profile, Ride, Tap
+from fare.model import LocatedTap, MediumId, PhoneNumber, Profile
 from fare.operator_paying import OperatorCharges
 from fare.service import Charging
 from fare.sms.acceptance import SmsRules
@@ -54,34 +55,6 @@ from fare.vehicles import Vehicle
 BUSES = 585
 SECRET = b"shared with the operator"
 KEYS = SmsKeys(phone_key=TokenKey(version=1, secret=bytes(16)), code_key=bytes(16))
-
-
-class Streets:
-    """Every bus drives line 12."""
-
-    def is_searched(self, tap: Tap) -> bool:
-        """Return that nothing is."""
-        del tap
-        return False
-
-    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
-        """Return ``taps`` as rides on line 12."""
-        return [
-            LocatedTap(
-                tap=tap,
-                ride=Ride(
-                    key=tap.key,
-                    tapped_ms=tap.tapped_ms,
-                    medium_id=tap.medium_id,
-                    medium_kind=tap.medium_kind,
-                    riders=tap.riders,
-                    vehicle_id=tap.vehicle_id,
-                    carrier_id=CarrierId("k1"),
-                    route_id="12",
-                ),
-            )
-            for tap in taps
-        ]
 
 
 async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
@@ -118,7 +91,7 @@ async def opened(pool: asyncpg.Pool, operator: SimulatedOperator) -> AsyncIterat
         open_buying(
             pool,
             charging=Charging(pricing=SmallTariff(), profiles=nobody),
-            locating=Streets(),
+            locating=ToldPlaces(line="12"),
             told=not_told,
             rules=BuyingRules(),
             clock=clock,
@@ -137,7 +110,7 @@ async def opened(pool: asyncpg.Pool, operator: SimulatedOperator) -> AsyncIterat
                 zone=ZoneInfo("Asia/Almaty"),
                 lines={},
                 carriers={},
-                default_category=ADULT,
+                default_category_at=lambda _: ADULT,
             ),
             clock=clock,
             metrics=metrics,

@@ -33,6 +33,7 @@ from ayaldama.demo import build_sample_feed
 from ayaldama.embedded import open_home, start_postgres
 from ayaldama.fares import CityFares, configuration_of, read_city_fares
 from ayaldama.settings import ValidatorsSection
+from ayaldama.simulate.places import ToldPlaces
 from commons.clock import SystemClock
 from commons.logs import configure_logs
 from commons.metrics import Metrics
@@ -52,8 +53,6 @@ from fare.model import (
     JournalKind,
     LocatedTap,
     PhoneNumber,
-    Ride,
-    Tap,
 )
 from fare.operator_paying import OperatorCharges
 from fare.pricing import CityPricing
@@ -108,33 +107,6 @@ async def _figures(lines: asyncio.StreamReader) -> Waits:
     said = json.loads(await lines.readline())
     p50, p99 = np.percentile(said["waits"], [50, 99])
     return Waits(float(p50), float(p99), max(said["waits"]), said["text"])
-
-
-class OneLine:
-    """Every bus is on the same line."""
-
-    def __init__(self, fares: CityFares) -> None:
-        self._carrier, self._route_id = fares.carrier, next(iter(fares.carriers))
-
-    def is_searched(self, tap: Tap) -> bool:
-        """Return False: nothing has to be looked for."""
-        return False
-
-    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
-        """Return each ride on the line."""
-        return [LocatedTap(tap=tap, ride=self._ride(tap)) for tap in taps]
-
-    def _ride(self, tap: Tap) -> Ride:
-        return Ride(
-            key=tap.key,
-            tapped_ms=tap.tapped_ms,
-            medium_id=tap.medium_id,
-            medium_kind=tap.medium_kind,
-            riders=tap.riders,
-            vehicle_id=tap.vehicle_id,
-            carrier_id=self._carrier,
-            route_id=self._route_id,
-        )
 
 
 async def hear(_: Sequence[LocatedTap]) -> None:
@@ -225,7 +197,7 @@ async def opened_service(pool: asyncpg.Pool, fares: CityFares, metrics: Metrics)
         open_buying(
             pool,
             charging=Charging(pricing=pricing, profiles=media.profiles),
-            locating=OneLine(fares),
+            locating=ToldPlaces(line=next(iter(fares.carriers)), carrier_id=fares.carrier),
             told=hear,
             rules=BuyingRules(),
             clock=clock,
@@ -244,7 +216,7 @@ async def opened_service(pool: asyncpg.Pool, fares: CityFares, metrics: Metrics)
                 zone=fares.tariff.zone,
                 lines={},
                 carriers={},
-                default_category=configuration.default_category,
+                default_category_at=lambda _: configuration.default_category,
             ),
             clock=clock,
             metrics=metrics,

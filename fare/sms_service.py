@@ -11,7 +11,7 @@ the same.
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
@@ -53,13 +53,16 @@ class NextBuses(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsNames:
-    """How to speak of the city: texts, its time, its lines and carriers as riders call them, by their ids."""
+    """How to speak of the city: texts, its time, its lines and carriers as riders call them, by their ids.
+
+    ``default_category_at`` says as whom several ride together at a moment (ms): a tariff version may bring another.
+    """
 
     catalogue: Catalogue
     zone: ZoneInfo
     lines: Mapping[str, str]
     carriers: Mapping[CarrierId, str]
-    default_category: RiderCategory
+    default_category_at: Callable[[int], RiderCategory]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +261,7 @@ class SmsService:
             medium_id=message.medium_id,
             medium_kind=MediumKind.SMS,
             vehicle_id=vehicle.vehicle_id,
-            riders=self._riders(ride.riders),
+            riders=self._riders(ride.riders, message.asked_ms),
             asked_ms=message.asked_ms,
         )
         payer = OperatorPayer(
@@ -308,9 +311,12 @@ class SmsService:
         minutes = str(self._rules.wrong_window_ms // 60_000)
         return _Reply(case.words.text("too_many_wrong", minutes=minutes), wrong=True)
 
-    def _riders(self, count: int) -> tuple[Riders, ...]:
-        """Return who rides; alone it is who the number belongs to, with the rights that they have."""
-        return () if count == 1 else (Riders(category=self._names.default_category, count=count),)
+    def _riders(self, count: int, at_ms: int) -> tuple[Riders, ...]:
+        """Return who rides; alone it is who the number belongs to, with the rights that they have.
+
+        ``at_ms`` is when it was asked for: a message taken up again after the tariff changed is the same purchase.
+        """
+        return () if count == 1 else (Riders(category=self._names.default_category_at(at_ms), count=count),)
 
     def _ticket(self, words: SmsWords, ticket: Ticket) -> str:
         return words.ticket(

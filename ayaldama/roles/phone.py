@@ -21,7 +21,9 @@ from ayaldama.fares import (
     CityFares,
     city_key_path,
     code_key_of,
+    companions_at,
     configuration_of,
+    default_category_at,
     one_time_code_key_of,
     open_city_fares,
     phone_key_of,
@@ -43,7 +45,7 @@ from fare.api.phone_top_ups import PhoneTopUps
 from fare.buying import BuyingRules, open_buying
 from fare.keys import FareKeys
 from fare.media.phone import phone_medium, phone_number
-from fare.model import LocatedTap, MediumId, PhoneNumber, RiderCategory
+from fare.model import LocatedTap, MediumId, PhoneNumber
 from fare.phone.cose import key_id_of
 from fare.phone.one_time_code import CodeRules
 from fare.phone_sign_in import PhoneSignIn
@@ -57,7 +59,6 @@ from fare.store.postgres_phones import PostgresPhones
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.store.redis_boardings import boardings_of, publish_boardings
 from fare.store.sms_outbox import add_message, is_late
-from fare.validator.rules import ADULT
 from fare.validator.signing import SigningKey
 from gtfs_data.network import Network
 from transit.store.redis_state import StateReader
@@ -206,7 +207,7 @@ class _Room:
         )
         top_ups = PhoneTopUps(door, banks.top_ups, banks=banks.offered, rules=rules_of(context.settings.banks))
         parts = (door, account, rides, codes, top_ups)
-        return [*page_routes(self._city()), *banks.routes, *(route for part in parts for route in part.routes())]
+        return [*page_routes(self._city), *banks.routes, *(route for part in parts for route in part.routes())]
 
     async def _topped_up(self, digits: str) -> MediumId | None:
         """Return the medium of a number as riders type it in a bank's app."""
@@ -233,13 +234,12 @@ class _Room:
         return _Outbox(self.pool, self.context.clock, operator=phone.code_operator, short_code=phone.code_from)
 
     def _city(self) -> CityOfPhones:
-        tariff = self.fares.tariff
-        version = tariff.at(self.context.clock.now_ms())[1] or tariff.versions[-1]
+        tariff, now_ms = self.fares.tariff, self.context.clock.now_ms()
         return CityOfPhones(
             city=self.context.settings.city,
             zone=tariff.zone.key,
-            default_category=version.default_category or ADULT,
-            companions=tuple(RiderCategory(name) for name, rule in version.concessions.items() if not rule.proof),
+            default_category=default_category_at(tariff, now_ms),
+            companions=companions_at(tariff, now_ms),
             categories=tariff.category_names,
         )
 

@@ -14,7 +14,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ayaldama import bridges
-from ayaldama.fares import CityFares, city_key_path, code_key_of, configuration_of, open_city_fares, phone_key_of
+from ayaldama.fares import (
+    CityFares,
+    city_key_path,
+    code_key_of,
+    configuration_of,
+    default_category_at,
+    open_city_fares,
+    phone_key_of,
+)
 from ayaldama.health import ServersHealth
 from ayaldama.http import address_of, application, serve_application
 from ayaldama.money import read_tariff
@@ -169,6 +177,7 @@ class _Room:
 
     async def _service(self, closing: AsyncExitStack, charges: OperatorCharges) -> SmsService:
         context, settings = self.context, self.context.settings
+        # What is read of this one are settings, which do not change with the tariff.
         configuration = configuration_of(self.fares.tariff, context.clock.now_ms(), settings.validators)
         media = PostgresMedia(self.pool)
         buying = await closing.enter_async_context(
@@ -201,7 +210,7 @@ class _Room:
                 zone=self.fares.tariff.zone,
                 lines={str(one): name or one for one, name in zip(routes.ids, routes.short_names, strict=True)},
                 carriers=carriers,
-                default_category=configuration.default_category,
+                default_category_at=functools.partial(default_category_at, self.fares.tariff),
             ),
             clock=context.clock,
             metrics=context.metrics,

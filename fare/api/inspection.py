@@ -15,6 +15,7 @@ from aiohttp import web
 
 from commons.assets import asset_of, asset_route
 from commons.clock import Clock
+from commons.logs import get_logger
 from commons.metrics import Metrics
 from commons.texts import load_catalogue
 from fare.api.answers import NUL_IN_JSON
@@ -36,6 +37,9 @@ ENTRY_AGE_MAX_MS: Final = 3 * 86_400_000  # kept on a phone for longer, it would
 LIST_TOKENS: Final = 5
 PERSONS_MAX: Final = 10_000  # whose allowances are remembered; beyond, those that are full are forgotten
 
+_KEPT: Final = frozenset({CaseOutcome.RECORDED, CaseOutcome.ALREADY_RECORDED})
+
+_log = get_logger(__name__)
 _encoder: Final = msgspec.json.Encoder()
 Sent = TypeVar("Sent")
 
@@ -228,9 +232,23 @@ class Inspection:
                 outcome = CaseOutcome.WRONG_TIME
             else:
                 outcome = await self._desk.append(entry, self._rules)
-            self._metrics.count("inspection_entries_total", step=entry.step.value, outcome=outcome.value)
+            self._tell(entry, outcome)
             answers.append(EntryAnswer(entry_id=entry.entry_id, outcome=outcome))
         return _answer(answers)
+
+    def _tell(self, entry: Entry, outcome: CaseOutcome) -> None:
+        """Count what became of an entry; the office finds in the log which one was refused."""
+        self._metrics.count("inspection_entries_total", step=entry.step.value, outcome=outcome.value)
+        if outcome not in _KEPT:
+            _log.warning(
+                "entry of a case refused",
+                entry=entry.entry_id,
+                case=entry.case_id,
+                step=entry.step.value,
+                person=entry.person_id,
+                vehicle=entry.vehicle_id,
+                outcome=outcome.value,
+            )
 
     async def _facts(self, vehicle_id: str) -> VehicleFacts:
         facts = await self._desk.facts(vehicle_id, self._clock.now_ms())

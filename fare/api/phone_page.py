@@ -1,6 +1,6 @@
 """The passenger's page: its files, its texts, and what it must know of the city before anybody signs in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -47,16 +47,18 @@ class CityOfPhones(msgspec.Struct, frozen=True, kw_only=True):
     categories: Mapping[str, str]  # names in the feed, for those that the texts do not know
 
 
-def page_routes(city: CityOfPhones) -> list[web.RouteDef]:
-    """Return the routes of the page. Its address is the widest that its worker may answer for."""
-    texts = asset_of(_encoder.encode(_texts(city.zone)), "application/json")
-    about = asset_of(_encoder.encode(city), "application/json")
+def page_routes(city: Callable[[], CityOfPhones]) -> list[web.RouteDef]:
+    """Return the routes of the page. Its address is the widest that its worker may answer for.
+
+    ``city`` is asked anew for each phone: a tariff version that begins may bring other categories.
+    """
+    texts = asset_of(_encoder.encode(_texts(city().zone)), "application/json")
     return [
         asset_route("/phone/", FILES / "phone" / "page.html"),
         asset_route("/phone/words.js", FILES / "inspector" / "words.js"),
         *(asset_route(f"/phone/{name}", FILES / "phone" / name) for name in OWN),
-        _asset("/phone/texts.json", texts),
-        _asset("/phone/city.json", about),
+        _asset("/phone/texts.json", lambda: texts),
+        _asset("/phone/city.json", lambda: asset_of(_encoder.encode(city()), "application/json")),
     ]
 
 
@@ -72,8 +74,8 @@ def _texts(zone: str) -> dict[str, dict[str, str]]:
     }
 
 
-def _asset(path: str, asset: Asset) -> web.RouteDef:
+def _asset(path: str, asset: Callable[[], Asset]) -> web.RouteDef:
     async def answer(request: web.Request) -> web.Response:
-        return asset.answer(request, max_age_s=0)
+        return asset().answer(request, max_age_s=0)
 
     return web.get(path, answer)

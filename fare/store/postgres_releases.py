@@ -11,11 +11,11 @@ from typing import Final
 import asyncpg
 
 from fare.audit_trail import Act
-from fare.model import DeviceId, Tap
+from fare.model import DeviceId, MediumId, Tap
 from fare.store.postgres_audit import note
 from fare.validator.batches import Standing
 from fare.validator.journal import decode
-from fare.validator.release import WHY_MAX, Decision, Kept, Quarantined, Release, at_its_time, decide
+from fare.validator.release import WHY_MAX, Decision, Kept, Quarantined, Release, at_its_time, decide, is_own_ride
 
 HAND_MAX: Final = 500
 NAMED_MAX: Final = 20  # sequences in a line of the audit log; the table of decisions has them all
@@ -53,12 +53,16 @@ class PostgresReleases:
         if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
             raise ValueError(f"why: must be 1 to {WHY_MAX} characters that can be printed, not {why!r}")
         async with self._pool.acquire() as connection, connection.transaction():
+            # One decision about a device at a time: two must not put two rides of a medium at one moment.
+            await connection.execute("SELECT FROM validator WHERE device_id = $1 FOR NO KEY UPDATE", device_id)
             rows = await connection.fetch(
                 "SELECT sequence, payload, received_ms, standing, released_ms FROM validator_record "
                 "WHERE device_id = $1 AND sequence = ANY ($2::bigint[]) FOR UPDATE",
                 *(device_id, sorted(set(sequences))),
             )
-            releases = decide(device_id, sequences, decision, {row["sequence"]: _kept(row) for row in rows}, now_ms)
+            kept = {row["sequence"]: _kept(row) for row in rows}
+            taken = await _taken(connection, device_id)
+            releases = decide(device_id, sequences, decision, kept, now_ms, taken=taken)
             await connection.executemany(
                 "INSERT INTO validator_release (device_id, sequence, at_ms, decided_ms, who, why) "
                 "VALUES ($1, $2, $3, $4, $5, $6)",
@@ -95,6 +99,21 @@ class PostgresReleases:
             "WHERE device_id = $1 AND sequence = ANY ($2::bigint[]) AND at_ms IS NOT NULL AND handed_ms IS NULL",
             *(device_id, list(sequences), now_ms),
         )
+
+
+async def _taken(connection: asyncpg.Connection, device_id: DeviceId) -> set[tuple[MediumId, int]]:
+    """Return medium and time of the rides of a device that were released."""
+    rows = await connection.fetch(
+        "SELECT payload, at_ms FROM validator_release JOIN validator_record USING (device_id, sequence) "
+        "WHERE device_id = $1 AND at_ms IS NOT NULL",
+        device_id,
+    )
+    found = [(decode(row["payload"]), row["at_ms"]) for row in rows]
+    return {
+        (record.tap.medium_id, at_ms)
+        for record, at_ms in found
+        if record is not None and record.tap is not None and is_own_ride(record.tap)
+    }
 
 
 def _kept(row: asyncpg.Record) -> Kept:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from fare.model import DeviceId, Tap
+from fare.model import DeviceId, MediumId, MediumKind, Tap
 from fare.validator.batches import CLOCK_SET_MS, is_sound
 
 WHY_MAX: Final = 200  # characters
@@ -26,6 +26,7 @@ class Refusal(enum.StrEnum):
     UNSOUND = enum.auto()  # no validator of ours writes such a content: no time makes a fare of it
     BEFORE_2020 = enum.auto()
     IN_FUTURE = enum.auto()
+    SAME_MOMENT = enum.auto()  # as another ride of its medium: it would be priced as a companion's, at the full fare
 
 
 _MEANING: Final[Mapping[Refusal, str]] = {
@@ -35,6 +36,7 @@ _MEANING: Final[Mapping[Refusal, str]] = {
     Refusal.UNSOUND: "its content is none that a validator writes, so it can only be dropped",
     Refusal.BEFORE_2020: "the time would be before 2020",
     Refusal.IN_FUTURE: "the time would be in the future",
+    Refusal.SAME_MOMENT: "another ride of its medium has this very time, so say one that differs by a second at least",
 }
 
 
@@ -98,20 +100,40 @@ class Release:
 
 
 def decide(
-    device_id: DeviceId, sequences: Iterable[int], decision: Decision, kept: Mapping[int, Kept], now_ms: int
+    device_id: DeviceId,
+    sequences: Iterable[int],
+    decision: Decision,
+    kept: Mapping[int, Kept],
+    now_ms: int,
+    *,
+    taken: Iterable[tuple[MediumId, int]] = (),
 ) -> list[Release]:
     """Return what ``decision`` means for each of ``sequences``, in order and each once: for all of them or for none.
+
+    ``taken``: medium and time (ms) of the device's rides that were released before.
 
     Raises:
         ReleaseError: about the first for which it cannot be.
     """
-    releases = []
+    releases, rides = [], set(taken)
     for sequence in sorted(set(sequences)):
-        found = _release(sequence, decision, kept.get(sequence), now_ms)
+        one = kept.get(sequence)
+        found = _release(sequence, decision, one, now_ms)
         if isinstance(found, Refusal):
             raise ReleaseError(device_id, sequence, found)
         releases.append(found)
+        if found.at_ms is None or one is None or one.waiting is None or not is_own_ride(one.waiting.tap):
+            continue
+        ride = (one.waiting.tap.medium_id, found.at_ms)
+        if ride in rides:
+            raise ReleaseError(device_id, sequence, Refusal.SAME_MOMENT)
+        rides.add(ride)
     return releases
+
+
+def is_own_ride(tap: Tap) -> bool:
+    """Return whether ``tap`` begins a ride of its medium. Cash has no memory: each ride stands alone."""
+    return tap.outcome.rides and tap.medium_kind is not MediumKind.CASH
 
 
 def at_its_time(tap: Tap, at_ms: int) -> Tap:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -17,11 +17,12 @@ from ayaldama import demo
 from ayaldama.database import bring_up_to_date
 from ayaldama.demo_sms.phones import READY
 from ayaldama.demo_sms.prepare import prepare_sms
-from ayaldama.roles import functions_of
+from ayaldama.roles import functions_of, sms
 from ayaldama.roles._base import RoleContext, RoleError, open_network
 from ayaldama.settings import Demo, Gtfs, Settings, SmsSection
 from commons.clock import SystemClock, wall_ms
 from commons.metrics import Metrics
+from fare.sms_service import SmsNames, SmsService
 from fare.store.ledger_books import verify
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.vehicles import Vehicle
@@ -185,6 +186,21 @@ async def test_a_city_without_agreements_waits(settings: Settings) -> None:
     )
     async with role(nobody, "sms") as ports, role(nobody, "sms_centre") as others:
         assert (ports, others) == ({}, {})
+
+
+async def test_the_role_asks_the_tariff_of_the_moment_who_rides_along(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[SmsNames] = []
+
+    def seen(*arguments: Any, names: SmsNames, **more: Any) -> SmsService:
+        named.append(names)
+        return SmsService(*arguments, names=names, **more)
+
+    monkeypatch.setattr(sms, "SmsService", seen)
+    monkeypatch.setattr(sms, "default_category_at", lambda tariff, at_ms: f"{type(tariff).__name__} at {at_ms}")
+    async with role(settings, "sms"):
+        assert [named[0].default_category_at(at_ms) for at_ms in (1, 2)] == ["Tariff at 1", "Tariff at 2"]
 
 
 async def test_agreements_that_others_may_read_stop_the_role(settings: Settings) -> None:

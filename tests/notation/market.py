@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from ayaldama.simulate.places import ToldPlaces
 from commons.migrate import migrate
 from fare.buying import Buying, BuyingRules, open_buying
 from fare.ledger.accounts import debt, wallet
 from fare.model import (
     AccountCode,
-    CarrierId,
     Entry,
     Journal,
     JournalKey,
@@ -24,8 +24,6 @@ from fare.model import (
     MediumId,
     MediumKind,
     Profile,
-    Ride,
-    Tap,
 )
 from fare.purchases import BuyRefusal, Purchase
 from fare.service import Charging
@@ -58,35 +56,6 @@ class MarketClock:
 
     async def sleep(self, city_s: float) -> None:
         self.city_ms += round(city_s * 1_000)
-
-
-class Street:
-    """Knows the lines of the buses."""
-
-    def __init__(self) -> None:
-        self.lines = dict(LINES)
-
-    def is_searched(self, tap: Tap) -> bool:
-        return False
-
-    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
-        return [
-            LocatedTap(
-                tap=tap,
-                ride=Ride(
-                    key=tap.key,
-                    tapped_ms=tap.tapped_ms,
-                    medium_id=tap.medium_id,
-                    medium_kind=tap.medium_kind,
-                    riders=tap.riders,
-                    vehicle_id=tap.vehicle_id,
-                    carrier_id=CarrierId("k1"),
-                    route_id=self.lines.get(tap.vehicle_id, ""),
-                    stop_id="market",
-                ),
-            )
-            for tap in taps
-        ]
 
 
 @dataclass(slots=True)
@@ -135,7 +104,7 @@ class Market:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool
         self.clock = MarketClock()
-        self.street = Street()
+        self.lines = dict(LINES)
         self.boarded: list[LocatedTap] = []
         self.tariff = SmallTariff()
 
@@ -152,7 +121,7 @@ class Market:
         async with open_buying(
             self.pool,
             charging=Charging(pricing=self.tariff, profiles=self.profiles),
-            locating=self.street,
+            locating=ToldPlaces(lines=self.lines, stop_id="market"),
             told=told or board,
             rules=rules or BuyingRules(),
             clock=self.clock,

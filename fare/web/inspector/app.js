@@ -10,6 +10,7 @@ const ANSWER_MS = 8_000;
 const SCAN_MS = 200;
 const SHOWN_AT_ONCE = 20;
 const DETECTOR = "/vendor/qr/decode.js";
+const IS_RECORDED = new Set(["recorded", "already_recorded"]);
 const MARKS = { paid: "✓", free: "✓", unknown: "?", grace: "…" };
 
 const element = (id) => document.getElementById(id);
@@ -35,6 +36,7 @@ class Page {
     element("check").addEventListener("submit", (event) => this.does(event, () => this.check()));
     element("code").addEventListener("input", () => this.nextPassenger());
     element("sign-out").addEventListener("click", () => this.signOut());
+    element("refused-read").addEventListener("click", () => this.forgetRefused());
     element("other-bus").addEventListener("click", () => this.leaveBus());
     element("scan").addEventListener("click", () => (this.camera ? this.stopScanning() : this.scan()));
     element("warn").addEventListener("click", () => this.record("warning"));
@@ -95,6 +97,7 @@ class Page {
     kept.keepSession(null);
     kept.keepList(null);
     kept.forgetShown();
+    kept.forgetRefused();
     this.verdict = null;
     this.show();
   }
@@ -211,7 +214,27 @@ class Page {
     const entries = kept.entries().slice(0, 50);
     if (!entries.length || !kept.session()) return;
     const answers = await this.ask("POST", "entries", entries);
-    kept.dropEntries(new Set(answers.map((answer) => answer.entry_id)));
+    const outcomes = new Map(answers.map((answer) => [answer.entry_id, answer.outcome]));
+    const refused = entries
+      .filter((entry) => outcomes.has(entry.entry_id) && !IS_RECORDED.has(outcomes.get(entry.entry_id)))
+      .map((entry) => ({
+        case_id: entry.case_id,
+        step: entry.step,
+        at_ms: entry.at_ms,
+        vehicle_id: entry.vehicle_id,
+        outcome: outcomes.get(entry.entry_id),
+      }));
+    if (refused.length) kept.addRefused(refused); // before they are dropped: a phone that dies here says it twice
+    kept.dropEntries(new Set(outcomes.keys()));
+    const undone = new Set(refused.filter((one) => one.case_id === this.verdictCase).map((one) => one.step));
+    if (undone.size) this.recordedSteps = this.recordedSteps.filter((step) => !undone.has(step));
+  }
+
+  /** Somebody has read it; where they go on is the code, if a bus is open. */
+  forgetRefused() {
+    kept.forgetRefused();
+    this.show();
+    if (!element("on-bus").hidden) element("code").focus();
   }
 
   async scan() {
@@ -256,10 +279,24 @@ class Page {
     const waiting = kept.entries().length;
     element("waiting").hidden = waiting === 0;
     element("waiting").textContent = this.words.say("waiting", { count: waiting });
+    this.showRefused();
     if (list) this.showBus(list);
     this.showVerdict(list);
     element("camera-frame").hidden = !this.camera;
     element("scan").textContent = this.words.say(this.camera ? "stop_scanning" : "scan");
+  }
+
+  showRefused() {
+    const refused = kept.refused();
+    element("refused").hidden = refused.length === 0;
+    const lines = refused.map(({ step, vehicle_id: vehicle, at_ms: atMs, outcome }) => {
+      const line = document.createElement("li");
+      const why = this.words.say(this.words.has(`not_recorded.${outcome}`) ? `not_recorded.${outcome}` : "not_recorded.other");
+      const named = { step: this.words.say(`step.${step}`), vehicle, time: this.words.time(atMs) };
+      line.textContent = `${this.words.say("refused_entry", named)} ${why}`;
+      return line;
+    });
+    element("refused-entries").replaceChildren(...lines);
   }
 
   showBus(list) {

@@ -1,7 +1,9 @@
-// What the phone keeps while there is no connection: the session, the list of the bus, entries and showings to be sent.
+// What the phone keeps while there is no connection: the session, the list of the bus, entries and showings to be sent,
+// and which entries were refused, until somebody has read why.
 
 const PREFIX = "ayaldama.inspector.";
 const SHOWN_MAX = 500; // a day without a connection
+const REFUSED_MAX = 50;
 
 function read(name) {
   try {
@@ -32,5 +34,8 @@ export const kept = {
   dropShown: (ids) => write("shown", kept.shown().filter((one) => !ids.has(one.showing_id))),
   entries: () => read("entries") ?? [],
   addEntry: (entry) => write("entries", [...kept.entries(), entry]),
+  refused: () => read("refused") ?? [],
+  addRefused: (entries) => write("refused", [...kept.refused(), ...entries].slice(-REFUSED_MAX)),
+  forgetRefused: () => write("refused", null),
   dropEntries: (ids) => write("entries", kept.entries().filter((entry) => !ids.has(entry.entry_id))),
 };

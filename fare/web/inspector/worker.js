@@ -1,6 +1,6 @@
 // Keeps the page's own files, so that it opens without a connection. What is said of passengers is never kept here.
 
-const CACHE = "inspector-2";
+const CACHE = "inspector-3";
 const LIBRARY = ["/vendor/qr/decode.js", "/vendor/qr/index.js"];
 const FILES = [
   "./",

@@ -190,7 +190,7 @@ def phone_routes(town: "PhoneTown", buying: Buying) -> list[web.RouteDef]:
     )
     codes = PhoneCodes(door, PostgresPhoneKeys(shop.pool, CITY_NAME), clock=shop.clock)
     parts = (door, account, rides, codes, PhoneTopUps(door, town.top_ups, banks=(BANK,), rules=TopUpRules()))
-    return [*page_routes(CITY), *vendor_routes(), *(route for part in parts for route in part.routes())]
+    return [*page_routes(lambda: CITY), *vendor_routes(), *(route for part in parts for route in part.routes())]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page, expect
 
+from commons.logs import configure_logs
 from tests.dispatch.pages import Seen, opened, served, until
 from tests.fare.api.desk import PIN
 from tests.fare.api.town import Town
@@ -165,6 +166,52 @@ async def test_without_a_connection_it_goes_on_and_sends_what_was_recorded_later
         ("protocol", "7", 865_000),
     ]
     assert entries[0].case_id == entries[1].case_id
+
+
+async def test_an_entry_whose_number_is_taken_is_said_to_be_refused_and_can_be_recorded_again(
+    chromium: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("test", level="INFO")
+    said = {
+        "kk": ("Жазылмады", "Ескерту, bus-7 автобусы", "Осы нөмірмен басқа жазба бар"),
+        "ru": ("Не записано", "Предупреждение, автобус bus-7", "Под её номером уже есть другая запись"),
+        "en": ("Not recorded", "Warning, bus bus-7", "Check the passenger and record it again; tell the office."),
+    }
+    async with inspecting(chromium, width=320) as (page, _, server):
+        await page.evaluate("() => { crypto.real = crypto.randomUUID; crypto.randomUUID = () => 'always the same'; }")
+        await check(page, code_of("nobody"))
+        await page.click("#warn")
+        await expect(page.locator("#waiting")).to_be_hidden()
+        await expect(page.locator("#refused")).to_be_hidden()
+        await check(page, code_of("over"))
+        await page.click("#warn")
+        await expect(page.locator("#refused")).to_be_visible()
+        await expect(page.locator("#waiting")).to_be_hidden()
+        await expect(page.locator("#recorded")).to_be_hidden()
+        for language, (title, entry, why) in said.items():
+            await page.click(f"#languages [lang={language}]")
+            await expect(page.locator("#refused h2")).to_have_text(title)
+            await expect(page.locator("#refused li")).to_contain_text(entry)
+            await expect(page.locator("#refused li")).to_contain_text(why)
+            await picture(page, f"refused-{language}", tmp_path)
+            assert await page.evaluate(FAINT_TEXTS) == [], "WCAG 2.2, 1.4.3: 4.5 to 1"
+            assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+            assert await page.evaluate(SMALL) == 0
+        await page.reload()
+        await until(page, "document.body.dataset.ready")
+        await expect(page.locator("#refused li")).to_have_count(1)
+        await page.click("#refused-read")
+        await expect(page.locator("#refused")).to_be_hidden()
+        await check(page, code_of("over"))
+        await page.click("#warn")
+        await expect(page.locator("#recorded")).to_be_visible()
+        await expect(page.locator("#waiting")).to_be_hidden()
+        assert [record.entry.verdict.standing for record in server.town.desk.records] == ["not_paid", "expired"]
+        counted = server.town.metrics.exposition().decode()
+        assert re.search(r'inspection_entries_total\{(?=.*step="warning").*outcome="key_reused".*\} 1', counted)
+    logged = capfd.readouterr()
+    assert "entry of a case refused" in logged.out + logged.err
+    assert "always the same" in logged.out + logged.err
 
 
 async def test_a_live_phone_is_paid_and_a_screenshot_of_it_is_not_the_live_code(chromium: str, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ import re
 import uuid
 from collections.abc import AsyncIterator
 
+import aiohttp
 import asyncpg
+import msgspec
 import pytest
 
 from commons.logs import configure_logs
+from fare.api.phone_page import CityOfPhones, page_routes
 from fare.history import history_code
 from fare.inspection.check_code import check_code
 from fare.model import Concession, PassHeld, RiderCategory
@@ -16,7 +19,18 @@ from fare.service import open_taps
 from fare.store.postgres_bus_codes import PostgresBusCodes
 from fare.store.postgres_media import PostgresMedia
 from fare.top_ups import Heard
-from tests.fare.api.phone_town import AIGUL, BOLAT, CITY_NAME, CODE_KEY, Phone, PhoneTown, medium_of, phone_town
+from tests.fare.api.phone_town import (
+    AIGUL,
+    BOLAT,
+    CITY,
+    CITY_NAME,
+    CODE_KEY,
+    Phone,
+    PhoneTown,
+    medium_of,
+    phone_town,
+    serve_routes,
+)
 from tests.fare.edges.test_nothing_personal import PHONE, dump
 from tests.notation.rides import medium, tap
 
@@ -46,6 +60,17 @@ async def test_bus_line_carrier_and_price_are_shown_before_anything_is_paid(aigu
     assert (quote["route"], quote["carrier"], quote["price_tiyn"], quote["missing_tiyn"]) == ("12", "Автопарк", 100, 0)
     assert [charge["reason"] for charge in quote["charges"]] == ["full"]
     assert await aigul.town.market.rides() == 0
+
+
+async def test_a_phone_that_comes_after_the_tariff_has_changed_hears_its_categories() -> None:
+    said = [CITY, msgspec.structs.replace(CITY, default_category=RiderCategory("student"), companions=())]
+    async with serve_routes(page_routes(lambda: said[0]), 0) as port, aiohttp.ClientSession() as client:
+        heard = []
+        for _ in range(2):
+            async with client.get(f"http://127.0.0.1:{port}/phone/city.json") as answer:
+                heard.append(msgspec.json.decode(await answer.read(), type=CityOfPhones))
+            said.reverse()
+    assert heard == said
 
 
 async def test_i6_the_qr_of_a_bus_is_believed_only_if_it_is_signed_and_registered(aigul: Phone) -> None:

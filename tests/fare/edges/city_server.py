@@ -8,16 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import asyncpg
-import msgspec
 import uvloop
 from aiohttp import web
 
+from ayaldama.http import serve_application
+from ayaldama.simulate.places import ToldPlaces
 from commons.clock import SystemClock
 from commons.logs import configure_logs
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from fare.api.devices import Devices, Surroundings
-from fare.model import CarrierId, LocatedTap, MediumId, Profile, Ride, Tap
+from fare.model import LocatedTap, MediumId, Profile
 from fare.service import open_taps
 from fare.store.postgres_devices import PostgresDevices
 from fare.taking import TapTaking
@@ -25,30 +26,8 @@ from fare.validator.signing import SigningKey
 from tests.notation.rides import SmallTariff
 
 CITY = "kzo"
+PLACES = ToldPlaces()
 KEY = SigningKey.from_bytes(b"a city's key for tests, 32 bytes")
-
-
-def located(tap: Tap) -> LocatedTap:
-    tap = msgspec.structs.replace(tap, tapped_ms=tap.occurred_ms, clock_offset_ms=0)
-    ride = Ride(
-        key=tap.key,
-        tapped_ms=tap.tapped_ms,
-        medium_id=tap.medium_id,
-        medium_kind=tap.medium_kind,
-        vehicle_id=tap.vehicle_id,
-        carrier_id=CarrierId("k1"),
-    )
-    return LocatedTap(tap=tap, ride=ride)
-
-
-class Places:
-    """Every bus is on its line."""
-
-    def is_searched(self, tap: Tap) -> bool:
-        return False
-
-    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
-        return [located(tap) for tap in taps]
 
 
 async def told(taps: Sequence[LocatedTap]) -> None:
@@ -64,7 +43,7 @@ async def serve(url: str, port: int) -> None:
         await migrate(pool, "fare.store")
         clock, metrics = SystemClock(), Metrics()
         async with open_taps(pool, pricing=SmallTariff(), profiles=nobody, quiet_s=0.1) as intake:
-            taking = TapTaking(intake=intake, locating=Places(), told=told, clock=clock, metrics=metrics)
+            taking = TapTaking(intake=intake, locating=PLACES, told=told, clock=clock, metrics=metrics)
             devices = Devices(
                 PostgresDevices(pool, CITY),
                 city=CITY,
@@ -75,11 +54,8 @@ async def serve(url: str, port: int) -> None:
             )
             application = web.Application()
             application.add_routes(devices.routes())
-            runner = web.AppRunner(application)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            async with devices.running():
-                print(runner.addresses[0][1], flush=True)  # noqa: T201 - whom the test waits for
+            async with serve_application(application, host="127.0.0.1", port=port) as bound, devices.running():
+                print(bound, flush=True)  # noqa: T201 - whom the test waits for
                 await asyncio.Event().wait()
 
 

@@ -43,7 +43,7 @@ NAMES = SmsNames(
     zone=ZoneInfo("Asia/Almaty"),
     lines={"12": "12"},
     carriers={CarrierId("k1"): "Автопарк №1"},
-    default_category=ADULT,
+    default_category_at=lambda _: ADULT,
 )
 _numbers = itertools.count(1)
 
@@ -137,7 +137,12 @@ async def sms_town(pool: asyncpg.Pool, rules: SmsRules = RULES) -> AsyncIterator
 
 
 def service_of(
-    opened: Market, buying: Buying, charges: OperatorCharges, rules: SmsRules = RULES, metrics: Metrics | None = None
+    opened: Market,
+    buying: Buying,
+    charges: OperatorCharges,
+    rules: SmsRules = RULES,
+    metrics: Metrics | None = None,
+    names: SmsNames = NAMES,
 ) -> SmsService:
     """Return a service, as a process of its own has it."""
     return SmsService(
@@ -148,7 +153,7 @@ def service_of(
         next_buses=next_buses,
         rules=rules,
         keys=KEYS,
-        names=NAMES,
+        names=names,
         clock=opened.clock,
         metrics=metrics or Metrics(),
     )

@@ -189,12 +189,12 @@ async def test_what_the_operator_took_for_no_ticket_goes_back(town: Market, buyi
     """The bus leaves service, and another purchase pays for the ride, between the operator's answer and ours."""
 
     async def leaves() -> None:
-        town.street.lines.clear()
+        town.lines.clear()
 
     operator = OperatorInMemory(then=leaves)
     assert await buying.buy(purchase("a"), paid_by=operator) is BuyRefusal.NOT_IN_SERVICE
     assert operator.gave_back == ["a"]
-    town.street.lines["bus-1"] = "12"
+    town.lines["bus-1"] = "12"
 
     async def buys_otherwise() -> None:
         await town.top_up(7, 100)

@@ -29,7 +29,7 @@ from fare.validator.enrolment import Code, EnrolmentRequest, IssuedCode
 from fare.validator.journal_file import JournalFile
 from fare.validator.link import Link, LinkError
 from fare.validator.signing import SigningKey
-from tests.fare.edges.city_server import CITY, KEY, located
+from tests.fare.edges.city_server import CITY, KEY, PLACES
 from tests.fare.validator.power import UnsafeDisk
 from tests.notation.rides import SmallTariff, medium, total_tiyn
 
@@ -171,7 +171,7 @@ async def check(pool: asyncpg.Pool, devices: list[Uploading], *, all_is_here: bo
     assert (await verify(pool)).findings == []
     if not all_is_here:
         return
-    made: list[LocatedTap] = [located(tap) for device in devices for tap in device.taps]
+    made: list[LocatedTap] = [PLACES.at_its_place(tap) for device in devices for tap in device.taps]
     rows = await pool.fetch("SELECT device_id, sequence FROM tap")
     assert sorted(f"{row['device_id']}:{row['sequence']}" for row in rows) == sorted(one.tap.key for one in made)
     balances = await balances_tiyn(pool)

@@ -1,6 +1,7 @@
 """Messages on a real PostgreSQL and a real operator's server: answered once, charged once, whatever happens."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,8 +17,19 @@ from fare.reconciliation_service import SettlementFile, compare
 from fare.settlement.reconcile import FileColumns, Finding
 from fare.sms.values import OutgoingState, ReceiptTaken, Taken
 from fare.store.postgres_sms import LEASE_MS, KeptMessage, PostgresSms
-from tests.fare.edges.sms_town import KEYS, NUMBER, RULES, SmsTown, incoming, medium_of, service_of, sms_town
+from tests.fare.edges.sms_town import (
+    KEYS,
+    NAMES,
+    NUMBER,
+    RULES,
+    SmsTown,
+    incoming,
+    medium_of,
+    service_of,
+    sms_town,
+)
 from tests.notation.market import NOON_MS
+from tests.notation.rides import ADULT, PUPIL
 
 MINUTE_MS = 60_000
 
@@ -49,6 +61,34 @@ async def test_several_ride_on_one_ticket(town: SmsTown) -> None:
     assert await town.say("123 ABC 11 99") == "За раз едут от 1 до 10: 123ABC11 3. Деньги не сняты."
     riders = await town.market.pool.fetchval("SELECT riders::text FROM tap WHERE rides")
     assert riders == '[{"count": 3, "category": "adult"}]'
+
+
+async def test_who_rides_along_rides_as_the_tariff_of_the_moment_says_also_when_taken_up_again_under_the_next(
+    town: SmsTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes_ms = NOON_MS + 20 * MINUTE_MS
+    names = dataclasses.replace(NAMES, default_category_at=lambda at_ms: ADULT if at_ms < changes_ms else PUPIL)
+    service = service_of(town.market, town.buying, town.charges, names=names)
+
+    async def killed(*_: object, **__: object) -> None:
+        raise ConnectionResetError("the power went")
+
+    monkeypatch.setattr(PostgresSms, "close", killed)
+    with pytest.raises(ConnectionResetError):
+        await service.take(incoming("0451 3"))
+    monkeypatch.undo()
+    town.market.clock.city_ms += 40 * MINUTE_MS
+    assert await service.resume() == 1
+    town.market.clock.city_ms += LEASE_MS
+    (answer,) = await service.due("kcell")
+    assert answer.text.startswith("Билет x3 0451"), "the same purchase, not another one under its key"
+    now_ms = town.market.clock.city_ms
+    await service.take(incoming("0451 2", sender="+77019999999", sent_ms=now_ms, received_ms=now_ms))
+    rows = await town.market.pool.fetch("SELECT riders::text AS riders FROM tap WHERE rides ORDER BY tapped_ms")
+    assert [row["riders"] for row in rows] == [
+        '[{"count": 3, "category": "adult"}]',
+        '[{"count": 2, "category": "pupil"}]',
+    ]
 
 
 async def test_languages_silence_help_and_boards(town: SmsTown) -> None:

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fare.ledger.accounts import debt, wallet
 from fare.ledger.audit import Audit
 from fare.ledger.billing import WALLET_KINDS, changes, post_changes
@@ -37,6 +39,10 @@ def check_always(world: "World") -> None:
 def check_end(world: "World") -> None:
     """Check all, once everything is quiet."""
     check_always(world)
+    for device in world.devices:
+        if device.list_went_back:
+            raise FoundError(device.list_went_back)
+    world.person.check()
     _check_journals(world)
     _check_chains(world)
     _check_lights(world)
@@ -112,9 +118,18 @@ def _check_lights(world: "World") -> None:
 
 
 def _raw(world: "World") -> list[LocatedTap]:
-    """Return the taps to be charged, from the records alone."""
-    records = [one for row in world.tables.devices.values() for one in row.records.values()]
-    return [locate(one.tap) for one in records if one.tap is not None and one.standing in CHARGED]
+    """Return the taps to be charged, from the records and what was decided about the quarantined ones."""
+    raw, releases = [], world.tables.releases
+    for device_id, row in world.tables.devices.items():
+        for sequence, record in row.records.items():
+            released = releases.get((device_id, sequence))
+            if record.tap is None:
+                continue
+            if record.standing in CHARGED:
+                raw.append(locate(record.tap))
+            elif released is not None and released.at_ms is not None:
+                raw.append(locate(msgspec.structs.replace(record.tap, tapped_ms=released.at_ms, clock_offset_ms=0)))
+    return raw
 
 
 def _check_money(world: "World") -> None:

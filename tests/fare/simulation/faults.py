@@ -9,6 +9,10 @@ class FoundError(AssertionError):
     """An invariant does not hold."""
 
 
+class KilledError(BaseException):
+    """A process is gone; nothing of it goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """Chances per occasion, 0 to 1, and switches. ``NONE`` is a city where all works."""
@@ -24,6 +28,8 @@ class Faults:
     disks_fail: float = 0.8
     outages: float = 0.7  # of the network of a device, for hours or weeks
     clocks_wrong: float = 0.5
+    clocks_set_wrong: float = 0.5  # by somebody, while the device has no network to know better
+    commands_killed: float = 0.08  # those of a person who decides about quarantined taps, at each effect
     enrolled_again: float = 0.4
     restored: float = 0.15  # the server's database, once, from a backup
 

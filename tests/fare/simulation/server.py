@@ -40,23 +40,21 @@ from fare.validator.documents import DocumentKind, Published
 from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
 from fare.validator.journal import START, Head
 from fare.validator.signing import Signed, SigningKey, key_id_of
-from tests.fare.simulation.faults import Dice
+from tests.fare.simulation.faults import Dice, KilledError
+from tests.fare.simulation.releases import Decided, RecordId, Releases
 
 CITY = "kzo"
 CHARGED = (Standing.ON_TIME, Standing.LATE)
 METRICS = Metrics()
 
 
-class KilledError(BaseException):
-    """The server's process is gone; nothing of it goes on."""
-
-
 class Effects:
     """What may happen between two statements of a transaction."""
 
-    def __init__(self, dice: Dice, kill: Callable[[], None]) -> None:
+    def __init__(self, dice: Dice, kill: Callable[[], None], *, crashes: str = "server_crashes") -> None:
         self._dice = dice
         self._kill = kill
+        self._crashes = crashes
 
     async def between(self, where: str) -> None:
         """Let others go on; perhaps be killed, or lose the database.
@@ -66,7 +64,7 @@ class Effects:
             ConnectionError: if the connection ends here.
         """
         await asyncio.sleep(self._dice.of("database").choice((0, 0.002, 0.02)))
-        if self._dice.strikes("server_crashes", where):
+        if self._dice.strikes(self._crashes, where):
             self._kill()
             raise KilledError(where)
         if self._dice.strikes("database_lost", where):
@@ -91,6 +89,8 @@ class Tables:
         self.keys: dict[str, tuple[DeviceId, DeviceKey]] = {}
         self.codes: dict[bytes, IssuedCode] = {}
         self.documents: list[Published] = []
+        self.releases: dict[RecordId, Decided] = {}
+        self.deciding = asyncio.Lock()  # the rows of records, for those who decide about them
         self.taps: dict[str, LocatedTap] = {}
         self.rides: dict[MediumId, list[Ride]] = {}
         self.to_charge: dict[MediumId, int] = {}
@@ -98,11 +98,12 @@ class Tables:
         self.book = Book()
 
     def backup(self) -> "Tables":
-        """Return a copy of records, taps and books; keys and documents are kept elsewhere."""
+        """Return a copy of records, decisions, taps and books; keys and documents are kept elsewhere."""
         copy = Tables()
         copy.devices = {
             device_id: dataclasses.replace(one, records=dict(one.records)) for device_id, one in self.devices.items()
         }
+        copy.releases = {one: dataclasses.replace(decided) for one, decided in self.releases.items()}
         copy.taps, copy.posted, copy.book = dict(self.taps), dict(self.posted), copied(self.book)
         copy.to_charge = dict(self.to_charge)
         copy.rides = {medium_id: list(rides) for medium_id, rides in self.rides.items()}
@@ -114,7 +115,7 @@ class Tables:
             now = self.devices[device_id]
             now.head, now.handed, now.records = one.head, one.handed, one.records
         self.taps, self.rides, self.posted, self.book = backup.taps, backup.rides, backup.posted, backup.book
-        self.to_charge = backup.to_charge
+        self.to_charge, self.releases = backup.to_charge, backup.releases
 
 
 class Store:
@@ -394,6 +395,7 @@ class Process:
             surroundings=Surroundings(
                 take_taps=self.books.take_taps, place_of=place_of, balances_of=self._balances_of
             ),
+            releases=Releases(tables, effects),
         )  # fmt: skip
         self._handlers = {route.path: route.handler for route in self._devices.routes()}
         self._tasks: list[asyncio.Task[object]] = []
@@ -448,19 +450,19 @@ class Process:
 
 
 class Clock:
-    """A clock that is wrong by ``ahead_ms`` and goes ``drift`` too fast."""
+    """A clock that is wrong by ``ahead_ms``, which somebody may change, and goes ``drift`` too fast."""
 
     rate = 1.0
 
     def __init__(self, true_ms: Callable[[], int], *, ahead_ms: int = 0, drift: float = 0.0) -> None:
         self._true_ms = true_ms
-        self._ahead_ms = ahead_ms
+        self.ahead_ms = ahead_ms
         self._drift = drift
         self._since_ms = true_ms()
 
     def now_ms(self) -> int:
         true_ms = self._true_ms()
-        return true_ms + self._ahead_ms + round((true_ms - self._since_ms) * self._drift)
+        return true_ms + self.ahead_ms + round((true_ms - self._since_ms) * self._drift)
 
     async def sleep(self, city_s: float) -> None:
         await asyncio.sleep(city_s)

@@ -31,13 +31,15 @@ from tests.fare.simulation import oracle
 from tests.fare.simulation.checks import check_always, check_end
 from tests.fare.simulation.device import Device, medium_named, new_code
 from tests.fare.simulation.faults import Dice, Faults, FoundError
+from tests.fare.simulation.releases import Person, Releases
 from tests.fare.simulation.seals import PrivateKey, PublicKey
-from tests.fare.simulation.server import CITY, Clock, Process, Tables
+from tests.fare.simulation.server import CITY, Clock, Effects, Process, Tables
 from tests.fare.simulation.virtual_time import VirtualLoop, at_once, run
 from tests.notation.fares import tariff as read_tariff
 
 HOUR_S = 3_600
 SPANS_S = (6 * HOUR_S, 60 * HOUR_S, 41 * 24 * HOUR_S)
+CLOCKS_SET_WRONG_MS = (-20_000 * DAY_MS, -2 * DAY_MS, 7_200_000, 3 * DAY_MS, 400 * DAY_MS)
 QUIET_WITHIN_S = 10 * 24 * HOUR_S
 ADULT, PUPIL = RiderCategory("adult"), RiderCategory("pupil")
 CARD, BANK = MediumKind.TRANSPORT_CARD, MediumKind.BANK_CARD
@@ -130,6 +132,7 @@ class World:
         self.topped_tiyn: dict[MediumId, int] = {}
         self.top_ups: list[tuple[Journal, MediumId]] = []
         self.devices = [self._device(number) for number in range(plan.randint(2, 4))]
+        self.person = Person(self)
 
     def true_ms(self) -> int:
         return self.began_ms + self.loop.now_ms()
@@ -148,7 +151,8 @@ class World:
         for device in self.devices:
             await self._enrol(device)
         work = [
-            self._publish(), self._top_up(), self._backup(), self._check_now_and_then(), *map(self._ride, self.media),
+            self._publish(), self._top_up(), self._backup(), self._check_now_and_then(), self.person.work(),
+            *map(self._ride, self.media),
             *(trouble(device) for device in self.devices for trouble in (self._trouble, self._outages, self._moves)),
         ]  # fmt: skip
         await asyncio.gather(*work)
@@ -158,6 +162,10 @@ class World:
         check_end(self)
         lights = sum(len(device.lights) for device in self.devices)
         return Ended(len(self.tables.taps), lights, self.loop.seconds, self._trace.hexdigest(), self.counts)
+
+    def releases_of_a_command(self) -> Releases:
+        """Return the store as a process of its own has it, which may be killed without the server."""
+        return Releases(self.tables, Effects(self.dice, lambda: None, crashes="commands_killed"))
 
     def _device(self, number: int) -> Device:
         dice = self.dice.of(f"clock/{number}")
@@ -222,14 +230,16 @@ class World:
     async def _publish(self) -> None:
         pupils = [one.medium_id for one in self.media if one.pupil]
         every_s = self.span_s / 20
+        dice = self.dice.of("reported lost")
         while self.loop.seconds < self.span_s:
+            lost = MediumId(f"{dice.randint(0, 9):032x}")  # a card of nobody here, so that the list has many versions
 
-            async def publish(process: Process) -> None:
+            async def publish(process: Process, lost: MediumId = lost) -> None:
                 publisher = Publisher(process.store, city=CITY, key=self.key)  # type: ignore[arg-type]
                 await publisher.keys(self.true_ms())
                 await publisher.configuration(self.configuration, self.true_ms())
                 await publisher.fares(fare_table(), self.true_ms())
-                await publisher.media(DENY, process.books.owing(), self.true_ms())
+                await publisher.media(DENY, [*process.books.owing(), lost], self.true_ms())
                 await publisher.media(PUPIL, pupils, self.true_ms())
 
             await self._until_done("publish", publish)
@@ -265,8 +275,10 @@ class World:
         await asyncio.sleep(self.span_s * dice.uniform(0.05, 0.3))
         if self._living() is not None:
             self._living().kill()  # type: ignore[union-attr]
+        self.person.database_lost()
         self.note("restored")
         self.tables.restore(backup)
+        self.person.database_restored()
         for journal, medium_id in list(self.top_ups):
             await self._pay_in(journal, medium_id)
 
@@ -312,6 +324,9 @@ class World:
         for share in (dice.choice((0.05, 0.3, 0.95)), 0.1):
             await asyncio.sleep(self.span_s * dice.uniform(0.0, 0.1))
             device.link.down = True
+            if self.dice.strikes("clocks_set_wrong", device.device_id):
+                device.clock.ahead_ms = dice.choice(CLOCKS_SET_WRONG_MS)
+                self.note("clock set wrong", device.device_id)
             await asyncio.sleep(self.span_s * share)
             device.link.down = False
 
@@ -354,7 +369,8 @@ class World:
 
     def _is_quiet(self) -> bool:
         uploaded = all(device.waiting() == 0 for device in self.devices)
-        return uploaded and not self._behind() and not self.tables.to_charge
+        released = not any(one.is_to_hand for one in self.tables.releases.values())
+        return uploaded and released and not self._behind() and not self.tables.to_charge
 
 
 @contextlib.contextmanager
@@ -383,6 +399,7 @@ def adapt(patched: contextlib.ExitStack, world: World) -> None:
         "fare.api.devices.HAND_EVERY_S",
         "fare.charging_later.LOOKS_AGAIN_S",
         "fare.validator.exchange.PAUSE_MAX_S",
+        "fare.validator.exchange.UNCONFIGURED_S",
     ):
         patched.enter_context(mock.patch(name, world.span_s / 60))
     if world.small_segments:

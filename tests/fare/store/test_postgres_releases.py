@@ -1,18 +1,24 @@
 """Decisions about quarantined taps on a real PostgreSQL: once, with who and why, and by nothing else."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from fare.audit_trail import Act
 from fare.model import DeviceId
-from fare.store.postgres_audit import audit_broken_at, latest_lines
+from fare.store import postgres_releases
+from fare.store.postgres_audit import audit_broken_at, latest_lines, note
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_releases import PostgresReleases
+from fare.validator.journal_file import JournalFile
 from fare.validator.release import Dropped, Refusal, ReleaseError, SetTo, Shifted
 from tests.fare.store.test_postgres_devices import V1, store, take  # noqa: F401 - store is a fixture
+from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_batches import NOW_MS, batch_of, journal_of
+from tests.fare.validator.test_journal import tap
 
 HOUR_MS = 3_600_000
 LATER_MS = NOW_MS + HOUR_MS
@@ -51,8 +57,8 @@ async def test_attack_18_quarantined_taps_wait_until_somebody_decides(
     assert await audit_broken_at(postgres) is None
 
     assert await releases.behind() == [V1]
-    (tap,) = await releases.pending(V1, 0)
-    assert (tap.key, tap.occurred_ms) == ("v-1:2", said_ms)
+    (released,) = await releases.pending(V1, 0)
+    assert (released.key, released.occurred_ms) == ("v-1:2", said_ms)
     assert await releases.pending(V1, 2) == []
     await releases.handed(V1, [2], LATER_MS)
     assert await releases.behind() == []
@@ -106,6 +112,32 @@ async def test_of_two_who_decide_at_a_time_one_is_told_that_it_is_done(releases:
     done = await asyncio.gather(*asked, return_exceptions=True)
     refused = [one for one in done if isinstance(one, ReleaseError)]
     assert [one.refusal for one in refused] == [Refusal.DECIDED] * 3
+
+
+async def test_two_who_release_two_rides_of_a_card_at_one_minute_are_not_both_right(
+    store: PostgresDevices,  # noqa: F811
+    postgres: asyncpg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slow(*arguments: Any) -> None:
+        await asyncio.sleep(0.3)  # all have begun before one is done
+        await note(*arguments)
+
+    monkeypatch.setattr(postgres_releases, "note", slow)
+    journal = JournalFile(UnsafeDisk(), now_ms=NOW_MS)
+    for number in (1, 2, 3):
+        journal.append_tap(msgspec.structs.replace(tap(1), tapped_ms=NOW_MS + number))
+    await take(store, batch_of(journal), now_ms=NOW_MS - HOUR_MS)
+    releases = PostgresReleases(postgres)
+    asked = (
+        releases.decide(V1, [sequence], SetTo(at_ms=NOW_MS), LATER_MS, who="command", why="the driver's list")
+        for sequence in (1, 2, 3)
+    )
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [one for one in done if isinstance(one, ReleaseError)]
+    assert [one.refusal for one in refused] == [Refusal.SAME_MOMENT] * 2
+    assert len(await releases.waiting(V1)) == 2
+    assert await postgres.fetchval("SELECT count(*) FROM validator_release") == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fare.model import DeviceId, RiderCategory, Riders
+from fare.model import DeviceId, MediumId, MediumKind, RiderCategory, Riders
+from fare.outcomes import TapOutcome
 from fare.validator.batches import CLOCK_SET_MS
 from fare.validator.release import (
     Decision,
@@ -86,6 +87,33 @@ def test_all_are_decided_at_a_time_that_can_be_or_none_is(sequences: list[int], 
         return
     assert [one.sequence for one in releases] == sorted(set(sequences))
     assert all(one.at_ms is None or CLOCK_SET_MS <= one.at_ms <= NOW_MS for one in releases)
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({}, True),
+        ({"medium_id": MediumId("1" * 32)}, False),
+        ({"outcome": TapOutcome.REFUSED_DENIED}, False),
+        ({"medium_kind": MediumKind.CASH, "medium_id": ""}, False),
+    ],
+)
+def test_two_rides_of_a_medium_are_not_put_at_one_moment(changed: dict[str, object], *, refused: bool) -> None:
+    """The second would be priced as a companion on the same tap: at the full fare, without transfer."""
+    first = msgspec.structs.replace(AHEAD, **{key: one for key, one in changed.items() if key == "medium_kind"})
+    second = msgspec.structs.replace(AHEAD, sequence=2, **changed)
+    kept = {tap.sequence: Kept(waiting=Quarantined(tap=tap, received_ms=NOW_MS)) for tap in (first, second)}
+    taken = [(first.medium_id, NOW_MS)] if first.medium_kind is not MediumKind.CASH else []
+    if refused:
+        for sequences, before in (([1, 2], []), ([2], taken)):
+            with pytest.raises(ReleaseError, match="v-1:2: another ride of its medium") as raised:
+                decide(V1, sequences, SetTo(at_ms=NOW_MS), kept, NOW_MS, taken=before)
+            assert raised.value.refusal is Refusal.SAME_MOMENT
+    else:
+        assert len(decide(V1, [1, 2], SetTo(at_ms=NOW_MS), kept, NOW_MS)) == 2
+        decide(V1, [2], SetTo(at_ms=NOW_MS), kept, NOW_MS, taken=taken)
+    decide(V1, [1, 2], Dropped(), kept, NOW_MS, taken=taken)
+    decide(V1, [2], SetTo(at_ms=NOW_MS - 1_000), kept, NOW_MS, taken=taken)
 
 
 def test_the_books_get_the_tap_under_its_own_key_at_the_right_time() -> None:
