@@ -1,17 +1,25 @@
 """A ride that was given back, or given up, and then costs otherwise, on a real PostgreSQL: in either order the same."""
 
+import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import pytest
 
-from fare.model import MediumId, MediumKind
+from fare.ledger.accounts import debt, wallet
+from fare.ledger.bank_money import charged_back, credited
+from fare.ledger.posting import Book
+from fare.model import Journal, MediumId, MediumKind
 from fare.refund_service import Decision, RefundAsked
 from fare.settlement.model import RefundReason
 from fare.settlement.refunds import AmnestyWindow
+from fare.store.postgres_bank_money import post_bank_money
 from fare.store.postgres_desk import refunds_listed
+from fare.store.postgres_taps import lock_media
 from fare.write_off_desk import WriteOffAsked
 from tests.fare.edges.money import DAY, MORNING_AFTER_MS, NEXT_DAY, MoneyTown, money_town
+from tests.notation.ledger import account
+from tests.notation.office import BANK, Act, Office
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, medium, tap
 
 NOON_MS = MIDNIGHT_MS + 12 * 3_600_000
@@ -202,3 +210,65 @@ async def test_what_was_given_up_was_never_paid_and_does_not_go_back(
     found = [balances.get(code, 0) for code in (f"wallet:{medium(9)}", f"debt:{medium(9)}", "write_off")]
     assert found == [-wallet_tiyn, owed_tiyn, written_off_tiyn]
     assert balances.get("refund", 0) == 0, "the carrier bears what went back, a write-off we bear"
+
+
+ACTS = ("top_up", "refund", "refund_all", "write_off", "bank_takes_back")
+
+
+@pytest.mark.parametrize("seed", [12, 16, 29])  # in which refunds and write-offs meet new prices often
+async def test_services_and_database_do_what_the_same_decisions_do_in_memory(town: MoneyTown, seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311 - the same each time
+    offices = [Office(number=number) for number in range(20, 24)]
+    for count in range(1, 51):
+        office = dice.choice(offices)
+        number, key = int(office.device[1:]), f"{office.device}/{count}"
+        if dice.random() < 0.4:
+            at_ms = MIDNIGHT_MS + dice.randint(0, 22) * 1_800_000
+            ride = tap(f"{office.device}:{count}", at_ms, number)
+            office.arrive(ride)
+            await town.ride(ride)
+        else:
+            ridden = int(dice.choice(list(office.rides) or ["v:0"]).partition(":")[2])
+            act = Act(dice.choice(ACTS), ridden, dice.randint(1, 250))
+            await done(town, office, act, key)
+            office.act(act, NOON_MS)
+        office.check()
+    balances = await town.balances(*KINDS)
+    for office in offices:
+        for code in (wallet(office.medium), debt(office.medium)):
+            assert balances.get(code, 0) == office.book.balances_tiyn.get(code, 0), code
+    for code in ("refund", "write_off", "revenue:adult"):
+        tiyn = sum(office.book.balances_tiyn.get(account(code), 0) for office in offices)
+        assert balances.get(account(code), 0) == tiyn, code
+    repriced = await town.pool.fetchval("SELECT count(*) FROM refund WHERE key LIKE 'repriced/%'")
+    shrunk = await town.pool.fetchval("SELECT count(*) FROM journal WHERE key LIKE 'write_off/stands/%'")
+    assert repriced > 0 < shrunk, "there was something to be wrong"
+
+
+async def done(town: MoneyTown, office: Office, act: Act, key: str) -> None:
+    """Do through the services what ``office`` is about to do, with a second person where one is needed."""
+    if act.what == "top_up":
+        await banked(town, office, lambda _: credited(key, BANK, office.medium, act.tiyn, subject=key, at_ms=NOON_MS))
+    elif act.what == "bank_takes_back":
+        tiyn = min(act.tiyn, office.paid_in_tiyn)
+        if tiyn:
+            await banked(
+                *(town, office),
+                lambda book: charged_back(key, BANK, office.medium, tiyn, subject=key, at_ms=NOON_MS, book=book),
+            )
+    elif act.what == "write_off":
+        tiyn = min(act.tiyn, office.owed_tiyn)
+        if tiyn:
+            await write_off(int(office.device[1:]), tiyn, key)(town)
+            await town.write_offs.decide(key, grant=True, who="second", now_ms=NOON_MS)
+    else:
+        tiyn = None if act.what == "refund_all" else act.tiyn
+        asked = RefundAsked(key=key, ride_key=f"{office.device}:{act.ride}", amount_tiyn=tiyn)
+        await town.refunds.ask(asked, who=key, now_ms=NOON_MS)
+        await town.refunds.decide(key, grant=True, who="second", now_ms=NOON_MS)
+
+
+async def banked(town: MoneyTown, office: Office, move: Callable[[Book], Journal]) -> None:
+    async with town.pool.acquire() as connection, connection.transaction():
+        await lock_media(connection, [office.medium])
+        await post_bank_money(connection, office.medium, BANK, [move], NOON_MS)

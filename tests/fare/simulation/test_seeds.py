@@ -24,6 +24,7 @@ from tests.fare.simulation.device import Disk
 from tests.fare.simulation.faults import ALL, NONE
 from tests.fare.simulation.seeds import broken_by, try_seeds
 from tests.fare.simulation.world import play
+from tests.notation import claims
 
 SEEDS = int(os.environ.get("AYALDAMA_SEEDS", "100"))
 FIRST_SEED = int(os.environ.get("AYALDAMA_FIRST_SEED", "0"))
@@ -46,9 +47,10 @@ def test_seeds_meet_everything_that_they_are_there_for() -> None:
     met: Counter[str] = Counter()
     for seed in range(40):
         met.update(play(seed, ALL).counts)
-        if len(met) == 6:
+        if len(met) == 8:
             break
-    assert met.keys() == {"light", "acknowledged", "server ended", "power", "enrolled again", "restored"}
+    devices = {"light", "acknowledged", "power", "enrolled again"}
+    assert met.keys() == devices | {"server ended", "restored", "given back", "given up"}
 
 
 def test_a_city_without_faults_is_quiet_too() -> None:
@@ -113,6 +115,14 @@ def a_top_up_pays_no_debt(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(where, "levelling", lambda *_, **__: None)
 
 
+def what_was_given_back_stands_whatever_the_ride_costs_then(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(claims, "realigned", lambda *_: None)
+
+
+def what_was_given_up_stands_whatever_the_ride_costs_then(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(claims, "owed_again", lambda *_: None)
+
+
 def taps_are_noted_before_the_ledger_has_them(patch: pytest.MonkeyPatch) -> None:
     hand_new = server.Devices._hand_new
 
@@ -157,6 +167,8 @@ PLANTED: tuple[Plant, ...] = (
     a_new_price_does_not_reverse_the_old_one,
     a_late_tap_changes_no_later_bill,
     a_top_up_pays_no_debt,
+    what_was_given_back_stands_whatever_the_ride_costs_then,
+    what_was_given_up_stands_whatever_the_ride_costs_then,
     taps_are_noted_before_the_ledger_has_them,
     stored_taps_are_forgotten_before_they_are_charged,
     an_older_list_is_taken,
