@@ -34,6 +34,7 @@ from fare.tariff.model import Tariff, build_tariff
 from fare.tariff.wording import Words
 from fare.top_up_desk import TopUpDesk
 from fare.top_ups import BankName
+from fare.write_off_desk import WriteOffDesk
 from gtfs_data import fields
 from gtfs_data.fares import FaresError, read_fares
 from gtfs_data.read import FeedUnreadableError, read_texts
@@ -100,6 +101,7 @@ class CityMoney:
                 books,
                 sign_in=sign_in,
                 refunds=self.refunds,
+                write_offs=WriteOffDesk(self.pool, rules=self.rules),
                 top_ups=TopUpDesk(self.pool, refunding, rules=self.rules),
                 medium_of_phone=medium_of_phone,
                 clock=clock,
@@ -122,6 +124,8 @@ def rules_of(settings: Settings) -> SettlementRules:
     return SettlementRules(
         commission_bp={kind: round(value * BASIS_POINTS_PER_PERCENT) for kind, value in percent.items()},
         alone_tiyn=agreed.refund_alone * 100,
+        write_off_alone_tiyn=agreed.write_off_alone_tiyn,
+        write_off_day_tiyn=agreed.write_off_day_tiyn,
         acquirer=agreed.acquirer,
         bank=agreed.bank,
     )

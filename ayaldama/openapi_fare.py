@@ -17,7 +17,7 @@ from fare.api.accounting_values import (
     ReportShown,
     StatementListed,
 )
-from fare.api.claims import DisputeSent, StepSent, WriteOffSent
+from fare.api.claims import DisputeSent, StepSent
 from fare.api.history import CodeSent, HistoryOpened, HistoryShown
 from fare.api.inspection import EntryAnswer, EntrySent, ShownSent, SignIn
 from fare.api.signed_in import Me, SignInSent
@@ -28,6 +28,7 @@ from fare.settlement.disputes import Dispute
 from fare.settlement.reconcile import Reconciled
 from fare.store.postgres_desk import AmnestyListed, DebtListed, RefundListed
 from fare.top_up_desk import TopUpBackAsked
+from fare.write_off_desk import WriteOffAsked, WriteOffListed
 
 _SIGNED_OUT: Final = (
     (401, "Nobody is signed in"),
@@ -198,9 +199,24 @@ _CLAIMS: Final = (
         method="POST",
         path="/api/books/write-offs",
         summary="Give up a debt, wholly or in part; the same key gives it up once",
-        body=WriteOffSent,
+        body=WriteOffAsked,
         answer=Decided,
-        failures=(_WRONG, *_SIGNED_OUT, (409, "So much is not owed")),
+        failures=(_WRONG, *_SIGNED_OUT, (409, "So much is not owed, or the key is of another write-off")),
+    ),
+    Operation(
+        path="/api/books/write-offs",
+        summary="Debts that were given up, those that wait for a second person first",
+        answer=list[WriteOffListed],
+        failures=_SIGNED_OUT,
+    ),
+    Operation(
+        method="POST",
+        path="/api/books/write-offs/decision",
+        summary="Grant or refuse to give up a debt; not who asked for it",
+        body=DecisionSent,
+        answer=Decided,
+        parameters=(("key", "Of the write-off"),),
+        failures=(_WRONG, *_SIGNED_OUT),
     ),
 )
 _TOP_UPS: Final = (

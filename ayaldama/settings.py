@@ -270,6 +270,13 @@ class SettlementSection(Section, frozen=True):
     refund_alone: Annotated[
         int, Meta(ge=0, description="Tenge that one person gives back within 24 hours; above, a second one approves")
     ] = 1_000
+    write_off_alone_tiyn: Annotated[
+        int, Meta(ge=0, description="Tiyn of a debt that one person gives up at a time; above, a second one approves")
+    ] = 50_000
+    write_off_day_tiyn: Annotated[
+        int,
+        Meta(ge=0, description="Tiyn of debts that one person gives up within 24 hours; above, a second one approves"),
+    ] = 200_000
     acquirer: Annotated[str, Meta(description="Account of the acquirer: `acquirer:<this>`")] = "main"
     bank: Annotated[str, Meta(description="Account that carriers are paid from: `bank:<this>`")] = "main"
 

@@ -90,6 +90,7 @@ METRICS: Mapping[str, Metric] = {
     "acquirer_late_answers_total": Metric("counter", "Answers that nobody waited for any more", ("mti",)),
     "disputes_total": Metric("counter", "Steps about disputed rides on the accountant's page, by answer", ("outcome",)),
     "refunds_total": Metric("counter", "Refunds asked for on the accountant's page, by answer", ("outcome",)),
+    "write_offs_total": Metric("counter", "Debts that somebody asked to give up, by answer", ("outcome",)),
     "top_ups_begun_total": Metric("counter", "Top-ups that riders wished for, by answer", ("bank", "outcome")),
     "bank_words_total": Metric("counter", "What banks said of payments, by what became of it", ("bank", "outcome")),
     "bank_hooks_refused_total": Metric(

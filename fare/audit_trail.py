@@ -32,7 +32,8 @@ class Act(enum.StrEnum):
     AMNESTY_DECIDED = enum.auto()
     TOP_UP_REFUND_ASKED = enum.auto()
     TOP_UP_REFUND_DECIDED = enum.auto()
-    WRITTEN_OFF = enum.auto()
+    WRITTEN_OFF = enum.auto()  # or asked for, where it waits for a second person
+    WRITE_OFF_DECIDED = enum.auto()
     DISPUTE_OPENED = enum.auto()
     DISPUTE_STEP = enum.auto()
     RECONCILED = enum.auto()

@@ -16,7 +16,7 @@ is no ticket in the end, it goes back.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import asyncpg
@@ -39,9 +39,12 @@ from fare.model import (
 from fare.outcomes import Posting, TapOutcome
 from fare.purchases import RIDERS_MAX, BuyRefusal, Purchase, Quote, Ticket
 from fare.service import Charging, touched_by_changes
+from fare.settlement.standing import Realigned
+from fare.settlement.written_off import OwedAgain
 from fare.store.kept_connection import KeptConnection, lost_is_said
 from fare.store.postgres_ledger import OpenBook, Touched, read_book, write_pages
 from fare.store.postgres_purchases import Asked, add_purchases, asked, bought, bought_lately
+from fare.store.postgres_standing import write_realigned
 from fare.store.postgres_taps import Window, lock_media, read_windows, store_taps, write_posted
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.taking import Locating, Told
@@ -318,16 +321,20 @@ class Buying:
         priced = await self._priced(connection, [one.offer for one in wanted])
         opened = await read_book(connection, self._touched(wanted, priced))
         posted: list[tuple[Change, Posted]] = []
+        realigned: list[Realigned | OwedAgain] = []
         for one, price in zip(wanted, priced, strict=True):
             one.found = await self._decide(connection, one, price, opened)
             if one.found is None:
-                posted += post_changes(opened.book, price.found, self._charging.pricing)
+                follows = [one.journals for one in price.follows]
+                posted += post_changes(opened.book, price.found, self._charging.pricing, follows)
+                realigned += price.follows
                 one.found = self._ticket(one.purchase, one.offer, price)
                 one.located = LocatedTap(tap=price.tap, ride=one.offer.ride)
         sold = [one for one in wanted if one.located is not None]
         await store_taps(connection, [one.located for one in sold if one.located is not None])
         await write_pages(connection, opened)
         await write_posted(connection, posted)
+        await write_realigned(connection, realigned)
         await add_purchases(connection, [(one.purchase, one.found) for one in sold if isinstance(one.found, Ticket)])
 
     async def _decide(
@@ -354,16 +361,21 @@ class Buying:
         found = [change for price in priced for change in price.found]
         wallets = [wallet(one.purchase.medium_id) for one in wanted]
         paid = [leg.account for one in wanted if one.payment is not None for leg in one.payment.journal.entries]
-        return touched_by_changes(found, self._charging.pricing, also=[*wallets, *paid])
+        follows = [one for price in priced for one in price.follows]
+        return touched_by_changes(found, self._charging.pricing, follows, also=[*wallets, *paid])
 
     async def _priced(self, connection: asyncpg.Connection, offers: Sequence[_Offer]) -> list["_Priced"]:
         """Return what ``offers`` to different media cost after the rides that those have made."""
         from_ms = {one.ride.medium_id: one.ride.tapped_ms - self._charging.past_ms for one in offers}
         windows = await read_windows(connection, from_ms)
         profiles = await self._charging.profiles(list(from_ms))
-        return [
+        priced = [
             _priced(one, windows[one.ride.medium_id], self._charging, profiles.get(one.ride.medium_id, _NOBODY))
             for one in offers
+        ]
+        follows = await self._charging.realigned(connection, [change for one in priced for change in one.found])
+        return [
+            replace(one, follows=[other for other in follows if other.medium_id == one.tap.medium_id]) for one in priced
         ]
 
     def _ticket(self, purchase: Purchase, offer: _Offer, priced: "_Priced") -> Ticket:
@@ -391,6 +403,7 @@ class _Priced:
     tap: Tap
     charges: tuple[Charge, ...]
     found: list[Change]
+    follows: Sequence[Realigned | OwedAgain] = ()
 
     @property
     def price_tiyn(self) -> int:
@@ -399,7 +412,8 @@ class _Priced:
     @property
     def difference_tiyn(self) -> int:
         """How much more the medium pays in all: a ride may change what later ones cost."""
-        return sum(change.difference_tiyn for change in self.found)
+        dearer_tiyn = sum(change.difference_tiyn for change in self.found)
+        return dearer_tiyn + sum(one.taken_tiyn for one in self.follows)
 
 
 @asynccontextmanager

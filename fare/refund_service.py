@@ -1,4 +1,4 @@
-"""Money back: single refunds, chargebacks, amnesties for thousands of rides, debts given up.
+"""Money back: single refunds, chargebacks, amnesties for thousands of rides.
 
 Whoever asks for more than ``alone_tiyn`` within a day needs a second person, and so does every amnesty; many small
 refunds are no way round. A refund is decided and posted in one transaction that holds its medium, so of two at a time
@@ -22,17 +22,19 @@ from fare.ledger.billing import Pricing, levelling
 from fare.model import CarrierId, Charge, JournalKey, MediumId, MediumKind, PriceReason, Ride, RiderCategory
 from fare.outcomes import Posting
 from fare.settlement.model import Refund, RefundReason, Sale
-from fare.settlement.payback import WALLET_KINDS, refund_journal, write_off_journal
+from fare.settlement.payback import WALLET_KINDS, refund_journal
 from fare.settlement.refunds import AmnestyWindow, RefundOutcome, amnesty_refunds, decide_refund
+from fare.settlement.standing import REPRICED
 from fare.settlement_service import SettlementRules
 from fare.store.postgres_audit import note
 from fare.store.postgres_ledger import Touched, read_book, touched_by, write_pages
 from fare.store.postgres_settlement import last_closed, name_of, refund_of, windows_granted
+from fare.store.postgres_standing import owed_again_of, write_realigned
 from fare.store.postgres_taps import lock_media
 
 GRANTED_AT_A_TIME: Final = 500  # rides: the ledger is locked for as long
 DAY_MS: Final = 86_400_000
-OWN_KEYS: Final = ("amnesty/", "dispute/")  # of refunds that amnesties and disputes make: taken before, they would fail
+OWN_KEYS: Final = ("amnesty/", "dispute/", REPRICED)  # of refunds that others make: taken before, they would fail
 AMNESTY_DAYS_MAX: Final = 14
 AMNESTY_ID: Final = re.compile(r"[\w.-]{1,64}")  # part of the keys of its refunds; an empty one means no amnesty
 
@@ -275,25 +277,6 @@ class Refunds:
                 paid += await self._pay_some(window, rows[first : first + GRANTED_AT_A_TIME], now_ms)
         return paid
 
-    async def write_off(self, medium_id: MediumId, amount_tiyn: int, key: str, *, who: str, now_ms: int) -> Posting:
-        """Give up what a medium owes, at most as much as it does.
-
-        Raises:
-            ValueError: if the amount is not above 0.
-        """
-        journal = write_off_journal(medium_id, amount_tiyn, key, now_ms)
-        async with self._pool.acquire() as connection, connection.transaction():
-            await lock_media(connection, [medium_id])
-            opened = await read_book(connection, touched_by([journal]))
-            known = journal.key in opened.book.recorded
-            if not known and opened.book.balances_tiyn.get(debt(medium_id), 0) < amount_tiyn:
-                return Posting.BALANCE_TOO_LOW
-            outcome = opened.book.take(journal)
-            await write_pages(connection, opened)
-            if outcome is Posting.POSTED and not known:
-                await note(connection, now_ms, who, Act.WRITTEN_OFF, key, str(amount_tiyn))
-        return outcome
-
     async def _pay_some(self, window: AmnestyWindow, rows: Sequence[asyncpg.Record], now_ms: int) -> int:
         async with self._pool.acquire() as connection, connection.transaction():
             await lock_media(connection, {MediumId(row["medium_id"]) for row in rows})
@@ -335,14 +318,20 @@ class Refunds:
             for refund, sale in granted
         ]
         media = {sale.ride.medium_id for _, sale in granted if sale.ride.medium_kind in WALLET_KINDS}
+        follows = await owed_again_of(connection, {one: {} for one in media}, dict.fromkeys(media, now_ms))
+        await write_realigned(connection, follows)
         touched = touched_by(journals)
         accounts = touched.accounts | {account(one) for one in media for account in (wallet, debt)}
+        accounts = accounts.union(*(one.accounts for one in follows))
         opened = await read_book(
             connection, Touched(keys=touched.keys, accounts=accounts, references=touched.references)
         )
         last = {sale.ride.medium_id: refund.key for refund, sale in granted}
         for journal in journals:
             _posted(opened.book.take(journal), journal.key)
+        for follow in follows:
+            for journal in follow.journals(opened.book):
+                _posted(opened.book.take(journal), journal.key)
         for medium_id in sorted(media):
             level = levelling(opened.book, medium_id, key=f"refund/{last[medium_id]}", occurred_ms=now_ms)
             if level is not None:

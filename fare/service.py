@@ -28,8 +28,11 @@ from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accoun
 from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
 from fare.outcomes import TapReceipt
 from fare.precedence import Precedence
+from fare.settlement.standing import Realigned, Returned, realigned
+from fare.settlement.written_off import OwedAgain, Priced
 from fare.store.kept_connection import KeptConnection, lost_is_said
 from fare.store.postgres_ledger import Touched, read_book, write_pages
+from fare.store.postgres_standing import owed_again_of, read_returned, write_realigned
 from fare.store.postgres_taps import (
     Window,
     insert_taps,
@@ -142,12 +145,38 @@ class Charging:
         if not found:
             return {}
         await write_posted(connection, [(change, posted_by(change)) for change in found])  # others may post meanwhile
+        follows = await self.realigned(connection, found)
+        await write_realigned(connection, follows)
         await turn()
-        opened = await read_book(connection, touched_by_changes(found, self.pricing))
-        post_changes(opened.book, found, self.pricing)
+        opened = await read_book(connection, touched_by_changes(found, self.pricing, follows))
+        post_changes(opened.book, found, self.pricing, [one.journals for one in follows])
         await write_pages(connection, opened)
         media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
         return {medium: opened.book.balances_tiyn.get(debt(medium), 0) for medium in media}
+
+    async def realigned(self, connection: asyncpg.Connection, found: Sequence[Change]) -> list[Realigned | OwedAgain]:
+        """Return what the new prices of ``found`` make of money that was given back or given up."""
+        again = [change for change in found if change.before is not None]  # nothing was given back of a new ride
+        returned = await read_returned(connection, [change.ride.key for change in again])
+        changed: dict[MediumId, dict[str, Priced]] = defaultdict(dict)
+        at_ms: dict[MediumId, int] = {}
+        for change in found:
+            ride = change.ride
+            if ride.medium_kind in WALLET_KINDS:
+                changed[ride.medium_id][ride.key] = Priced(tapped_ms=ride.tapped_ms, priced_tiyn=_priced_tiyn(change))
+                at_ms[ride.medium_id] = ride.tapped_ms
+        of_rides = (self._realigned(change, returned) for change in again)
+        return [
+            *(one for one in of_rides if one is not None),
+            *await owed_again_of(connection, changed, at_ms),
+        ]
+
+    def _realigned(self, change: Change, returned: Mapping[str, Returned]) -> Realigned | None:
+        ride = change.ride
+        if ride.key not in returned:
+            return None
+        day = self.pricing.service_day(ride.tapped_ms)
+        return realigned(ride, day, change.version, _priced_tiyn(change), returned[ride.key])
 
 
 class TapIntake:
@@ -358,6 +387,10 @@ def _as_stored(ride: Ride) -> Ride:
     return msgspec.structs.replace(ride, to_stop_id="") if ride.to_stop_id else ride
 
 
+def _priced_tiyn(change: Change) -> int:
+    return sum(one.charged_tiyn for one in change.amounts)
+
+
 def _check(one: LocatedTap) -> None:
     tap, ride = one.tap, one.ride
     if ride is None:
@@ -369,9 +402,17 @@ def _check(one: LocatedTap) -> None:
         raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
 
 
-def touched_by_changes(found: Iterable[Change], pricing: Pricing, *, also: Iterable[AccountCode] = ()) -> Touched:
-    """Return all of the ledger that posting ``found`` touches, wallets to be levelled and ``also`` included."""
+def touched_by_changes(
+    found: Iterable[Change],
+    pricing: Pricing,
+    follows: Iterable[Realigned | OwedAgain] = (),
+    *,
+    also: Iterable[AccountCode] = (),
+) -> Touched:
+    """Return all that posting ``found`` and what follows touches, wallets to be levelled and ``also`` included."""
     touched = Touched(keys=set(), accounts=set(also), references=set())
+    for one in follows:
+        touched.accounts.update(one.accounts)
     for change in found:
         touched.accounts.update(accounts_of(change, pricing))
         if change.before is not None and change.before.journal_key is not None:

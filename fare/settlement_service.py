@@ -54,10 +54,16 @@ LATE_DAYS: Final = 45  # what came for days before that is looked for by when it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementRules:
-    """What was agreed: commission by payment in basis points, and above which amount a refund needs a second person."""
+    """What was agreed: commission by payment in basis points, and above which amounts a second person is needed.
+
+    ``alone_tiyn``: what somebody gives back alone within 24 hours. Of debts somebody alone gives up
+    ``write_off_alone_tiyn`` at a time, and ``write_off_day_tiyn`` within 24 hours.
+    """
 
     commission_bp: Mapping[MediumKind, int] = field(default_factory=lambda: MappingProxyType({}))
     alone_tiyn: int = 100_000
+    write_off_alone_tiyn: int = 50_000
+    write_off_day_tiyn: int = 200_000
     acquirer: str = "acquirer"
     bank: str = "main"
 

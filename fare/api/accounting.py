@@ -57,7 +57,9 @@ from fare.store.postgres_people import PostgresPeople
 from fare.store.postgres_settlement import StoredStatement, statements_between
 
 WEB: Final = Path(__file__).parents[1] / "web" / "books"
-PAGE_FILES: Final = ("app.js", "ask.js", "page.css", "parts.js", "claims.js", "top_ups.js", "views.js")
+PAGE_FILES: Final = (
+    *("app.js", "ask.js", "claims.js", "debts.js", "decision.js", "page.css", "parts.js", "top_ups.js", "views.js"),
+)
 MOVES_MAX: Final = 500
 ACTS_MAX: Final = 200
 DAYS_MAX: Final = 92

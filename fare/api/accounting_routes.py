@@ -15,6 +15,7 @@ from fare.api.signed_in import Doorkeeper
 from fare.refund_service import Refunds
 from fare.sign_in import SignIn
 from fare.top_up_desk import TopUpDesk
+from fare.write_off_desk import WriteOffDesk
 
 AddressOf = Callable[[web.Request], str]
 
@@ -24,6 +25,7 @@ def accounting_routes(
     *,
     sign_in: SignIn,
     refunds: Refunds,
+    write_offs: WriteOffDesk,
     top_ups: TopUpDesk,
     medium_of_phone: MediumOfPhone,
     clock: Clock,
@@ -33,7 +35,7 @@ def accounting_routes(
     """Return page ``/books/`` and ``/api/books/…`` for the application of the fare role."""
     door = Doorkeeper(sign_in, books.people, clock, address_of)
     acts = AccountingActs(books.settlement, refunds, door, clock=clock, metrics=metrics)
-    claims = Claims(books.pool, refunds, door, clock=clock, metrics=metrics)
+    claims = Claims(books.pool, refunds, write_offs, door, clock=clock, metrics=metrics)
     paid_in = TopUpRoutes(top_ups, books.people, door, medium_of=medium_of_phone, clock=clock, metrics=metrics)
     return [
         *door.routes(),

@@ -12,16 +12,16 @@ from aiohttp import web
 
 from commons.clock import Clock
 from commons.metrics import Metrics
+from fare.api.accounting_acts import DecisionSent
 from fare.api.accounting_values import Decided
 from fare.api.answers import answer, body, refused
 from fare.api.signed_in import Doorkeeper
 from fare.dispute_service import Disputes
-from fare.model import MediumId
-from fare.outcomes import Posting
 from fare.people import Right
 from fare.refund_service import Refunds
 from fare.settlement.disputes import DECISIONS, Dispute, DisputeStep, Step
 from fare.store.postgres_desk import debts_listed
+from fare.write_off_desk import WriteOffAsked, WriteOffDesk
 
 LINE_MAX: Final = 200
 NOTED: Final = frozenset({DisputeStep.ANSWER, DisputeStep.REJECT})  # what the other side has to be able to read
@@ -42,23 +42,22 @@ class StepSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     note: str = ""
 
 
-class WriteOffSent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A debt that is given up, wholly or in part: the same key gives it up once."""
-
-    key: str
-    medium_id: MediumId
-    amount_tiyn: int
-
-
 class Claims:
-    """Routes of disputes and debts."""
+    """Routes of disputes and debts, and of debts that are given up."""
 
     def __init__(
-        self, pool: asyncpg.Pool, refunds: Refunds, door: Doorkeeper, *, clock: Clock, metrics: Metrics
+        self,
+        pool: asyncpg.Pool,
+        refunds: Refunds,
+        write_offs: WriteOffDesk,
+        door: Doorkeeper,
+        *,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._pool = pool
         self._disputes = Disputes(pool, refunds)
-        self._refunds = refunds
+        self._write_offs = write_offs
         self._door = door
         self._clock = clock
         self._metrics = metrics
@@ -70,7 +69,9 @@ class Claims:
             web.post("/api/books/disputes", self._open),
             web.post("/api/books/disputes/step", self._step),
             web.get("/api/books/debts", self._debts),
+            web.get("/api/books/write-offs", self._written_off),
             web.post("/api/books/write-offs", self._write_off),
+            web.post("/api/books/write-offs/decision", self._decide_write_off),
         ]
 
     async def _listed(self, request: web.Request) -> web.Response:
@@ -118,18 +119,27 @@ class Claims:
 
     async def _write_off(self, request: web.Request) -> web.Response:
         session = await self._door.writing(request, Right.APPROVE_REFUND)
-        sent = await body(request, WriteOffSent)
+        sent = await body(request, WriteOffAsked)
         try:
-            outcome = await self._refunds.write_off(
-                *(sent.medium_id, sent.amount_tiyn, _short(sent.key)),
-                who=session.person.name,
-                now_ms=self._clock.now_ms(),
-            )
+            given = await self._write_offs.ask(sent, who=session.person.name, now_ms=self._clock.now_ms())
         except ValueError as error:
-            raise refused(web.HTTPBadRequest, "wrong_amount") from error
-        if outcome is not Posting.POSTED:
-            raise refused(web.HTTPConflict, "not_owed")
-        return answer(Decided(outcome="taken", amount_tiyn=sent.amount_tiyn))
+            raise refused(web.HTTPBadRequest, "wrong_form") from error
+        self._metrics.count("write_offs_total", outcome=given.outcome.value)
+        if given.state is None:
+            raise refused(web.HTTPConflict, given.outcome.value)
+        return answer(Decided(outcome=given.outcome.value, state=given.state.value, amount_tiyn=sent.amount_tiyn))
+
+    async def _written_off(self, request: web.Request) -> web.Response:
+        await self._door.reading(request, Right.READ_BOOKS)
+        return answer(await self._write_offs.asked())
+
+    async def _decide_write_off(self, request: web.Request) -> web.Response:
+        session = await self._door.writing(request, Right.APPROVE_REFUND)
+        sent = await body(request, DecisionSent)
+        decision = await self._write_offs.decide(
+            request.query.get("key", ""), grant=sent.grant, who=session.person.name, now_ms=self._clock.now_ms()
+        )
+        return answer(Decided(outcome=decision.value))
 
 
 def _short(text: str, *, empty: bool = False) -> str:

@@ -10,7 +10,7 @@ the two until at most one of them stands above zero, after every change of eithe
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -193,8 +193,15 @@ def levelling(book: Book, medium_id: MediumId, *, key: str, occurred_ms: int) ->
     )
 
 
-def post_changes(book: Book, found: Iterable[Change], pricing: Pricing) -> list[tuple[Change, Posted]]:
+def post_changes(
+    book: Book,
+    found: Iterable[Change],
+    pricing: Pricing,
+    then: Iterable[Callable[[Book], Iterable[Journal]]] = (),
+) -> list[tuple[Change, Posted]]:
     """Post changes of any media, level wallets and debts of those, and return what is posted now.
+
+    ``then``: what follows from the new prices; each is taken before the next is asked for, and all before levelling.
 
     Raises:
         RuntimeError: as ``post_change``.
@@ -205,6 +212,9 @@ def post_changes(book: Book, found: Iterable[Change], pricing: Pricing) -> list[
         done.append((change, post_change(book, change, pricing)))
         if change.ride.medium_kind in WALLET_KINDS:
             last[change.ride.medium_id] = change.ride
+    for follows in then:
+        for follow in follows(book):
+            _take(book, follow)
     versions = {change.ride.key: change.version for change, _ in done}
     for medium_id, ride in last.items():
         key = f"{ride.key}/{versions[ride.key]}"

@@ -1,7 +1,7 @@
-// Disputed rides and debts: what passengers and the books do not agree on.
+// Disputed rides: what passengers and the books do not agree on.
 
 import { Refused, ask } from "./ask.js";
-import { button, field, make, moment, money, table, twice } from "./parts.js";
+import { button, field, make, moment, money, table } from "./parts.js";
 
 const number = (text) => ({ text, number: true });
 const NEXT = {
@@ -92,36 +92,6 @@ function outcomeOf(words, taken) {
   if (!taken.state) return said;
   const key = `refund_state.${taken.state}`;
   return `${said} ${words.say("dispute.money", { state: words.say(words.has(key) ? key : `refund.${taken.state}`) })}`;
-}
-
-export async function debts(page) {
-  const { words } = page;
-  const listed = await ask("debts");
-  const giveUp = (one, key) => () =>
-    page.act(async () => {
-      const sent = { key, medium_id: one.medium_id, amount_tiyn: one.owed_tiyn };
-      const taken = await ask("write-offs", sent);
-      await page.open("debts");
-      return words.say("written_off", { amount: money(taken.amount_tiyn, words.language) });
-    });
-  const writeOff = (one) => {
-    const sure = words.say("write_off_sure", { amount: money(one.owed_tiyn, words.language) });
-    return twice(words.say("write_off"), sure, words.say("keep"), giveUp(one, crypto.randomUUID()));
-  };
-  const columns = [{ text: words.say("medium") }, number(words.say("amount"))];
-  const acts = page.may("approve_refund");
-  return [
-    make("p", { className: "hint", textContent: words.say("debts.how") }),
-    table(
-      words.say("view.debts"),
-      acts ? [...columns, { text: words.say("act") }] : columns,
-      listed.map((one) => [
-        one.medium_id,
-        money(one.owed_tiyn, words.language),
-        ...(acts ? [writeOff(one)] : []),
-      ]),
-    ),
-  ];
 }
 
 function tiyn(text) {

@@ -28,8 +28,9 @@ export function yesterday(words) {
   return new Date(Date.now() - 86_400_000).toLocaleDateString("sv", { timeZone: words.zone });
 }
 
-/** Who did something: a name, or that it was done by a command. */
+/** Who did something: a name, or that a command or the books themselves did it. */
 export function person(name, words) {
+  if (name === "Repricing") return words.say("by_the_books");
   return name === "command line" ? words.say("command_line") : name;
 }
 

@@ -1,7 +1,8 @@
 // Top-ups: found by number or telephone, and what is unused given back to where it came from.
 
 import { ask } from "./ask.js";
-import { button, field, make, moment, money, person, table, twice } from "./parts.js";
+import { decision } from "./decision.js";
+import { field, make, moment, money, person, table, twice } from "./parts.js";
 
 const number = (text) => ({ text, number: true });
 
@@ -80,23 +81,7 @@ function askedOf(page, asked, show) {
   return [make("h2", { textContent: caption }), table(caption, columns, rows)];
 }
 
-/** The state; where it waits for a second person and that may be who looks: two buttons. */
 function decisionOf(page, one, show) {
-  const { words } = page;
-  if (one.bank_state) return words.say(`bank_state.${one.bank_state}`);
-  if (one.state !== "waiting" || one.asked_by === page.me.name || !page.may("approve_refund")) {
-    return words.say(`refund_state.${one.state}`);
-  }
-  const decide = (grant) => () =>
-    page.act(async () => {
-      const taken = await ask(`top-up-refunds/decision?key=${encodeURIComponent(one.key)}`, { grant });
-      await show();
-      return words.say(`decision.${taken.outcome}`);
-    });
-  return make(
-    "span",
-    { className: "row" },
-    button(words.say("approve"), decide(true), "main"),
-    button(words.say("decline"), decide(false)),
-  );
+  if (one.bank_state) return page.words.say(`bank_state.${one.bank_state}`);
+  return decision(page, one, one.state, `top-up-refunds/decision?key=${encodeURIComponent(one.key)}`, show);
 }

@@ -1,7 +1,9 @@
 // What each part of the page shows. A view gets the page and returns elements; it exists for who has one of its rights.
 
 import { ask } from "./ask.js";
-import { debts, disputes } from "./claims.js";
+import { disputes } from "./claims.js";
+import { debts } from "./debts.js";
+import { decision } from "./decision.js";
 import { button, field, make, moment, money, person, table, yesterday } from "./parts.js";
 import { topUps } from "./top_ups.js";
 
@@ -227,6 +229,7 @@ async function refunds(page) {
     page.say(words.say(`refund.${given.outcome}`, { amount: money(given.amount_tiyn, words.language) }));
   });
   const [listed, windows] = await Promise.all([ask("refunds"), ask("amnesties")]);
+  const again = () => page.open("refunds");
   return [
     ...(page.may("ask_refund") ? [form] : []),
     table(
@@ -240,10 +243,10 @@ async function refunds(page) {
         one.ride_key,
         money(one.amount_tiyn, words.language) +
           (one.excess_tiyn ? ` (${words.say("refund_excess", { amount: money(one.excess_tiyn, words.language) })})` : ""),
-        one.key.startsWith("dispute/") ? words.say("by_dispute") : one.why,
+        reasonOf(one, words),
         person(one.asked_by, words),
         moment(one.asked_ms, words),
-        decisionOf(page, one, one.state, `refunds/decision?key=${encodeURIComponent(one.key)}`),
+        decision(page, one, one.state, `refunds/decision?key=${encodeURIComponent(one.key)}`, again),
       ]),
     ),
     make("h2", { textContent: words.say("amnesties") }),
@@ -257,30 +260,22 @@ async function refunds(page) {
         [...one.vehicle_ids, ...one.route_ids].join(", "),
         one.why,
         person(one.asked_by, words),
-        decisionOf(
+        decision(
           page,
           one,
           one.granted === null ? "waiting" : one.granted ? "granted" : "declined",
           `amnesties/decision?id=${encodeURIComponent(one.amnesty_id)}`,
+          again,
         ),
       ]),
     ),
   ];
 }
 
-/** The state; where it waits for a second person and that may be who looks: two buttons. */
-function decisionOf(page, one, state, path) {
-  const { words } = page;
-  if (state !== "waiting" || one.asked_by === page.me.name || !page.may("approve_refund")) {
-    return words.say(`refund_state.${state}`);
-  }
-  const decide = (grant) => () =>
-    page.act(async () => {
-      const taken = await ask(path, { grant });
-      await page.open("refunds");
-      return words.say(`decision.${taken.outcome}`);
-    });
-  return make("span", { className: "row" }, button(words.say("approve"), decide(true), "main"), button(words.say("decline"), decide(false)));
+/** Why money goes back; an amount below 0 is taken back, as the ride is cheaper by itself. */
+function reasonOf(one, words) {
+  if (one.key.startsWith("dispute/")) return words.say("by_dispute");
+  return one.key.startsWith("repriced/") ? words.say("repriced") : one.why;
 }
 
 async function comparisons(page) {

@@ -118,6 +118,7 @@ async def books_town(pool: asyncpg.Pool) -> AsyncIterator[BooksTown]:
         books,
         sign_in=SignIn(people, clock=clock),
         refunds=money.refunds,
+        write_offs=money.write_offs,
         top_ups=TopUpDesk(pool, {BankName("redirect"): AccountCode("acquirer:redirect")}, rules=RULES),
         medium_of_phone={"+7 701 123 45 67": medium(7)}.get,
         clock=clock,

@@ -41,6 +41,7 @@ READS = (
     "amnesties",
     "disputes",
     "debts",
+    "write-offs",
     "comparisons",
     "acts",
 )
@@ -65,7 +66,8 @@ ACTS = (
     ("top-ups", {}),
     ("top-up-refunds", {"key": "t", "invoice": "1", "why": "?"}),
     ("top-up-refunds/decision?key=t", {"grant": True}),
-    ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1}),
+    ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1, "why": "?"}),
+    ("write-offs/decision?key=w", {"grant": True}),
 )
 MAY_ACT = {
     "aigul": {path for path, _ in ACTS},
@@ -269,14 +271,39 @@ async def test_a_debt_is_given_up_once_and_never_more_than_is_owed(town: BooksTo
     _, debts = await town.as_("auditor1", "debts")
     owed = debts[0]
     assert owed["owed_tiyn"] > 1
-    part = {"key": "w1", "medium_id": owed["medium_id"], "amount_tiyn": owed["owed_tiyn"] - 1}
+    why = {"why": "cannot be found"}
+    part = {"key": "w1", "medium_id": owed["medium_id"], "amount_tiyn": owed["owed_tiyn"] - 1, **why}
     assert (await town.as_("aigul", "write-offs", {**part, "amount_tiyn": owed["owed_tiyn"] + 1}))[0] == 409
     for _ in range(2):
         assert (await town.as_("aigul", "write-offs", part))[1]["amount_tiyn"] == part["amount_tiyn"]
     left = {one["medium_id"]: one["owed_tiyn"] for one in (await town.as_("auditor1", "debts"))[1]}
     assert left[owed["medium_id"]] == 1
-    assert (await town.as_("aigul", "write-offs", {**part, "key": "w2", "amount_tiyn": -1}))[0] == 400
+    for wrong in ({"amount_tiyn": -1}, {"why": " "}, {"key": ""}, {"key": "stands/1"}, {"medium_id": "x"}):
+        assert (await town.as_("aigul", "write-offs", {**part, "key": "w2", **wrong}))[0] == 400
     assert (await town.as_("aigul", "balance"))[1]["difference_tiyn"] == 0
+
+
+async def test_a_large_debt_is_given_up_by_two_and_each_step_is_noted(town: BooksTown) -> None:
+    await town.money.ride(tap("v:8", "11:00", 99), tap("v:9", "13:00", 99))
+    (owed,) = (await town.as_("bolat", "debts"))[1]
+    sent = {"key": "w", "medium_id": owed["medium_id"], "amount_tiyn": 200, "why": "a child's card"}
+    waiting = {"outcome": "taken", "state": "waiting", "amount_tiyn": 200}
+    assert (await town.as_("aigul", "write-offs", sent))[1] == waiting
+    assert (await town.as_("aigul", "write-offs", sent))[1] == waiting | {"outcome": "repeated"}
+    assert (await town.as_("aigul", "write-offs", {**sent, "amount_tiyn": 199}))[1]["error"] == "key_reused"
+    (asked,) = (await town.as_("auditor1", "write-offs"))[1]
+    assert (asked["state"], asked["asked_by"], asked["why"]) == ("waiting", "aigul", "a child's card")
+    decision = "write-offs/decision?key=w"
+    for who, status, outcome in (("operator1", 403, None), ("auditor1", 403, None), ("aigul", 200, "own")):
+        answered = await town.as_(who, decision, {"grant": True})
+        assert (answered[0], answered[1].get("outcome")) == (status, outcome)
+    assert await town.money.balances("write_off") == {}
+    assert (await town.as_("bolat", decision, {"grant": True}))[1]["outcome"] == "taken"
+    assert await town.money.balances("write_off", "debt") == {"write_off": 200}
+    town.clock.city_ms += 120_000
+    _, acts = await town.as_("auditor1", "acts")
+    noted = [(line["act"], line["who"], line["detail"]) for line in acts["lines"] if line["act"].startswith("writ")]
+    assert noted == [("write_off_decided", "bolat", "granted"), ("written_off", "aigul", "200 waiting")]
 
 
 @pytest.mark.parametrize("sent", [b"{}", b"[", b'{"key": 1}', b"x" * 70_000])

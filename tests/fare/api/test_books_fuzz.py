@@ -49,6 +49,7 @@ WRITES = (
     ("refunds/decision?key={}", {"grant": True}),
     ("amnesties/decision?id={}", {"grant": True}),
     ("disputes/step?id={}", {"step": "answer"}),
+    ("write-offs/decision?key={}", {"grant": True}),
 )
 BODIES = (
     ("refunds", {"key": "k", "ride_key": "v:1", "amount_tiyn": 1, "reason": "complaint", "why": "?"}),
@@ -58,7 +59,7 @@ BODIES = (
     ),
     ("disputes", {"dispute_id": "d", "ride_key": "v:1", "claimed_tiyn": 1}),
     ("disputes/step?id=d", {"step": "answer", "note": "seen"}),
-    ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1}),
+    ("write-offs", {"key": "w", "medium_id": "0" * 32, "amount_tiyn": 1, "why": "?"}),
     ("sign-in", {"name": "aigul", "password": "p", "code": ""}),
 )
 

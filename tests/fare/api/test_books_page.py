@@ -15,7 +15,7 @@ from tests.fare.api.books_town import PASSWORD, BooksTown, books_town
 from tests.fare.api.test_inspector_page import SMALL, UNNAMED
 from tests.fare.edges.money import DAY
 from tests.fare.edges.test_topping_up import Town
-from tests.notation.rides import tap
+from tests.notation.rides import medium, tap
 
 FAINT_TEXTS = (Path(__file__).parents[2] / "dispatch" / "contrast.js").read_text(encoding="utf-8")
 
@@ -188,8 +188,53 @@ async def test_a_debt_is_given_up_only_when_asked_twice(chromium: str, postgres:
         await page.get_by_role("button", name="Keep").click()
         await page.get_by_role("button", name="Give up", exact=True).click()
         await page.get_by_role("button", name="Give up 1.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Write why.")
+        await page.get_by_label("Why").fill("cannot be found")
+        await page.get_by_role("button", name="Give up 1.00 ₸").click()
         await expect(page.locator("#said")).to_have_text("Given up: 1.00 ₸")
         assert await town.money.balances("write_off") == {"write_off": 100}
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_a_large_debt_waits_for_a_second_person(
+    chromium: str, postgres: asyncpg.Pool, tmp_path: Path, width: int
+) -> None:
+    async with reading(chromium, postgres, width=width) as (page, _, town):
+        await town.money.ride(tap("v:20", "11:00", 77), tap("v:21", "13:00", 77), tap("v:22", "14:00", 78))
+        await town.as_("bolat", "me")
+        asked = {"key": "b", "medium_id": medium(78), "amount_tiyn": 100, "why": "a child's card"}
+        assert (await town.as_("bolat", "write-offs", asked))[1]["state"] == "granted"
+        await view(page, "Debts")
+        await page.get_by_label("Why").fill("cannot be found")
+        await page.get_by_role("button", name="Give up", exact=True).click()
+        await page.get_by_role("button", name="Give up 2.00 ₸").click()
+        await expect(page.locator("#said")).to_have_text("Waits for a second person: 2.00 ₸")
+        own = page.get_by_role("table", name="Given up").get_by_role("row").filter(has_text="cannot be found")
+        await expect(own).to_contain_text("waits for a second person")
+        (waiting,) = [one for one in (await town.as_("bolat", "write-offs"))[1] if one["state"] == "waiting"]
+        await town.as_("bolat", f"write-offs/decision?key={waiting['key']}", {"grant": False})
+        large = {"key": "c", "medium_id": medium(77), "amount_tiyn": 200, "why": "moved away"}
+        assert (await town.as_("bolat", "write-offs", large))[1]["state"] == "waiting"
+        await view(page, "Debts")
+        await expect(own).to_contain_text("declined")
+        await page.screenshot(path=tmp_path / f"debts-{width}.png", full_page=True)
+        assert await page.evaluate(FAINT_TEXTS) == []
+        assert await page.evaluate(UNNAMED) == 0
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.locator("#said")).to_have_text("Decided.")
+        assert await town.money.balances("write_off", "debt") == {"write_off": 300}
+
+
+async def test_what_a_new_price_takes_back_is_named(chromium: str, postgres: asyncpg.Pool) -> None:
+    async with reading(chromium, postgres) as (page, _, town):
+        asked = {"key": "r", "ride_key": "v:1", "why": "two touches"}
+        assert (await town.as_("aigul", "refunds", asked))[1]["outcome"] == "granted"
+        await town.money.ride(tap("w:1", "07:30", 7))  # 08:00 is a transfer now, and free
+        await view(page, "Refunds")
+        row = page.get_by_role("table", name="Refunds").get_by_role("row").filter(has_text="−1.00")
+        await expect(row).to_contain_text("by a new price")
+        await expect(row).to_contain_text("the books")
 
 
 async def test_who_signs_out_leaves_nothing_to_be_seen(chromium: str, postgres: asyncpg.Pool) -> None:

@@ -15,6 +15,7 @@ from fare.service import TapIntake, open_taps
 from fare.settlement_service import Settlement, SettlementRules
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_ledger import open_ledger
+from fare.write_off_desk import WriteOffDesk
 from tests.notation.ledger import journal
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, PUPIL, SmallTariff, medium
 
@@ -22,7 +23,12 @@ DAY = dt.date(1970, 1, 1) + dt.timedelta(days=MIDNIGHT_MS // DAY_MS)
 NEXT_DAY = DAY + dt.timedelta(days=1)
 MORNING_AFTER_MS = MIDNIGHT_MS + DAY_MS + 6 * 3_600_000
 PROFILES = {medium(8): Profile(concessions=(Concession(category=PUPIL, from_date="2025-09-01", until_date=""),))}
-RULES = SettlementRules(commission_bp={MediumKind.TRANSPORT_CARD: 200, MediumKind.BANK_CARD: 300}, alone_tiyn=150)
+RULES = SettlementRules(
+    commission_bp={MediumKind.TRANSPORT_CARD: 200, MediumKind.BANK_CARD: 300},
+    alone_tiyn=150,
+    write_off_alone_tiyn=100,
+    write_off_day_tiyn=250,
+)
 
 
 async def profiles(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
@@ -41,6 +47,7 @@ class MoneyTown:
         self.tariff = tariff or SmallTariff()
         self.settlement = Settlement(pool, pricing=self.tariff, profiles=profiles, rules=RULES)
         self.refunds = Refunds(pool, pricing=self.tariff, rules=RULES)
+        self.write_offs = WriteOffDesk(pool, rules=RULES)
 
     @asynccontextmanager
     async def taps(self) -> AsyncIterator[TapIntake]:

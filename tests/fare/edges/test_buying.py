@@ -11,6 +11,10 @@ import fare.buying
 from fare.buying import Buying, BuyingRules
 from fare.model import LocatedTap, MediumKind, Riders
 from fare.purchases import BuyRefusal, Quote, Ticket
+from fare.refund_service import RefundAsked, Refunds
+from fare.settlement_service import SettlementRules
+from fare.store.postgres_ledger import open_ledger
+from tests.notation.ledger import journal
 from tests.notation.market import NOON_MS, Market, OperatorInMemory, market, purchase
 from tests.notation.rides import ADULT
 
@@ -290,3 +294,30 @@ async def test_killed_after_the_commit_the_next_process_finds_the_ticket(town: M
     async with town.opened() as second:
         assert isinstance(await second.buy(purchase("a")), Ticket)
     assert (await town.rides(), await town.stands(7)) == (1, (150, 0))
+
+
+async def test_a_ride_that_makes_a_refunded_one_free_is_paid_by_the_wallet_and_not_by_the_refund_again(
+    town: Market, buying: Buying
+) -> None:
+    await town.top_up(7, 100)
+    later = await buying.buy(purchase("later", at_ms=NOON_MS))
+    assert isinstance(later, Ticket)
+    refunds = Refunds(town.pool, pricing=town.tariff, rules=SettlementRules())
+    await refunds.ask(RefundAsked(key="r", ride_key=later.tap_key), who="aigul", now_ms=NOON_MS)
+    assert await town.stands(7) == (100, 0)
+    # A message of five minutes before arrives only now; the later ride is a transfer then, and free.
+    assert isinstance(await buying.buy(purchase("earlier", at_ms=NOON_MS - 5 * MINUTE_MS)), Ticket)
+    assert await town.stands(7) == (0, 0)
+
+
+async def test_who_has_nothing_but_what_is_taken_back_is_not_sold_a_ride(town: Market, buying: Buying) -> None:
+    await town.top_up(7, 100)
+    later = await buying.buy(purchase("later", at_ms=NOON_MS))
+    assert isinstance(later, Ticket)
+    refunds = Refunds(town.pool, pricing=town.tariff, rules=SettlementRules())
+    await refunds.ask(RefundAsked(key="r", ride_key=later.tap_key), who="aigul", now_ms=NOON_MS)
+    async with open_ledger(town.pool) as ledger:
+        await ledger.post([journal("spent", "wallet:7", "deferred:month", 50)])
+    wish = purchase("earlier", at_ms=NOON_MS - 5 * MINUTE_MS)
+    assert await buying.buy(wish) is BuyRefusal.NO_MONEY
+    assert await town.stands(7) == (50, 0)

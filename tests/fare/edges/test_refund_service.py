@@ -6,12 +6,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from fare.model import MediumId, MediumKind
-from fare.outcomes import Posting
+from fare.model import MediumKind
 from fare.refund_service import Decision, RefundAnswer, RefundAsked, RefundState
 from fare.settlement.model import RefundReason
 from fare.settlement.refunds import AmnestyWindow, RefundOutcome
-from fare.store.postgres_desk import refunds_listed
 from tests.fare.edges.money import DAY, MORNING_AFTER_MS, NEXT_DAY, MoneyTown, money_town, of_carrier
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, medium, tap
 
@@ -126,14 +124,6 @@ async def test_what_was_declined_gives_nothing_back_and_its_ride_may_be_asked_fo
     assert (await ask(town, "c", "v:3", who="dana")).state is RefundState.GRANTED
 
 
-async def test_what_went_back_of_a_ride_that_became_free_later_is_named(town: MoneyTown) -> None:
-    await ask(town, "a", "v:1", 60)
-    await ask(town, "b", "v:1", 30, who="bolat")
-    assert [one.excess_tiyn for one in await refunds_listed(town.pool)] == [0, 0]
-    await town.ride(tap("w:1", "07:30", 7))  # 08:00 is a transfer now
-    assert {one.key: one.excess_tiyn for one in await refunds_listed(town.pool)} == {"a": 90, "b": 90}
-
-
 async def test_carriers_bear_refunds_on_the_statement_of_the_day(town: MoneyTown) -> None:
     await ask(town, "a", "v:1")
     closed = await town.settlement.close(DAY, who="aigul", now_ms=MORNING_AFTER_MS)
@@ -233,7 +223,7 @@ async def test_an_amnesty_is_for_hours_and_buses(town: MoneyTown, change: dict[s
         await town.refunds.ask_amnesty(failed_bus(**change), who="aigul", now_ms=NOON_MS)
 
 
-@pytest.mark.parametrize("key", ["amnesty/sept/v:1", "dispute/d1", "", "x" * 101, "a\0"])
+@pytest.mark.parametrize("key", ["amnesty/sept/v:1", "dispute/d1", "repriced/v:1/2", "", "x" * 101, "a\0"])
 async def test_nobody_takes_the_key_of_an_amnestys_or_disputes_refund(town: MoneyTown, key: str) -> None:
     with pytest.raises(ValueError, match="key must be"):
         await ask(town, key, "v:1", 1)
@@ -246,13 +236,3 @@ async def test_an_amnesty_has_a_name_that_is_part_of_keys(town: MoneyTown, name:
     window = msgspec.structs.replace(failed_bus(), amnesty_id=name)
     with pytest.raises(ValueError, match="amnesty_id must be"):
         await town.refunds.ask_amnesty(window, who="aigul", now_ms=NOON_MS)
-
-
-async def test_i5_a_debt_is_given_up_once_and_never_more_than_is_owed(town: MoneyTown) -> None:
-    async def write_off(key: str, tiyn: int) -> Posting:
-        return await town.refunds.write_off(MediumId(medium(9)), tiyn, key, who="aigul", now_ms=NOON_MS)
-
-    assert await write_off("a", 101) is Posting.BALANCE_TOO_LOW
-    assert await asyncio.gather(write_off("b", 100), write_off("b", 100)) == 2 * [Posting.POSTED]
-    assert await write_off("c", 1) is Posting.BALANCE_TOO_LOW
-    assert await town.balances("debt", "write_off") == {"write_off": 100}

@@ -4,10 +4,12 @@ import asyncpg
 import pytest
 
 from fare.dispute_service import Disputes
+from fare.model import MediumId
 from fare.settlement.disputes import Dispute, DisputeStep, Step
+from fare.write_off_desk import WriteOffAsked
 from tests.fare.edges.money import DAY, MORNING_AFTER_MS, MoneyTown, money_town
 from tests.fare.edges.test_refund_service import NOON_MS, ask, failed_bus, grant
-from tests.notation.rides import MIDNIGHT_MS, tap
+from tests.notation.rides import MIDNIGHT_MS, medium, tap
 
 REFUSED = (
     "UPDATE account_kind SET overdraft_tiyn = NULL WHERE kind = 'wallet'",
@@ -28,6 +30,13 @@ REFUSED = (
     "UPDATE dispute SET dispute = jsonb_set(dispute, '{steps}', '[]')",
     "UPDATE dispute SET dispute = jsonb_set(dispute, '{steps}', '[{}, {}]')",
     "UPDATE dispute SET dispute = dispute - 'steps'",
+    "UPDATE write_off SET amount_tiyn = 1 WHERE key = 'w1'",
+    "UPDATE write_off SET state = 'waiting', decided_by = NULL, of_rides_tiyn = NULL WHERE key = 'w1'",
+    "UPDATE write_off SET of_rides_tiyn = 0 WHERE key = 'w1'",
+    "UPDATE write_off SET four_eyes = false, state = 'granted', of_rides_tiyn = 0, decided_by = 'me' WHERE key = 'w2'",
+    "DELETE FROM write_off WHERE key = 'w2'",
+    "UPDATE write_off_stands SET stands_tiyn = 0",
+    "DELETE FROM write_off_stands",
 )
 
 
@@ -36,8 +45,12 @@ async def town(postgres: asyncpg.Pool) -> MoneyTown:
     """A day that is closed and paid out: a refund granted, one waiting, an amnesty granted, a dispute answered."""
     town = await money_town(postgres)
     await town.ride(tap("v:1", "10:00", 7), tap("v:2", "08:00", 8), tap("v:3", "12:00", 9), tap("v:4", "13:30", 7))
+    await town.ride(tap("v:5", "10:00", 12), tap("v:6", "12:00", 12))
     await ask(town, "a", "v:1")
     await ask(town, "b", "v:3")
+    for key, tiyn in (("w1", 10), ("w2", 150)):
+        given_up = WriteOffAsked(key=key, medium_id=MediumId(medium(12)), amount_tiyn=tiyn, why="cannot be found")
+        await town.write_offs.ask(given_up, who="aigul", now_ms=NOON_MS)
     await grant(town, failed_bus())
     await town.refunds.pay_amnesties(now_ms=NOON_MS)
     disputes = Disputes(town.pool, town.refunds)
@@ -55,7 +68,8 @@ async def town(postgres: asyncpg.Pool) -> MoneyTown:
 async def test_what_was_asked_decided_settled_or_said_stays(town: MoneyTown) -> None:
     counts = await town.pool.fetchrow(
         "SELECT (SELECT count(*) FROM refund WHERE settled_on IS NOT NULL), (SELECT count(*) FROM amnesty), "
-        "(SELECT count(*) FROM settled_statement WHERE paid_key IS NOT NULL), (SELECT count(*) FROM dispute)"
+        "(SELECT count(*) FROM settled_statement WHERE paid_key IS NOT NULL), (SELECT count(*) FROM dispute), "
+        "(SELECT count(*) = 2 AND count(of_rides_tiyn) = 1 FROM write_off)"
     )
     assert all(counts), "there is something to be changed of everything"
     taken = []

@@ -1,6 +1,7 @@
 """What must hold in every city, whatever went wrong in it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from fare.validator.journal import START, decode, hash_after
 from tests.fare.simulation.faults import FoundError
 from tests.fare.simulation.oracle import Fact, fares_tiyn
 from tests.fare.simulation.server import CHARGED, locate
+from tests.notation.ledger import account
 
 if TYPE_CHECKING:
     from tests.fare.simulation.world import World
@@ -150,13 +152,35 @@ def _check_money(world: "World") -> None:
         if charged_tiyn != expected[ride.key]:
             raise FoundError(f"ride {ride.key} costs {expected[ride.key]} and {charged_tiyn} was charged")
     balances = world.tables.book.balances_tiyn
+    back = _given_back_tiyn(world, expected)
     for medium in world.media:
         if medium.kind not in WALLET_KINDS:
             continue
         fares = sum(expected[ride.key] for ride in rides if ride.medium_id == medium.medium_id)
+        fares -= sum(back[ride.key] for ride in rides if ride.medium_id == medium.medium_id)
+        given_up = world.tables.claims.stands.get(medium.medium_id, (0, 0))[1]
+        if not 0 <= given_up <= fares:
+            raise FoundError(f"medium {medium.medium_id}: {given_up} given up of fares of {fares}")
+        fares -= given_up
         in_wallet, owed = -balances.get(wallet(medium.medium_id), 0), balances.get(debt(medium.medium_id), 0)
         if owed - in_wallet != fares - world.topped_tiyn.get(medium.medium_id, 0) or (owed and in_wallet) or owed < 0:
             raise FoundError(f"medium {medium.medium_id}: wallet {in_wallet}, debt {owed}, fares {fares}")
+
+
+def _given_back_tiyn(world: "World", expected: Mapping[str, int]) -> Counter[str]:
+    """Return what went back of each ride: never more than it costs, and as the books have it."""
+    back: Counter[str] = Counter()
+    for refund in world.tables.claims.refunds:
+        back[refund.ride_key] += refund.amount_tiyn
+    for key, tiyn in back.items():
+        if not 0 <= tiyn <= expected[key]:
+            raise FoundError(f"ride {key} costs {expected[key]} and {tiyn} went back")
+    balances = world.tables.book.balances_tiyn
+    given_up_tiyn = sum(tiyn for _, tiyn in world.tables.claims.stands.values())
+    for kind, tiyn in (("refund", back.total()), ("write_off", given_up_tiyn)):
+        if balances.get(account(kind), 0) != tiyn:
+            raise FoundError(f"{kind}: {tiyn} stands, and the books have {balances.get(account(kind), 0)}")
+    return back
 
 
 def _check_order(world: "World") -> None:

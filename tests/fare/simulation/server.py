@@ -16,12 +16,13 @@ from commons.metrics import Metrics
 from fare.api.devices import Devices, Surroundings
 from fare.charging_later import LANES, ChargingLater
 from fare.ledger.accounts import debt
-from fare.ledger.billing import WINDOW_MS, Change, Posted, changes, levelling, post_changes
+from fare.ledger.billing import WINDOW_MS, Change, Posted, changes, levelling
 from fare.ledger.posting import Book
 from fare.model import CarrierId, DeviceId, Journal, LocatedTap, MediumId, Profile, Ride, Tap
 from fare.outcomes import Posting, TapReceipt
 from fare.pricing import CityPricing
 from fare.service import BACKLOG_BATCH_MAX
+from fare.settlement.model import RefundReason
 from fare.store.postgres_devices import HAND_MAX, Taken
 from fare.taking import BACKLOG_MS
 from fare.validator.batches import (
@@ -42,6 +43,7 @@ from fare.validator.journal import START, Head
 from fare.validator.signing import Signed, SigningKey, key_id_of
 from tests.fare.simulation.faults import Dice, KilledError
 from tests.fare.simulation.releases import Decided, RecordId, Releases
+from tests.notation.claims import Claims, refund_of
 
 CITY = "kzo"
 CHARGED = (Standing.ON_TIME, Standing.LATE)
@@ -96,6 +98,7 @@ class Tables:
         self.to_charge: dict[MediumId, int] = {}
         self.posted: dict[str, Posted] = {}
         self.book = Book()
+        self.claims = Claims()
 
     def backup(self) -> "Tables":
         """Return a copy of records, decisions, taps and books; keys and documents are kept elsewhere."""
@@ -105,7 +108,7 @@ class Tables:
         }
         copy.releases = {one: dataclasses.replace(decided) for one, decided in self.releases.items()}
         copy.taps, copy.posted, copy.book = dict(self.taps), dict(self.posted), copied(self.book)
-        copy.to_charge = dict(self.to_charge)
+        copy.to_charge, copy.claims = dict(self.to_charge), self.claims.copied()
         copy.rides = {medium_id: list(rides) for medium_id, rides in self.rides.items()}
         return copy
 
@@ -115,7 +118,7 @@ class Tables:
             now = self.devices[device_id]
             now.head, now.handed, now.records = one.head, one.handed, one.records
         self.taps, self.rides, self.posted, self.book = backup.taps, backup.rides, backup.posted, backup.book
-        self.to_charge, self.releases = backup.to_charge, backup.releases
+        self.to_charge, self.claims, self.releases = backup.to_charge, backup.claims, backup.releases
 
 
 class Store:
@@ -249,6 +252,34 @@ class Books:
             self._tables.book = committed(book, after=self._tables.book)
         await self._between("top-up: committed")
 
+    async def give_back(self, ride: Ride, key: str, share: float) -> None:
+        """Give back a share of what is left of a ride; asked again under the key it is given once."""
+        async with self._head:
+            await self._between("refund: locked")
+            tables = self._tables
+            book, claims, now_ms = copied(tables.book), tables.claims.copied(), self._now_ms()
+            tiyn = round(claims.left_tiyn(ride, tables.posted.get(ride.key)) * share)
+            refund = refund_of(ride, key, tiyn, self._pricing, RefundReason.COMPLAINT)
+            claims.refund(
+                book, refund, ride, tables.rides.get(ride.medium_id, ()), tables.posted, self._pricing, now_ms
+            )
+            await self._between("refund: written")
+            tables.book, tables.claims = committed(book, after=tables.book), claims
+        await self._between("refund: committed")
+
+    async def give_up(self, medium_id: MediumId, key: str, share: float) -> None:
+        """Give up a share of what a medium owes; asked again under the key it is given up once."""
+        async with self._head:
+            await self._between("write-off: locked")
+            tables = self._tables
+            book, claims, now_ms = copied(tables.book), tables.claims.copied(), self._now_ms()
+            if f"write_off/{key}" not in book.recorded:
+                tiyn = round(book.balances_tiyn.get(debt(medium_id), 0) * share)
+                claims.write_off(book, medium_id, tiyn, key, tables.rides.get(medium_id, ()), tables.posted, now_ms)
+            await self._between("write-off: written")
+            tables.book, tables.claims = committed(book, after=tables.book), claims
+        await self._between("write-off: committed")
+
     def owing(self) -> set[MediumId]:
         return {
             MediumId(code[5:])
@@ -285,10 +316,10 @@ class Books:
                     for medium_id, at_ms in from_ms.items()
                 )
             else:
-                book, done = self._charged(rides, from_ms)
+                book, claims, done = self._charged(rides, from_ms)
                 await self._between("taps: charged")
                 tables.posted.update((change.ride.key, posted) for change, posted in done)
-                tables.book = committed(book, after=tables.book)
+                tables.book, tables.claims = committed(book, after=tables.book), claims
             tables.taps.update(new)
             tables.rides.update(rides)
         await self._between("taps: committed")
@@ -299,12 +330,12 @@ class Books:
         async with self._head:
             await self._between("later: locked")
             from_ms = {one: tables.to_charge[one] for one in media if one in tables.to_charge}
-            book, done = self._charged(tables.rides, from_ms)
+            book, claims, done = self._charged(tables.rides, from_ms)
             await self._between("later: charged")
             for one in from_ms:
                 del tables.to_charge[one]
             tables.posted.update((change.ride.key, posted) for change, posted in done)
-            tables.book = committed(book, after=tables.book)
+            tables.book, tables.claims = committed(book, after=tables.book), claims
         await self._between("later: committed")
 
     async def _next_to_charge(self, after: MediumId, count: int) -> list[MediumId]:
@@ -313,9 +344,9 @@ class Books:
 
     def _charged(
         self, rides: Mapping[MediumId, Sequence[Ride]], from_ms: Mapping[MediumId, int]
-    ) -> tuple[Book, list[tuple[Change, Posted]]]:
+    ) -> tuple[Book, Claims, list[tuple[Change, Posted]]]:
         """Return the book with what rides of media, each from its moment on, cost otherwise than posted."""
-        book = copied(self._tables.book)
+        book, claims = copied(self._tables.book), self._tables.claims.copied()
         found = [
             change
             for medium_id, at_ms in from_ms.items()
@@ -325,7 +356,8 @@ class Books:
                 from_ms=at_ms,
             )
         ]
-        return book, post_changes(book, found, self._pricing)
+        of_media = [ride for medium_id in from_ms for ride in rides[medium_id]]
+        return book, claims, claims.charge(book, found, of_media, self._tables.posted, self._pricing)
 
 
 def copied(book: Book) -> Book:

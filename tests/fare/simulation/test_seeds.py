@@ -25,12 +25,14 @@ from tests.fare.simulation.device import Disk
 from tests.fare.simulation.faults import ALL, NONE
 from tests.fare.simulation.seeds import broken_by, try_seeds
 from tests.fare.simulation.world import play
+from tests.notation import claims
 
 SEEDS = int(os.environ.get("AYALDAMA_SEEDS", "100"))
 FIRST_SEED = int(os.environ.get("AYALDAMA_FIRST_SEED", "0"))
 SEEDS_TO_FIND = 150  # a planted fault
 MEETS = {
     *("light", "acknowledged", "server ended", "power", "enrolled again", "restored", "clock set wrong"),
+    *("given back", "given up"),
     *("released", "dropped", "command ended", "release refused: decided"),
     *("release refused: in_future", "release refused: before_2020"),
 }
@@ -117,6 +119,14 @@ def a_late_tap_changes_no_later_bill(patch: pytest.MonkeyPatch) -> None:
 def a_top_up_pays_no_debt(patch: pytest.MonkeyPatch) -> None:
     for where in (server, billing):
         patch.setattr(where, "levelling", lambda *_, **__: None)
+
+
+def what_was_given_back_stands_whatever_the_ride_costs_then(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(claims, "realigned", lambda *_: None)
+
+
+def what_was_given_up_stands_whatever_the_ride_costs_then(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(claims, "owed_again", lambda *_: None)
 
 
 def taps_are_noted_before_the_ledger_has_them(patch: pytest.MonkeyPatch) -> None:
@@ -208,6 +218,8 @@ PLANTED: tuple[Plant, ...] = (
     a_new_price_does_not_reverse_the_old_one,
     a_late_tap_changes_no_later_bill,
     a_top_up_pays_no_debt,
+    what_was_given_back_stands_whatever_the_ride_costs_then,
+    what_was_given_up_stands_whatever_the_ride_costs_then,
     taps_are_noted_before_the_ledger_has_them,
     stored_taps_are_forgotten_before_they_are_charged,
     a_record_can_be_released_twice,

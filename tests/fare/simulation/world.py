@@ -9,7 +9,7 @@ import contextlib
 import functools
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,7 +151,8 @@ class World:
         for device in self.devices:
             await self._enrol(device)
         work = [
-            self._publish(), self._top_up(), self._backup(), self._check_now_and_then(), self.person.work(),
+            self._publish(), self._top_up(), self._office(), self._backup(), self._check_now_and_then(),
+            self.person.work(),
             *map(self._ride, self.media),
             *(trouble(device) for device in self.devices for trouble in (self._trouble, self._outages, self._moves)),
         ]  # fmt: skip
@@ -262,6 +263,20 @@ class World:
             self.topped_tiyn[medium_id] = self.topped_tiyn.get(medium_id, 0) + tiyn
             await self._pay_in(journal, medium_id)
 
+    async def _office(self) -> None:
+        """Give rides back, and give debts up, while taps of outages are still to come."""
+        dice = self.dice.of("office")
+        for number in range(dice.randint(0, 12)):
+            await asyncio.sleep(dice.uniform(0, 0.15) * self.span_s)
+            rides = sorted((ride for some in self.tables.rides.values() for ride in some), key=lambda one: one.key)
+            share, key, medium = dice.choice((1, 0.4)), f"office-{number}", dice.choice(self.media)
+            if medium.kind is CARD and dice.random() < 0.5:
+                self.note("given up", medium.medium_id)
+                await self._until_done("write-off", _of_books("give_up", medium.medium_id, key, share))
+            elif rides:
+                self.note("given back", key)
+                await self._until_done("refund", _of_books("give_back", dice.choice(rides), key, share))
+
     async def _pay_in(self, journal: Journal, medium_id: MediumId) -> None:
         await self._until_done("top-up", lambda process: process.books.top_up(journal, medium_id))
 
@@ -371,6 +386,10 @@ class World:
         uploaded = all(device.waiting() == 0 for device in self.devices)
         released = not any(one.is_to_hand for one in self.tables.releases.values())
         return uploaded and released and not self._behind() and not self.tables.to_charge
+
+
+def _of_books(act: str, *told: object) -> Callable[[Process], object]:
+    return lambda process: getattr(process.books, act)(*told)
 
 
 @contextlib.contextmanager
