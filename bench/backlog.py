@@ -33,6 +33,7 @@ from aiohttp import web
 from small_tariff import DAY_MS, SmallTariff
 
 from ayaldama.embedded import Server, open_home, start_postgres
+from ayaldama.simulate.places import ToldPlaces
 from commons.clock import SystemClock
 from commons.logs import configure_logs
 from commons.memory import keep_what_is_here
@@ -57,39 +58,11 @@ CITY: Final = "bench"
 UPLOADS_AT_ONCE: Final = 32
 TRIES_MAX: Final = 200
 BETWEEN_TAPS_MS: Final = 90_000
+PLACES: Final = ToldPlaces(line="12", trip_id="12-0605", stop_id="market")  # the bench does not look for buses
 LIVE_EVERY_S: Final = 0.2
 _LEFT: Final = """
 SELECT (SELECT count(*) FROM validator WHERE handed < sequence) + (SELECT count(*) FROM medium_to_charge)
 """
-
-
-class Places:
-    """Where all buses are; the bench does not look for them."""
-
-    def is_searched(self, tap: Tap) -> bool:
-        """Return False."""
-        del tap
-        return False
-
-    async def located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
-        """Return rides of one line."""
-        return [
-            LocatedTap(
-                tap=tap,
-                ride=Ride(
-                    key=tap.key,
-                    tapped_ms=tap.tapped_ms,
-                    medium_id=tap.medium_id,
-                    medium_kind=tap.medium_kind,
-                    vehicle_id=tap.vehicle_id,
-                    carrier_id=CarrierId("k1"),
-                    route_id="12",
-                    trip_id="12-0605",
-                    stop_id="market",
-                ),
-            )
-            for tap in taps
-        ]
 
 
 def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
@@ -111,7 +84,7 @@ def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
                 pool, pricing=SmallTariff(), profiles=profiles, past_ms=2 * DAY_MS, precedence=precedence
             ) as intake,
         ):
-            taking = TapTaking(intake=intake, locating=Places(), told=told, clock=clock, metrics=metrics)
+            taking = TapTaking(intake=intake, locating=PLACES, told=told, clock=clock, metrics=metrics)
             devices = Devices(
                 PostgresDevices(pool, CITY),
                 city=CITY,
