@@ -289,10 +289,11 @@ class Devices:
     async def _lane(self, batch: Batch) -> AsyncIterator[Reading]:
         """Let a bus in service go first, and few of the others at a time; give the records, read."""
         reading = Reading(batch)
-        if len(batch.payloads) <= LIVE_RECORDS:
+        reading.read(LIVE_RECORDS)
+        taps = [record.tap for record in reading.records if record is not None and record.tap is not None]
+        if len(batch.payloads) <= LIVE_RECORDS and not self._is_old(taps):
             with self._precedence.first():
                 async with self._live:
-                    reading.read(LIVE_RECORDS)
                     yield reading
         else:
             async with self._catching_up:
@@ -308,8 +309,7 @@ class Devices:
         if not new:
             return []
         taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
-        waited_ms = self._clock.now_ms() - min([tap.occurred_ms for tap in taps], default=self._clock.now_ms())
-        outage = len(new) > LIVE_RECORDS or waited_ms > BACKLOG_MS
+        outage = len(new) > LIVE_RECORDS or self._is_old(taps)
         if outage or taken.handed != new[0].sequence - 1:  # or some wait before them
             self._left.set()
             return []
@@ -328,6 +328,10 @@ class Devices:
             self._handing[device_id] -= 1
         self._left.set()
         return []
+
+    def _is_old(self, taps: Sequence[Tap]) -> bool:
+        """Return whether some waited on the device for so long that nobody at a door waits for their receipt."""
+        return any(self._clock.now_ms() - tap.occurred_ms > BACKLOG_MS for tap in taps)
 
     async def _hand_for_ever(self) -> None:
         while True:

@@ -12,7 +12,16 @@ from fare.api.devices import LIVE_RECORDS, READ_AT_ONCE
 from fare.model import DeviceId
 from fare.taking import BACKLOG_MS
 from fare.validator.asking import Asking, make_asking
-from fare.validator.batches import Reading, Receipt, Receiving, make_batch, open_receipt
+from fare.validator.batches import (
+    Batch,
+    DeviceKey,
+    Reading,
+    Receipt,
+    Receiving,
+    make_batch,
+    open_batch,
+    open_receipt,
+)
 from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
 from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
 from fare.validator.journal_file import JournalFile
@@ -136,8 +145,34 @@ async def test_while_an_outage_is_read_others_have_their_turns(
         receipt = await bus.send()
         other.cancel()
         assert receipt.acknowledged == 3 * READ_AT_ONCE
-        in_parts = turns_at_reads[:3]
+        in_parts = turns_at_reads[1:4]  # after the look at its first records
         assert len(set(in_parts)) == 3, "somebody else had a turn between any two"
+
+
+async def test_outages_are_worked_on_one_at_a_time_however_short_and_hold_up_no_bus_in_service(
+    postgres: asyncpg.Pool,
+) -> None:
+    def batch_of(taps: int, ago_ms: int) -> Batch:
+        bus = Bus(city, session)
+        bus.tap(taps, ago_ms)
+        stretch = bus.journal.after(0, 500, 10**6)
+        assert stretch is not None
+        signed = make_batch(stretch, city="kzo", device_id=V1, sent_ms=1, waiting=0, key=bus.key)
+        batch = open_batch(signed, DeviceKey(public=bus.key.public))
+        assert isinstance(batch, Batch)
+        return batch
+
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        devices = city.devices()
+        long, short, live = batch_of(LIVE_RECORDS + 1, 0), batch_of(1, BACKLOG_MS + 60_000), batch_of(1, 0)
+        async with devices._lane(long), devices._lane(live):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), devices._lane(short):
+                    pass
+        async with devices._lane(short):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), devices._lane(long):
+                    pass
 
 
 async def test_a_quarantined_tap_goes_to_the_ledger_once_a_person_has_set_its_time_right(
