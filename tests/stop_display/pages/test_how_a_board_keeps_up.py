@@ -77,7 +77,7 @@ async def test_a_socket_that_has_gone_silent_is_replaced(opened: Opened) -> None
         await script.heard(Subscribe)
         for _ in range(2):
             await page.clock.fast_forward(24_000)
-            await page.clock.fast_forward(900)
+            await page.clock.fast_forward(1_000)
             await settled(page)
             assert script.connected == 1
             await hears(page, script.beat())

@@ -115,7 +115,7 @@ def as_rows(table: str) -> list[str]:
 
 async def test_each_state_has_its_words_in_three_languages(opened: Opened) -> None:
     assert {one.state for one in EVERY_STATE.lines} == set(LineState)
-    async with scripted(Script(board=EVERY_STATE)) as url, opened() as (page, seen):
+    async with scripted(Script(board=EVERY_STATE)) as url, opened(virtual_time=True) as (page, seen):
         await page.goto(url + STOP)
         await expect(page.locator(".row")).to_have_count(15)
         for language in LANGUAGES:
@@ -177,7 +177,7 @@ READ_ACCESS = {
 
 
 async def test_wheelchairs_delays_and_the_bus_at_the_stop_have_their_words(opened: Opened) -> None:
-    async with scripted(Script(board=ACCESS)) as url, opened() as (page, seen):
+    async with scripted(Script(board=ACCESS)) as url, opened(virtual_time=True) as (page, seen):
         await page.goto(url + STOP)
         await expect(page.locator(".row")).to_have_count(8)
         for language in LANGUAGES:
