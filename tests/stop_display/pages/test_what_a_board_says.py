@@ -305,5 +305,6 @@ async def test_whoever_listens_hears_the_next_buses_in_sentences_at_most_once_a_
         for minutes in (31, 34):
             await hears(page, script.change(line(live(minutes + 0.8), route="3")))
             await expect(page.locator(".row", has_text=str(minutes))).to_have_count(1)
+            await expect(spoken).to_contain_text(first)
             await page.clock.fast_forward(20_500)
         await expect(spoken).to_contain_text("Маршрут 10, мкр Шугыла: через 20 минут, в пути.")
