@@ -197,6 +197,7 @@ async def test_who_does_not_listen_holds_little_memory_and_is_let_go(monkeypatch
     limits: list[asyncio.Timeout] = []
 
     def limit(seconds: float) -> asyncio.Timeout:
+        assert seconds == module.LISTEN_MAX_S
         limits.append(asyncio.timeout(seconds))
         return limits[-1]
 
