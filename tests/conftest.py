@@ -12,15 +12,18 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import hypothesis
 import pytest
+from playwright.async_api import expect
 from redis.asyncio import Redis
 
 from ayaldama.embedded import ServerHome, open_home, start_postgres, start_valkey
 from commons.migrate import migrate
 from tests.chromium import find_chromium
+from tests.patience import PATIENCE_MS
 
-# How long an example takes says how busy the machine is; no test may fail for that.
-hypothesis.settings.register_profile("patient", deadline=None)
+# How long an example takes, to be made or to be tried, says how busy the machine is; no test may fail for that.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from ayaldama.embedded import SOCKET_PATH_MAX_BYTES, open_home, start_postgres, start_valkey
 from ayaldama.processes import ProcessError, end_orphan, sole_user_of
+from tests.patience import PATIENCE_S
 
 PARENT = """
 import sys, time
@@ -108,7 +109,7 @@ def test_servers_end_with_a_killed_parent(tmp_path: Path) -> None:
     with running(tmp_path) as parent:
         servers = parent.tree()[1:]
         kill_only_the_parent(parent)
-        _, alive = psutil.wait_procs(servers, timeout=10)
+        _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
         assert not alive
 
 

@@ -48,6 +48,7 @@ from fare.validator.signing import SigningKey
 from gtfs_data.network import Network
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_journal import tap
+from tests.patience import PATIENCE_S
 from transit.keys import Keys
 from transit.model import Update, VehiclePosition
 from transit.store.redis_occupancy import read_loads
@@ -91,7 +92,7 @@ async def role(settings: Settings) -> AsyncIterator[str]:
         ready=ready.set_result,
     )
     running = asyncio.create_task(serve(context))
-    done, _ = await asyncio.wait({running, ready}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({running, ready}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     if running in done:
         await running
     try:
@@ -102,7 +103,7 @@ async def role(settings: Settings) -> AsyncIterator[str]:
         await running
 
 
-async def eventually(holds: Callable[[], Awaitable[Any]], within_s: float = 30.0) -> Any:
+async def eventually(holds: Callable[[], Awaitable[Any]], within_s: float = PATIENCE_S) -> Any:
     """Return what ``holds`` once it is something; the limit is only there to end a test that fails."""
     async with asyncio.timeout(within_s):
         while not (found := await holds()):  # noqa: ASYNC110 - other processes change what is asked

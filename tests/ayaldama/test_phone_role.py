@@ -34,6 +34,7 @@ from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.vehicles import Vehicle
 from tests.ayaldama.test_fare_role import BUS, drive
+from tests.patience import PATIENCE_S
 
 NUMBER = "+77011234567"
 
@@ -71,7 +72,7 @@ async def role(settings: Settings) -> AsyncIterator["Browser"]:
         ready=ready.set_result,
     )
     running = asyncio.create_task(serve(context))
-    done, _ = await asyncio.wait({running, ready}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({running, ready}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     if running in done:
         await running
     try:
@@ -130,7 +131,7 @@ async def test_a_bus_is_paid_for_while_nothing_else_runs(
             status, quote, _ = await browser.ask("/api/phone/quotes", {"bus": "123 авс 11"})
             return quote if status == 200 else None
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (quote := await quoted()) is None:  # noqa: ASYNC110 - another process's words come through Redis
                 await asyncio.sleep(1)  # asking has its limits
         assert quote["price_tiyn"] > 0

@@ -27,6 +27,7 @@ from fare.store.ledger_books import verify
 from fare.store.postgres_vehicles import PostgresVehicles
 from fare.vehicles import Vehicle
 from gtfs_data.network import Network
+from tests.patience import PATIENCE_S
 from transit.keys import Keys
 from transit.model import Arrival, Update, VehiclePosition
 from transit.store.redis_state import StateWriter
@@ -74,7 +75,7 @@ async def role(settings: Settings, name: str) -> AsyncIterator[Mapping[str, int]
     )
     (serve,) = functions_of(frozenset({name})).values()
     running = asyncio.create_task(serve(context))
-    done, _ = await asyncio.wait({running, ready}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({running, ready}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     if running in done:
         await running
     try:
@@ -106,7 +107,7 @@ class Telephone:
 
     async def got(self, count: int) -> None:
         """Return once the telephone has got ``count`` answers."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.texts) < count:
                 await self._look()
 
@@ -163,7 +164,7 @@ async def test_a_message_becomes_a_ride_paid_by_the_operator_and_a_ticket(
 
 async def test_the_number_of_a_stop_is_answered_with_its_next_buses(settings: Settings, redis: Redis) -> None:
     network = await open_network(settings)
-    code = await drive(redis, network, arrives_in_ms=7 * MINUTE_MS + 30_000)
+    code = await drive(redis, network, arrives_in_ms=8 * MINUTE_MS - 1_000)
     async with telephones(settings) as telephone, role(settings, "sms"):
         rider = telephone(PAYS)
         await rider.answered("ENG")

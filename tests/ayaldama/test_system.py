@@ -14,15 +14,18 @@ import psutil
 import pytest
 
 from ayaldama.log_file import KEPT, LogFile
+from tests.patience import PATIENCE_S
 
 PROGRAM = """
 import sys
 from pathlib import Path
+from ayaldama import supervisor
 from ayaldama.commands._base import console, explained
 from ayaldama.settings_source import read_settings
 from ayaldama.system import CITY, run_system
 from ayaldama.terminal import Steps
 
+supervisor.STOP_GRACE_S = 3_600.0  # nothing here ends because somebody lost patience
 options = {"data_folder": Path(sys.argv[1]), "intake.ports.osmand": sys.argv[2], "intake.ports.wialon_ips": "0"}
 settings = read_settings(environment={}, command_line=options).settings
 with explained():
@@ -79,7 +82,7 @@ def running(folder: Path, port: int = 0) -> Iterator[System]:
         system.process.wait()
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+def eventually(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait until ``holds``; the limit is only there to end a test that fails."""
     deadline = time.monotonic() + within_s
     while not holds():
@@ -107,7 +110,7 @@ def test_what_dies_starts_again_on_the_same_port_and_the_end_is_in_order(tmp_pat
         assert addresses.exists()
         tree = system.tree()
         system.process.terminate()
-        assert system.process.wait(timeout=30) == 0
+        assert system.process.wait(timeout=PATIENCE_S) == 0
         assert not any(process.is_running() for process in tree)
         events = [str(event["event"]) for event in system.log()]
         assert "process died, starts again" in events
@@ -130,13 +133,13 @@ def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     with running(tmp_path) as system:
         children = system.tree()[1:]
         system.process.kill()
-        _, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
         assert not alive
 
 
 def test_a_second_program_on_the_same_data_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with running(tmp_path) as first, running(tmp_path) as second:
-        assert second.process.wait(timeout=20) == 69
+        assert second.process.wait(timeout=PATIENCE_S) == 69
         assert f"in use by process {first.process.pid}" in "".join(second.said)
 
 
@@ -144,7 +147,7 @@ def test_a_port_that_is_taken_stops_the_start_with_a_sentence(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(tmp_path, port) as system:
-            assert system.process.wait(timeout=20) == 69
+            assert system.process.wait(timeout=PATIENCE_S) == 69
             said = "".join(system.said)
             assert "intake ended with status 69" in said
             assert str(port) in said
@@ -156,7 +159,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         system.process_of("intake").suspend()  # it cannot end in order
         system.process.send_signal(signal.SIGINT)
         system.process.send_signal(signal.SIGTERM)  # another number: two equal ones may reach a process as one
-        assert system.process.wait(timeout=8) == 0  # less than the grace that the first signal gives
+        assert system.process.wait(timeout=PATIENCE_S) == 0  # less than the grace that the first signal gives
 
 
 @pytest.mark.parametrize("line", [b'{"event": "words", "error": "facts"}', b"Traceback (most recent call last):"])

@@ -34,7 +34,7 @@ async def test_previews_and_search_lead_to_boards(redis: Redis, chromium: str) -
             arrival(ALAN.id, in_s=200, vehicle_id="102", run_key="10-0|b"),
         )
     )
-    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS))
+    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=0.001))  # as good as still
     network, state, stop = network_of(), StateReader(redis, KEYS), asyncio.Event()
     live = LiveMap(network, state=state, clock=clock, metrics=Metrics())
     boards = Boards(network, state=state, clock=clock, metrics=Metrics(), settings=BoardSettings())

@@ -11,6 +11,7 @@ from ayaldama.roles._base import RoleContext
 from ayaldama.settings import Settings
 from commons.clock import SystemClock
 from commons.metrics import Metrics
+from tests.patience import PATIENCE_S
 from transit.notices import Notices
 
 
@@ -42,7 +43,7 @@ async def test_boards_that_do_not_hear_dispatchers_any_more_end_their_process(mo
     monkeypatch.setattr(module, "follow_notices", said_once)
     boards: Any = DeafBoards()
     with pytest.raises(ValueError, match="cannot take"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await module._heed(boards, None, context_of(asyncio.Event()))  # type: ignore[arg-type]
 
 
@@ -50,6 +51,6 @@ async def test_when_the_process_stops_nothing_is_left_behind(monkeypatch: pytest
     monkeypatch.setattr(module, "follow_notices", said_once)
     monkeypatch.setattr(DeafBoards, "heed", lambda _boards, _notices: stop.set())
     stop, boards = asyncio.Event(), DeafBoards()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await module._heed(boards, None, context_of(stop))  # type: ignore[arg-type]
     assert asyncio.all_tasks() == {asyncio.current_task()}

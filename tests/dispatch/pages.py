@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
+
+from tests.patience import PATIENCE_MS, PATIENCE_S
 
 FLAGS = (
     "--no-sandbox",
@@ -22,6 +24,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+DEVICE_S: Final = 1_800_000_000  # January 2027: no page of ours believes its device
 
 
 @dataclass(slots=True)
@@ -47,9 +52,15 @@ class Seen:
             self.paths.add(parts.path)
 
 
+async def stand_still(page: Page) -> None:
+    """Let the clock of all documents that ``page`` opens from now on move only when the test moves it."""
+    await page.clock.install(time=DEVICE_S - 3_600)
+    await page.clock.pause_at(DEVICE_S)
+
+
 async def until(page: Page, condition: str) -> None:
     """Wait for a JavaScript expression to hold. Playwright's own waiting needs ``eval``, which our pages forbid."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while not await page.evaluate(f"() => Boolean({condition})"):
             await page.wait_for_timeout(50)
 
@@ -71,7 +82,7 @@ async def opened(
             viewport={"width": width, "height": height}, locale=language, color_scheme=theme
         )
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         seen = Seen()
         seen.watch(page)
         yield page, seen

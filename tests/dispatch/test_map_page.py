@@ -20,10 +20,12 @@ from dispatch.live import LiveMap
 from tests.dispatch.pages import Seen, opened, served, until
 from tests.dispatch.sightings import NOON_MS, arrival, detour, position, update
 from tests.dispatch.small_city import ALAN, AUEZHAI, BAZAR, SHUGYLA, network_of
+from tests.patience import PATIENCE_MS
 from transit.keys import Keys
 from transit.store.redis_state import StateReader, StateWriter
 
 KEYS = Keys("test")
+RATE = 0.001  # the city's time all but stands still, so that what is said of it does not hang on a machine's speed
 FAINT_TEXTS = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
 pytestmark = [
@@ -57,7 +59,7 @@ class City:
 
 
 async def city_with_buses(redis: Redis) -> City:
-    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS))
+    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=RATE))
     writer = StateWriter(redis, KEYS)
     await writer.replace(
         update(
@@ -237,13 +239,13 @@ async def test_the_map_says_that_it_is_cut_off_or_old_and_recovers_by_itself(red
         await expect(page.locator(feed)).to_have_attribute("data-state", "lost")
         await expect(page.locator(banner)).to_contain_text("No connection to the server")
         await city.writer.publish(update(position("106")))
-        city.clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS + 45_000))
+        city.clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS + 45_000, rate=RATE))
         async with city.served():
             await expect(page.locator(feed)).to_have_attribute("data-state", "old")
             await expect(page.locator(banner)).to_contain_text("What you see is old")
             await expect(page.locator("#list .row")).to_have_count(6)
             await city.writer.publish(update(as_of_ms=NOON_MS + 46_000))  # told by the next heartbeat
-            await expect(page.locator(feed)).to_have_attribute("data-state", "live", timeout=15_000)
+            await expect(page.locator(feed)).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
             await expect(page.locator(banner)).to_be_hidden()
             assert await page.evaluate("globalThis.sameDocument")
 

@@ -164,7 +164,7 @@ def test_two_lines_in_one_file_are_refused(tmp_path: Path) -> None:
     assert f"{LINE} LineString '2': must hold exactly one line" in faults(write_village(tmp_path, files={LINE: drawn}))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_a_file_holds_the_answer_is_a_feed_or_a_list_of_faults(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

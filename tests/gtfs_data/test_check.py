@@ -310,7 +310,7 @@ NASTY = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(CELLS), NASTY), min_size=1, max_size=4))
 def test_whatever_stands_in_a_cell_is_judged_and_never_a_crash(
     tmp_path: Path, changes: list[tuple[tuple[str, int, int], str]]

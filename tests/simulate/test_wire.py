@@ -13,6 +13,7 @@ from ayaldama.simulate import wire
 from ayaldama.simulate.wire import BLACK_BOX_MAX, KEPT_MAX, Fix, OsmAndUnit, WialonUnit
 from commons.clock import ClockAnchor, SystemClock
 from commons.metrics import Metrics
+from tests.patience import PATIENCE_S
 from transit.intake.devices import DeviceRow, Devices, new_key, with_key
 from transit.intake.serve import IntakeSettings, serve_intake
 from transit.keys import Keys
@@ -22,7 +23,6 @@ from transit.store.redis_reports import ReportsReader
 KEYS = Keys("test")
 KEY = new_key()
 NOW_MS = 1_789_970_400_000
-SOON_S = 10.0
 HOST = "127.0.0.1"
 UNITS = ("wialon-2.0", "wialon-1.1", "osmand")
 
@@ -87,7 +87,8 @@ async def intake(redis: Redis) -> AsyncIterator[Intake]:
 async def units(ports: Mapping[str, int], now_ms: int = NOW_MS) -> AsyncIterator[dict[str, WialonUnit | OsmAndUnit]]:
     clock = SystemClock(ClockAnchor(wall_ms=SystemClock().now_ms(), city_ms=now_ms))
     port, url = ports["wialon_ips"], f"http://{HOST}:{ports['osmand']}/"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session, asyncio.TaskGroup() as tasks:
+    patience = aiohttp.ClientTimeout(total=PATIENCE_S)
+    async with aiohttp.ClientSession(timeout=patience) as session, asyncio.TaskGroup() as tasks:
         found: dict[str, WialonUnit | OsmAndUnit] = {
             "wialon-2.0": WialonUnit("wialon-2.0", KEY, host=HOST, port=port, clock=clock, checked=True),
             "wialon-1.1": WialonUnit("wialon-1.1", KEY, host=HOST, port=port, clock=clock, checked=False),
@@ -120,7 +121,7 @@ async def stored(redis: Redis) -> list[PositionReport]:
 
 async def stored_of_all(redis: Redis, count: int) -> dict[str, list[PositionReport]]:
     """Return the reports of each unit once each has told ``count`` different fixes."""
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found: dict[str, list[PositionReport]] = {unit: [] for unit in UNITS}
             for report in await stored(redis):

@@ -31,6 +31,7 @@ from fare.validator.signing import SigningKey
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_journal import tap
+from tests.patience import PATIENCE_S
 
 V1 = DeviceId("v-1")
 
@@ -225,19 +226,19 @@ async def test_behind_a_proxy_each_device_answers_for_itself(postgres: asyncpg.P
 
 
 async def until_released(city: City) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await city.releases.behind():  # noqa: ASYNC110 - the server does it
             await asyncio.sleep(0.02)
 
 
 async def until_counted(city: City, name: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while f'ayaldama_{name}{{role="fare",where="hand_over"}}' not in city.metrics.exposition().decode():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def until_handed(city: City) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await city.store.behind():  # noqa: ASYNC110 - the server does it
             await asyncio.sleep(0.02)
 

@@ -117,10 +117,10 @@ def _text(answers: list[Outgoing]) -> str:
 async def sms_town(pool: asyncpg.Pool, rules: SmsRules = RULES) -> AsyncIterator[SmsTown]:
     """Give a town; the books of both sides are the same when it is left and all that is owed is given back."""
     async with market(pool) as opened:
-        operator = SimulatedOperator(secret=SECRET, clock=opened.clock, late_s=0.6)
+        operator = SimulatedOperator(secret=SECRET, clock=opened.clock, late_s=3.5)
         server = TestServer(operator.application())
         await server.start_server(shutdown_timeout=0.1)
-        settings = OperatorHttpSettings(url=str(server.make_url("/")).rstrip("/"), secret=SECRET, answer_max_s=0.5)
+        settings = OperatorHttpSettings(url=str(server.make_url("/")).rstrip("/"), secret=SECRET, answer_max_s=3.0)
         try:
             async with open_operator_charging(settings, opened.clock) as charging, opened.opened() as buying:
                 metrics = Metrics()

@@ -32,6 +32,7 @@ from fare.validator.signing import SigningKey
 from tests.fare.edges.city_server import CITY, KEY, PLACES
 from tests.fare.validator.power import UnsafeDisk
 from tests.notation.rides import SmallTariff, medium, total_tiyn
+from tests.patience import PATIENCE_S
 
 PROJECT = Path(__file__).parents[3]
 KILL_ROUNDS = int(os.environ.get("AYALDAMA_KILL_ROUNDS", "2"))
@@ -142,7 +143,7 @@ async def load(city: City, devices: list[Uploading], taps: int) -> None:
 
     async with aiohttp.ClientSession() as session:
         working = [asyncio.create_task(work(device, Link(session, city.url))) for device in devices]
-        await asyncio.wait_for(reached.wait(), 60)
+        await asyncio.wait_for(reached.wait(), PATIENCE_S)
         city.kill()  # between any two instructions of them all
         for failure in await asyncio.gather(*working, return_exceptions=True):
             assert isinstance(failure, LinkError), failure
@@ -157,7 +158,7 @@ async def finish(city: City, devices: list[Uploading]) -> None:
         for device in devices:
             while device.journal.waiting:
                 await device.upload(Link(session, city.url))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while await pool.fetchval(LEFT):  # noqa: ASYNC110 - another process does it
                 await asyncio.sleep(0.1)
 

@@ -18,6 +18,7 @@ from fare.store.postgres_media import PostgresMedia
 from fare.store.postgres_taps import media_in_debt
 from tests.notation.ledger import journal
 from tests.notation.rides import medium
+from tests.patience import PATIENCE_S
 
 ANN, BOB = medium(7), medium(8)
 PUPIL = Concession(category=RiderCategory("pupil"), from_date="2026-09-01", until_date="2027-05-31", evidence="p-1")
@@ -90,7 +91,7 @@ async def test_a_lost_medium_is_blocked_and_whoever_listens_hears_of_it(
     heard = asyncio.Event()
     async with listening(postgres, heard.set):
         await media.block([ANN], 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await heard.wait()
     assert await media.blocked() == {ANN}
     await media.block([ANN], 2, blocked=False)

@@ -25,6 +25,7 @@ from tests.notation.rides import DAY_MS, MIDNIGHT_MS, SmallTariff, medium, tap, 
 HISTORIES = int(os.environ.get("AYALDAMA_INTERLEAVINGS", "5"))
 MEDIA = (7, 8, 9)
 TAPS = 60
+KILLS_MAX = 150  # several times as many as there are, lest a busy machine get nothing done between two
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 KILL_ONE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -57,7 +58,7 @@ async def upload(intakes: Sequence[TapIntake], taps: Sequence[LocatedTap], dice:
 
 
 async def kill_connections(pool: asyncpg.Pool, dice: random.Random) -> None:
-    while True:
+    for _ in range(KILLS_MAX):
         await asyncio.sleep(dice.uniform(0.002, 0.05))
         await pool.fetchval(KILL_ONE, str(dice.random()))
 

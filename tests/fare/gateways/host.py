@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fare.gateways.iso8583_messages import LENGTH_BYTES, decoded
+from tests.patience import PATIENCE_S
 
-STARTS_S = 30.0
 NUMBERS_OF_ITS_OWN = frozenset({"p", "1", "37", "90"})  # bitmaps, reference, what a reversal is of
 
 
@@ -23,7 +23,7 @@ async def running_host(folder: Path, rules: Sequence[dict[str, object]], port: i
         *program, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(STARTS_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _listens(port):
                 assert process.returncode is None, "iso8583sim ended"
                 await asyncio.sleep(0.05)

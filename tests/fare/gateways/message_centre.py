@@ -21,9 +21,9 @@ from fare.gateways.sms_desk import Door
 from fare.media.phone import phone_number
 from fare.model import PhoneNumber
 from fare.sms.values import Incoming, Outgoing, OutgoingState, ReceiptTaken
+from tests.patience import PATIENCE_S
 
 VENDOR = Path(__file__).parents[3] / "vendor"
-SEEN_S = 15.0
 CODE = "2505"
 RIDER = PhoneNumber("+77011234567")
 
@@ -31,6 +31,7 @@ needs_npm_smpp = pytest.mark.skipif(
     shutil.which("node") is None or not (VENDOR / "node_modules" / "smpp").is_dir(),
     reason="no node, or npm's smpp is not installed: make vendor",
 )
+
 needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="no tshark: apt install tshark")
 
 Event = dict[str, Any]
@@ -60,7 +61,7 @@ class Centre:
 
     async def seen(self, event: str, count: int = 1) -> list[Event]:
         """Return the events of this kind once there are ``count``."""
-        async with asyncio.timeout(SEEN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.of(event)) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -203,7 +204,7 @@ class Desk:
 
     async def until(self, so: Callable[[], object]) -> None:
         """Return once it is ``so``."""
-        async with asyncio.timeout(SEEN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not so():
                 self._changed.clear()
                 await self._changed.wait()

@@ -77,7 +77,7 @@ async def test_attack_38_a_charge_without_an_answer_is_taken_back_and_asked_for_
     tmp_path: Path, unused_port: int
 ) -> None:
     rules = [{"match": {"fields": {"4": "000000009904"}, "mti": "0100"}, "action": "drop"}]
-    async with town(tmp_path, unused_port, rules, answer_s=0.5) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=1.5) as (acquirer, there):
         _, card = await asked_at(rider(), "1-0801", acquirer)
         first, card = await asked_at(card, "2-0600", acquirer)
         assert first is not None

@@ -17,8 +17,8 @@ from fare.model import JournalKey
 from fare.risk.values import Answered, Decline, FareKind
 from tests.fare.gateways.attempts import AttemptsInMemory
 from tests.fare.gateways.host import Line, digits_of, running_host
+from tests.patience import PATIENCE_S
 
-TEST_S = 40.0
 APPROVED, DECLINED, UNKNOWN = Answered.APPROVED, Answered.DECLINED, Answered.UNKNOWN
 BIG_TIYN = 500_000
 HANGS_UP = {"match": {"mti": "0100", "amount_gt": BIG_TIYN}, "action": "close"}
@@ -62,7 +62,7 @@ class Town:
                 reconnect_s=0.05,
             )
             async with (
-                asyncio.timeout(TEST_S),
+                asyncio.timeout(PATIENCE_S),
                 open_acquirer(settings, self.attempts, SystemClock(), self.metrics) as one,
             ):
                 await one.connected()
@@ -140,7 +140,7 @@ async def test_without_an_answer_the_authorisation_is_reversed_and_said_again_un
     tmp_path: Path, unused_port: int
 ) -> None:
     rules = [{"match": {"mti": ["0100", "0400"]}, "action": "drop"}]
-    async with town(tmp_path, unused_port, rules, answer_s=0.3) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=1.2) as (acquirer, there):
         assert (await acquirer.ask(request())).answered is UNKNOWN
         await there.result("window-1", Answered.REVERSED)
         assert (await acquirer.ask(request())).answered is Answered.REVERSED
@@ -154,8 +154,8 @@ async def test_without_an_answer_the_authorisation_is_reversed_and_said_again_un
 async def test_attack_38_an_approval_after_the_timeout_changes_nothing_and_the_reversal_wins_once(
     tmp_path: Path, unused_port: int
 ) -> None:
-    rules = [{"match": {"mti": "0100"}, "delay_ms": 900}]
-    async with town(tmp_path, unused_port, rules, answer_s=0.4) as (acquirer, there):
+    rules = [{"match": {"mti": "0100"}, "delay_ms": 2_700}]
+    async with town(tmp_path, unused_port, rules, answer_s=1.2) as (acquirer, there):
         assert (await acquirer.ask(request())).answered is UNKNOWN
         await there.line.heard("0100", "0400", "0410", "0110")
         assert (await acquirer.ask(request("window-2"))).answered is UNKNOWN, "the line is read in order"
@@ -209,7 +209,7 @@ async def test_a_line_that_breaks_while_nothing_is_said_is_opened_again(tmp_path
 
 async def test_a_capture_is_said_again_until_it_is_answered(tmp_path: Path, unused_port: int) -> None:
     rules = [{"match": {"mti": "0220"}, "action": "drop"}]
-    async with town(tmp_path, unused_port, rules, answer_s=0.3) as (acquirer, there):
+    async with town(tmp_path, unused_port, rules, answer_s=1.2) as (acquirer, there):
         await acquirer.ask(request())
         assert (await acquirer.ask(after(request(), Asked.CAPTURE))).answered is UNKNOWN
         await there.result("later-1", APPROVED)

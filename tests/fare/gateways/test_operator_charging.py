@@ -34,7 +34,7 @@ def request(key: str = "sms:1", amount_tiyn: int = 100, number: str = NUMBER) ->
 async def served(app: web.Application, secret: bytes = SECRET) -> AsyncIterator[HttpOperatorCharging]:
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.1)
-    settings = OperatorHttpSettings(url=str(server.make_url("/")), secret=secret, answer_max_s=0.5)
+    settings = OperatorHttpSettings(url=str(server.make_url("/")), secret=secret, answer_max_s=3.0)
     try:
         async with open_operator_charging(settings, MarketClock()) as charging:
             yield charging
@@ -44,7 +44,7 @@ async def served(app: web.Application, secret: bytes = SECRET) -> AsyncIterator[
 
 @pytest.fixture
 def operator() -> SimulatedOperator:
-    return SimulatedOperator(secret=SECRET, clock=MarketClock(), credit_tiyn=250, late_s=0.7)
+    return SimulatedOperator(secret=SECRET, clock=MarketClock(), credit_tiyn=250, late_s=3.5)
 
 
 async def test_a_key_charges_once_and_is_given_back_once(operator: SimulatedOperator) -> None:

@@ -297,7 +297,7 @@ async def test_a_centre_that_does_not_answer_a_bind_is_left(centre: Centre) -> N
 
 
 async def test_silence_is_asked_and_a_dead_line_left(centre: Centre) -> None:
-    async with bound(centre, Desk(), answer_s=0.3, silence_s=0.1):
+    async with bound(centre, Desk(), answer_s=3.0, silence_s=0.1):
         await centre.seen("enquire_link", 3)
         assert len(centre.of("bind")) == 1
         centre.manner(enquire=False)

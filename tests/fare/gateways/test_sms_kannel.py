@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,8 @@ from commons.metrics import Metrics
 from fare.gateways.smpp import SmppBind, SmppClient
 from fare.gateways.sms_kannel import Kannel, KannelGateway
 from fare.sms.values import Incoming, Outgoing, OutgoingState
-from tests.fare.gateways.message_centre import CODE, RIDER, SEEN_S, Desk, door_to
+from tests.fare.gateways.message_centre import CODE, RIDER, Desk, door_to
+from tests.patience import PATIENCE_S
 
 TOOLS = Path("/usr/lib/kannel/test")
 NEEDED = [shutil.which("bearerbox"), shutil.which("smsbox"), shutil.which("fakesmsc", path=TOOLS)]
@@ -107,12 +109,12 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(200):
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
         with socket.socket() as one:
-            one.settimeout(0.1)
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        subprocess.run(["sleep", "0.05"], check=True)
+        time.sleep(0.05)
     raise TimeoutError(port)
 
 
@@ -159,7 +161,7 @@ async def fakesmsc(port: int, text: str, got: int) -> AsyncIterator[list[str]]:
     assert process.stderr is not None
     texts: list[str] = []
     try:
-        async with asyncio.timeout(SEEN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while len(texts) < got and (line := await process.stderr.readline()):
                 if found := re.search(rb"Got message \d+: <\S+ \S+ (\S+) (\S*)>", line):
                     raw = urllib.parse.unquote_to_bytes(found[2].replace(b"+", b" "))
@@ -332,7 +334,7 @@ async def test_a_pair_of_binds_to_kannels_own_centre(unused_port: int) -> None:
 
     async def read_until(so: Callable[[], bool]) -> None:
         assert process.stderr is not None
-        async with asyncio.timeout(SEEN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not so():
                 line = await process.stderr.readline()
                 assert line, "drive_smpp ended"

@@ -17,6 +17,7 @@ from fare.model import MediumId
 from tests.fare.inspection.bus import KEY, SALT, Bus, ask, at_ms, code_of, riders
 from tests.fare.inspection.verdict_cases import BUSES, CASES, TAPS
 from tests.fare.phone.phones import key, public
+from tests.patience import PATIENCE_S
 
 PAGE = Path(__file__).parents[3] / "fare" / "web" / "inspector"
 RIDING = Bus(taps=TAPS)
@@ -189,7 +190,7 @@ def judged_by_the_page(folder: Path, asked: list[dict[str, object]], *, before: 
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     said: list[dict[str, object]] = json.loads(run.stdout)
     return said

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
+from tests.patience import PATIENCE_S
+
 DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 READER = "Sample Reader"
-START_S = 10.0
 
 
 class NoPcscdError(Exception):
@@ -44,7 +45,7 @@ def running_pcscd(folder: Path) -> Iterator[Pcscd]:
     )
     try:
         path = run / "pcscd" / "pcscd.comm"
-        give_up_s = monotonic() + START_S
+        give_up_s = monotonic() + PATIENCE_S
         while not _answers(path):
             if process.poll() is not None or monotonic() > give_up_s:
                 raise NoPcscdError(f"pcscd did not start: {(folder / 'log').read_text(errors='replace')[-300:]}")

@@ -20,8 +20,8 @@ from fare.media.vpcd import in_reader
 from fare.model import MediumId, MediumKind
 from tests.fare.media.cards import APPLICATION, IDENTITY, MASTER_KEY, UID, card, contents
 from tests.fare.media.pcscd import READER, Pcscd
+from tests.patience import PATIENCE_S
 
-WAIT_S = 20.0
 PCSCD_LOOKS_S = 1.0  # it looks every 0.4 s at a virtual reader and misses a card that is changed faster than that
 KEY = TokenKey(version=1, secret=bytes(32))
 CARD = medium_id(MediumKind.TRANSPORT_CARD, IDENTITY.value, KEY)
@@ -46,16 +46,16 @@ def settings(device: str = READER) -> ReaderSettings:
 async def showings() -> AsyncIterator[Callable[[], Any]]:
     """Open the reader; what is given back waits for the next showing."""
     async with discover()["transport_card"].open_reader(settings()) as reader, aclosing(aiter(reader)) as shown:
-        yield lambda: asyncio.wait_for(anext(shown), WAIT_S)
+        yield lambda: asyncio.wait_for(anext(shown), PATIENCE_S)
 
 
 async def field_is_empty() -> None:
     def wait() -> None:
         reader = PcscReader(READER)
         try:
-            field = reader.wait(WAIT_S)
+            field = reader.wait(PATIENCE_S)
             while field is not None and field.present:
-                field = reader.wait(WAIT_S)
+                field = reader.wait(PATIENCE_S)
         finally:
             reader.close()
 
@@ -122,7 +122,7 @@ async def test_attack_21_two_cards_in_the_field_clash_and_neither_pays(pcscd: Pc
         watching = await asyncio.to_thread(PcscReader, READER)
         field = None
         while field is None or len(field.present) < 2:
-            field = await asyncio.to_thread(watching.wait, WAIT_S)
+            field = await asyncio.to_thread(watching.wait, PATIENCE_S)
             assert field is not None, "both cards must come into the field"
         watching.close()
         async with showings() as next_shown:
@@ -148,9 +148,9 @@ async def test_python_desfire_reads_our_card(pcscd: Pcscd) -> None:
 
     def read() -> tuple[bytes, bytes, list[int]]:
         reader = PcscReader(READER)
-        field = reader.wait(WAIT_S)
+        field = reader.wait(PATIENCE_S)
         while field is not None and not field.present:
-            field = reader.wait(WAIT_S)
+            field = reader.wait(PATIENCE_S)
         assert field is not None
         with reader.card(field.present[0]) as connection:
             desfire = DESFire(Connected(connection))

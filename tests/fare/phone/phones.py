@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fare.model import MediumId
 from fare.phone.own_qr import PhoneKey, own_code
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 CITY = "kyzylorda"
@@ -55,8 +56,9 @@ def run_page(script: str, folder: Path) -> object:
         {script}
     """
     run = subprocess.run(
-        ["node", "--input-type=module", "--eval", program], capture_output=True, text=True, check=True, timeout=60
-    )
+        ["node", "--input-type=module", "--eval", program],
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
+    )  # fmt: skip
     said: object = json.loads(run.stdout)
     return said
 

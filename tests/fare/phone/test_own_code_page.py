@@ -10,6 +10,7 @@ import pytest
 from fare.phone import base45
 from fare.phone.own_qr import PREFIX, read_own_code
 from tests.fare.phone.phones import CITY, NOON_MS, ROOT, key, public, shown
+from tests.patience import PATIENCE_S
 
 PAGES = ROOT / "fare" / "web"
 
@@ -64,7 +65,7 @@ def test_both_read_the_same_and_take_the_same(tmp_path: Path) -> None:
     asked = tampered()
     run = subprocess.run(
         ["node", "--input-type=module", "--eval", script],
-        input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=60,
+        input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     by_server = []
     for text in asked:

@@ -72,7 +72,7 @@ def test_i2_an_amnesty_is_of_vehicles_lines_and_hours(
     assert [one.ride_key for one in amnesty_refunds(sales, made, [], MONDAY)] == keys
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(paid_back=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9_000)), max_size=8), again=st.integers(1, 4))
 def test_i2_a_bulk_refund_run_again_and_again_gives_back_what_was_paid_and_no_more(
     sales: tuple[Sale, ...], paid_back: list[tuple[int, int]], again: int

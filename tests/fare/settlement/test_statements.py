@@ -75,7 +75,7 @@ def test_a_commission_beyond_all_and_below_nothing_is_refused(bp: int) -> None:
         statements([], [], {MediumKind.PHONE: bp})
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     carriers=st.lists(st.sampled_from(["a", "b", "c"]), min_size=7, max_size=7),
     order=st.permutations(range(7)),

@@ -10,13 +10,15 @@ from typing import Any
 
 import aiohttp
 
+from tests.patience import PATIENCE_S
+
 PROJECT = Path(__file__).parents[3]
 
 
 async def ayaldama(folder: Path, *arguments: str) -> tuple[int, str, str]:
     """Run a command to its end; return status, output and errors."""
     process = await _start(folder, *arguments, stderr=asyncio.subprocess.PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
@@ -32,7 +34,7 @@ class Device:
     async def start(self, *arguments: str) -> None:
         self._process = await _start(self._folder, "validator", "--emulate", "--port", "0", *arguments)
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), 30)
+        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)
         self.url = line.decode().removeprefix("validator: ").strip().rstrip("/")
         assert self.url.startswith("http://"), line
 
@@ -51,7 +53,7 @@ class Device:
         if process is None or process.returncode is not None:
             return 0
         process.send_signal(how)
-        return await asyncio.wait_for(process.wait(), 15)
+        return await asyncio.wait_for(process.wait(), PATIENCE_S)
 
 
 class Screen:
@@ -70,7 +72,7 @@ class Screen:
 
     async def next(self, kind: str, **wanted: object) -> dict[str, Any]:
         """Return the next message of a kind with these values."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 message: dict[str, Any] = await self._socket.receive_json()
                 if message["type"] == kind and wanted.items() <= message.items():

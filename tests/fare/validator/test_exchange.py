@@ -28,6 +28,7 @@ from fare.validator.screen import Shown
 from fare.validator.signing import SigningKey
 from tests.fare.phone.phones import key, private
 from tests.fare.validator.city import City, city_of
+from tests.patience import PATIENCE_S
 
 IDS = {card.name: card.medium_id for card in CARDS}
 
@@ -148,7 +149,7 @@ async def test_a_card_put_on_the_deny_list_is_refused_after_the_next_asking(
             until_ms=wall_ms() + 10**9, key=city.key,
         )  # fmt: skip
         await city.store.publish(delta)
-        async with asyncio.timeout(10):  # the server looks for new ones every two seconds, and only asking tells
+        async with asyncio.timeout(PATIENCE_S):  # the server looks now and then, and only asking tells
             while not (outcomes := await bus.exchange.ask()):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert outcomes == [Shelving.TAKEN]
@@ -177,7 +178,7 @@ async def test_a_phone_that_the_list_does_not_know_is_asked_for_and_known_when_i
     async with city_of(postgres) as city:
         publisher = Publisher(city.store, city="kzo", key=city.key)
         await publisher.configuration(Configuration(kinds=(KindRules(kind=MediumKind.PHONE),)), now_ms, from_ms=0)
-        async with bus_of(city, tmp_path) as bus, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with bus_of(city, tmp_path) as bus, asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(bus.exchange.run())
             while not bus.validator.online:  # noqa: ASYNC110 - the first asking finds no list
                 await asyncio.sleep(0.01)

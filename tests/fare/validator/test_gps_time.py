@@ -6,6 +6,7 @@ import pytest
 
 from fare.validator.gps import follow_gps
 from fare.validator.gps_time import gps_time_ms
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ async def test_sentences_come_over_tcp() -> None:
     heard: asyncio.Queue[int] = asyncio.Queue()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     following = asyncio.create_task(follow_gps("127.0.0.1", server.sockets[0].getsockname()[1], heard.put))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await heard.get() == 1_039_422_959_000
     following.cancel()
     server.close()

@@ -14,7 +14,7 @@ from commons.clock import SystemClock
 from fare.history import history_code
 from fare.validator.drawer import CARDS
 from fare.validator.run import ValidatorSettings, enrol_device, open_validator
-from tests.dispatch.pages import Seen, opened
+from tests.dispatch.pages import Seen, opened, stand_still
 from tests.fare.validator.city import City, city_of
 
 FAINT_TEXTS = Path(__file__).parents[2].joinpath("dispatch", "contrast.js").read_text(encoding="utf-8")
@@ -34,6 +34,7 @@ async def in_bus(city: City, folder: Path, chromium: str, language: str) -> Asyn
         open_validator(settings, clock=SystemClock(), more_routes=vendor_routes()) as port,
         opened(chromium, language=language, width=1024, height=900) as (page, seen),
     ):
+        await stand_still(page)  # an answer stays on the screen until it was read
         await page.goto(f"http://127.0.0.1:{port}/")
         await expect(page.locator("#screen")).to_have_attribute("data-light", "idle")
         yield page, seen, port
@@ -87,6 +88,9 @@ async def test_taps_light_the_screen_green_and_red_with_the_reason(
         await hold(page, "bank", "red", "Приложите ещё раз")
         await page.locator("#together").check()
         await hold(page, "bank", "red", "Только одну карту")
+        await page.clock.run_for(3_500)
+        await expect(page.locator("#screen")).to_have_attribute("data-light", "red")
+        await page.clock.run_for(1_000)
         await expect(page.locator("#screen")).to_have_attribute("data-light", "idle")
         assert seen.hosts == {f"127.0.0.1:{port}"}
         assert (seen.errors, seen.failures) == ([], [])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fare.validator.qr_reader import LINE_MAX, Lines, ScannerGoneError, open_scanner
+from tests.patience import PATIENCE_S
 
 
 @given(st.data(), st.sampled_from([b"\r", b"\n", b"\r\n"]))
@@ -32,7 +33,7 @@ async def test_a_serial_scanner_is_read_raw_and_its_end_is_said() -> None:
         os.close(slave)
         reading = aiter(scanner)
         os.write(master, b"AY1:A CODE\r")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await anext(reading) == "AY1:A CODE"
             os.close(master)
             with pytest.raises(OSError, match=r"hung up|Input/output"):

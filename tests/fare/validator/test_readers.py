@@ -23,6 +23,7 @@ from fare.validator.run import ValidatorSettings, enrol_device, open_validator
 from tests.fare.media.pcscd import READER, Pcscd
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.device import Device, ayaldama, screen
+from tests.patience import PATIENCE_S
 
 SECRET = bytes(range(16))
 MASTER = bytes(range(16, 32))
@@ -51,7 +52,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def taken(city: City, count: int) -> list[Tap]:
     """Wait until the server has ``count`` taps."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(city.taps) < count:  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.05)
     return city.taps
@@ -107,7 +108,7 @@ async def test_a_transport_card_held_to_a_pcsc_reader_rides(
             aiohttp.ClientSession() as session,
             session.ws_connect(f"http://127.0.0.1:{port}/ws") as socket,
         ):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await socket.receive_json())["state"] != "in_service":
                     pass
             async with in_reader(card, pcscd.ports[0]):

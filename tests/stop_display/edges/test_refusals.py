@@ -83,7 +83,7 @@ async def test_ten_thousand_subscriptions_on_one_socket_end_it_and_the_others_ar
 async def test_a_crowd_waits_for_its_turn_and_who_would_wait_too_long_is_told_so(
     redis: Redis, writer: StateWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "Admission", lambda: Admission(rate_per_s=20, burst=0, wait_max_s=0.3))
+    monkeypatch.setattr(module, "Admission", lambda: Admission(rate_per_s=1, burst=0, wait_max_s=1.5))
 
     async def come(city: Running) -> int:
         try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -267,9 +268,16 @@ async def test_who_does_not_listen_holds_little_memory_and_is_let_go(monkeypatch
     async def wav(_voice: Voice, _sentences: tuple[str, ...], _language: str) -> list[bytes]:
         return [sentence] * 100
 
+    limits: list[asyncio.Timeout] = []
+
+    def limit(seconds: float) -> asyncio.Timeout:
+        assert seconds == module.LISTEN_MAX_S
+        limits.append(asyncio.timeout(seconds))
+        return limits[-1]
+
     monkeypatch.setattr(Voice, "wav", wav)
     monkeypatch.setattr(module, "LISTENERS_MAX", 1)
-    monkeypatch.setattr(module, "LISTEN_MAX_S", 0.5)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": limit}))
     async with running() as city:
         path = f"/api/stops/{ALAN.id}/speech"
         reader, writer = await asyncio.open_connection("127.0.0.1", city.port, limit=1_024)
@@ -277,6 +285,7 @@ async def test_who_does_not_listen_holds_little_memory_and_is_let_go(monkeypatch
         assert b"200 OK" in await reader.readline()
         answer, body = await city.get(path)
         assert (answer.status, json.loads(body)["code"]) == (503, "busy")
+        limits[0].reschedule(0)  # of the one who does not listen
         while (await city.get(path))[0].status == 503:  # noqa: ASYNC110 - nothing tells that it was let go
             await asyncio.sleep(0.05)
         came = 0

@@ -32,6 +32,7 @@ from stop_display.server import Boards, BoardSettings
 from tests.dispatch.pages import served
 from tests.dispatch.sightings import NOON_MS, arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, SHUGYLA, network_of
+from tests.patience import PATIENCE_S
 from tests.stop_display.hearing import decoded
 from transit.keys import Keys
 from transit.store.redis_state import StateReader, StateWriter
@@ -83,7 +84,7 @@ async def running(
         settings=settings or BoardSettings(),
         address_of=functools.partial(address_of, behind_proxy=behind_proxy),
     )
-    async with asyncio.timeout(15), asyncio.TaskGroup() as tasks, served(boards.routes(), port=port) as at:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks, served(boards.routes(), port=port) as at:
         tasks.create_task(boards.run(stop))
         yield Running(port=at, metrics=metrics, stop=stop)
         stop.set()
@@ -288,7 +289,7 @@ async def test_who_waited_for_a_turn_is_refused_if_there_is_no_room_left(
 
     async def come(city: Running) -> bool:
         try:
-            async with city.opened(ALAN.id) as socket, asyncio.timeout(10):
+            async with city.opened(ALAN.id) as socket, asyncio.timeout(PATIENCE_S):
                 await listening(socket)
                 for _ in range(4):
                     await refused.acquire()

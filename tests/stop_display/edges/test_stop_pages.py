@@ -32,6 +32,7 @@ from stop_display.stop_page.vehicle_streams import VehicleStreams
 from tests.dispatch.pages import served
 from tests.dispatch.sightings import NOON_MS, arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, TWO_ROUTES, VOKZAL, Line, Stop, network_of
+from tests.patience import PATIENCE_S
 from transit.keys import Keys
 from transit.store.redis_state import StateReader, StateWriter
 
@@ -101,7 +102,7 @@ async def running(
         address_of=address_of,
     )
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(PATIENCE_S),
         asyncio.TaskGroup() as tasks,
         aiohttp.ClientSession() as http,
         served([*boards.routes(), *pages.routes()]) as port,

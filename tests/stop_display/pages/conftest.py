@@ -9,6 +9,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.dispatch.pages import FLAGS, Seen
+from tests.patience import PATIENCE_MS
+from tests.stop_display.pages.page_time import watch
 
 Opened = Callable[..., AbstractAsyncContextManager[tuple[Page, Seen]]]
 
@@ -34,9 +36,9 @@ async def opened(browser: Browser) -> Opened:
             service_workers="allow" if worker else "block",
         ) as context:
             page = await context.new_page()
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(PATIENCE_MS)
             if virtual_time:
-                await page.clock.install()
+                await watch(page)
             seen = Seen()
             seen.watch(page)
             yield page, seen

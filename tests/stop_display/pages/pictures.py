@@ -21,6 +21,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from stop_display.model import BoardAlert, BoardArrival, Line, StopBoard
 from tests.chromium import find_chromium
 from tests.dispatch.pages import FLAGS
+from tests.stop_display.pages.page_time import cut_off, let_time_pass, watch
 from tests.stop_display.pages.scripted import MINUTE_MS, NOON_MS, STOP, Script, board, line, live, planned, scripted
 
 WIDE: Final = (1280, 720)
@@ -226,7 +227,7 @@ async def taken(browser: Browser, scene: Scene) -> bytes:
         ) as context,
     ):
         page = await context.new_page()
-        await page.clock.install()
+        await watch(page)
         await page.goto(f"{url}{STOP}?{scene.query}")
         await expect(page.locator(".row").first).to_be_visible()
         await _be_silent(page, script, scene.silent_s)
@@ -238,10 +239,8 @@ async def _be_silent(page: Page, script: Script, seconds: int) -> None:
     await page.clock.run_for(600)
     if not seconds:
         return
-    script.sockets_refused = script.polls_refused = True
-    await script.cut()
-    for _ in range(seconds // 5):
-        await page.clock.fast_forward(5_000)
+    await cut_off(page, script)
+    await let_time_pass(page, seconds)
     await page.clock.run_for(600)
 
 

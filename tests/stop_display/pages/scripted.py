@@ -34,6 +34,7 @@ from stop_display.squeeze import squeezed
 from stop_display.timetable import Headway, Timetable, TimetableLine
 from stop_display.timetable_routes import WORKER
 from tests.dispatch.pages import served
+from tests.patience import PATIENCE_S
 
 NOON_MS: Final = 1_790_060_400_000  # 22 September 2026, 12:00 at UTC+5
 MINUTE_MS: Final = 60_000
@@ -136,7 +137,7 @@ class Script:
     sockets_refused: bool = False
     polls_refused: bool = False
     page_missing: bool = False
-    page_asked: asyncio.Event = field(default_factory=asyncio.Event)  # while it was missing
+    page_asked: bool = False  # while it was missing
     resumed: bool = False
     tracking_silent_ms: int = 0
     polled: list[str | None] = field(default_factory=list)  # the ETag that each poll brought
@@ -167,7 +168,7 @@ class Script:
 
     async def heard(self, kind: type[FromBoard]) -> FromBoard:
         """Return the next message of that kind that the board sends."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = await self._said.get()
                 if isinstance(message, kind):
@@ -217,7 +218,7 @@ class Script:
 
     async def _answer_page(self, request: web.Request) -> web.StreamResponse:
         if self.page_missing:
-            self.page_asked.set()
+            self.page_asked = True
             return web.Response(status=502)
         return web.FileResponse(WEB / "board.html")
 

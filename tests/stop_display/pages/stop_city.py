@@ -28,6 +28,8 @@ from tests.dispatch.small_city import network_of
 from transit.model import Arrival, Update, VehiclePosition
 from transit.store.redis_state import StateSnapshot
 
+RATE = 0.001  # the city's time all but stands still: what is said of it does not hang on a machine's speed
+
 
 class KeptInMemory(ReportStore):
     """What the pages' reports become where no database is."""
@@ -74,7 +76,7 @@ def stop_pages(
 ) -> StopPages:
     """Return the pages over ``hub``; without one, over a city that nothing is heard of."""
     hub = hub or Hub(network or network_of())
-    clock, metrics = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS)), Metrics()
+    clock, metrics = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=RATE)), Metrics()
     desk = ReportDesk(
         hub,
         store,
@@ -108,7 +110,7 @@ async def stop_city(
     boards = Boards(
         network_of(),
         state=tracking,
-        clock=SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS)),
+        clock=SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=RATE)),
         metrics=Metrics(),
         settings=BoardSettings(),
     )

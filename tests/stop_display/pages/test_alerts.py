@@ -6,6 +6,7 @@ from playwright.async_api import Page, expect
 from ayaldama.web.vendor import INSTALLED
 from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut_off
 from tests.stop_display.pages.scripted import (
     BAZAAR,
     MINUTE_MS,
@@ -76,8 +77,7 @@ async def test_an_alert_ends_by_itself_and_one_without_an_end_is_not_believed_fo
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP + "?lang=en")
         await expect(page.locator(STRIP)).to_have_count(2)
-        script.sockets_refused = script.polls_refused = True
-        await script.cut()
+        await cut_off(page, script)
         await page.clock.fast_forward(121_000)
         await page.clock.run_for(600)
         assert await texts(page, STRIP) == ["en: open"]

@@ -1,6 +1,5 @@
 """The connection of a board: resumed after a cut, replaced by polling, aged honestly, acknowledged when painted."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
@@ -10,6 +9,7 @@ from ayaldama.web.vendor import INSTALLED
 from stop_display.model import Ack, Subscribe
 from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut_off, hears, let_time_pass, let_time_pass_until, settled
 from tests.stop_display.pages.scripted import NOON_MS, STOP, Script, board, line, live, planned, scripted
 
 pytestmark = [
@@ -30,24 +30,6 @@ async def rows(page: Page) -> list[str]:
         "() => Array.from(document.querySelectorAll('.row'))"
         ".map(row => row.querySelector('.badge').textContent + ' ' + row.dataset.state)"
     )
-
-
-async def let_time_pass(page: Page, seconds: int) -> None:
-    """Let the page live through ``seconds`` in steps, as timers would."""
-    for _ in range(seconds // 5):
-        await page.clock.fast_forward(5_000)
-    await page.clock.run_for(100)
-
-
-async def let_time_pass_until(page: Page, condition: str) -> None:
-    """Let time pass until ``condition`` holds; real time passes too, for what is under way between page and server."""
-    for _ in range(12):
-        await let_time_pass(page, 5)
-        for _ in range(20):
-            if await page.evaluate(f"() => Boolean({condition})"):
-                return
-            await page.wait_for_timeout(50)
-    raise AssertionError(f"{condition} did not come true in a minute of the page's time")
 
 
 async def test_a_board_that_was_cut_off_goes_on_where_it_was(opened: Opened) -> None:
@@ -92,15 +74,15 @@ async def test_a_socket_that_has_gone_silent_is_replaced(opened: Opened) -> None
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP)
         await expect(page.locator(".row")).to_have_count(3)
-        await page.clock.fast_forward(24_000)
-        assert script.connected == 1
-        await script.beat()
-        await until(page, "boardPage.feed.silentS < 1")
-        await page.clock.fast_forward(24_000)
-        assert script.connected == 1
-        await page.clock.fast_forward(2_000)
-        await page.clock.fast_forward(1_000)
         await script.heard(Subscribe)
+        for _ in range(2):
+            await page.clock.fast_forward(24_000)
+            await page.clock.fast_forward(1_000)
+            await settled(page)
+            assert script.connected == 1
+            await hears(page, script.beat())
+        await page.clock.fast_forward(26_000)
+        await page.clock.fast_forward(1_000)
         assert isinstance(await script.heard(Subscribe), Subscribe)
         assert script.connected == 2
 
@@ -111,8 +93,7 @@ async def test_what_is_old_is_marked_after_a_minute_and_live_rows_go_after_a_min
         await page.goto(url + STOP + "?lang=en")
         await expect(page.locator(".row")).to_have_count(3)
         fresh = await page.evaluate("getComputedStyle(document.querySelector('.row[data-state=live] .when')).color")
-        script.sockets_refused = script.polls_refused = True
-        await script.cut()
+        await cut_off(page, script)
         await let_time_pass(page, 55)
         await expect(page.locator("#banner")).to_be_hidden()
         await let_time_pass(page, 10)
@@ -155,7 +136,7 @@ async def test_where_sockets_do_not_get_through_a_board_polls_and_goes_on_trying
     script = Script(board=board(line(live(9.5))), sockets_refused=True)
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP + "?lang=en")
-        await let_time_pass(page, 10)
+        await let_time_pass_until(page, "boardPage.feed.known")
         await expect(page.locator(".figure span")).to_have_text("9")
         assert script.polled[0] is None
         await let_time_pass(page, 100)  # nothing new: 304, and that is word from the server
@@ -175,9 +156,9 @@ async def test_where_sockets_do_not_get_through_a_board_polls_and_goes_on_trying
         await expect(page.locator(".figure span")).to_have_text("28")
         polls = len(script.polled)
         for _ in range(3):
-            await script.beat()
+            await hears(page, script.beat())
             await let_time_pass(page, 15)
-        assert len(script.polled) <= polls + 1
+        assert len(script.polled) == polls
 
 
 async def test_a_board_that_polls_says_that_buses_are_silent_though_nothing_changes(opened: Opened) -> None:
@@ -197,27 +178,30 @@ async def test_what_is_painted_is_acknowledged_four_times_a_second_at_most(opene
     script = Script(board=board(line(live(9.5))))
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP)
+        await until(page, "boardPage.feed.painted")
+        await page.clock.run_for(10)
         first = await script.heard(Ack)
         assert isinstance(first, Ack)
         assert first.sequence == 1
-        assert NOON_MS <= first.painted_ms < NOON_MS + 60_000
-        await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+        assert NOON_MS <= first.painted_ms < NOON_MS + 1_000
+        await page.clock.run_for(1_000)
         for _ in range(20):
             await script.change(line(live(8.5)))
-        await until(page, "boardPage.feed.sequence === 21")
-        await page.clock.run_for(100)
+        await until(page, "boardPage.feed.painted.sequence === 21")
+        await page.clock.run_for(10)
         second = await script.heard(Ack)
         assert isinstance(second, Ack)
         assert second.sequence == 21
+        said = await page.evaluate("wire.said")
         await script.change(line(live(7.5)))
-        await until(page, "boardPage.feed.sequence === 22")
-        await page.clock.run_for(100)
-        await script.beat()
-        assert not script.waiting
-        await page.clock.run_for(250)
+        await until(page, "boardPage.feed.painted.sequence === 22")
+        await page.clock.run_for(200)
+        assert await page.evaluate("wire.said") == said
+        await page.clock.run_for(50)
         third = await script.heard(Ack)
         assert isinstance(third, Ack)
         assert third.sequence == 22
+        assert not script.waiting
         assert third.painted_ms - second.painted_ms < 250  # when it was painted, not when it was said
 
 
@@ -251,8 +235,9 @@ async def test_a_panel_renews_itself_at_night_only_if_its_page_can_be_had(opened
         await until(page, "boardPage.mayRenew()")
         await page.evaluate("boardPage.renewAtNight()")
         await page.clock.run_for(100)
-        await asyncio.wait_for(script.page_asked.wait(), 10)
-        await until(page, "boardPage.mayRenew()")
+        await settled(page)
+        assert script.page_asked
+        assert await page.evaluate("boardPage.mayRenew()")
         assert await page.evaluate("globalThis.sameDocument === true")
         script.page_missing = False
         async with page.expect_event("framenavigated"):

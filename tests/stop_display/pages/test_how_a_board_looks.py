@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from ayaldama.web.vendor import INSTALLED
 from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import hears
 from tests.stop_display.pages.scripted import NAME, NOON_MS, STOP, Script, board, line, live, planned, scripted
 
 pytestmark = [
@@ -135,7 +136,7 @@ async def test_a_panel_fills_its_screen_and_the_rows_that_do_not_fit_take_turns(
     width, height = size
     lines = [line(live(n + 1.5), route=str(n + 1), destination=LONG) for n in range(25)]
     script = Script(board=board(*lines, name=LONG))
-    async with scripted(script) as url, opened(width=width, height=height) as (page, _):
+    async with scripted(script) as url, opened(width=width, height=height, virtual_time=True) as (page, _):
         await page.goto(url + STOP + "?mode=panel&lang=ru")
         await expect(page.locator("#pages")).to_contain_text("1 / ")
         await expect(page.locator("#bar")).to_be_hidden()
@@ -165,8 +166,7 @@ async def test_a_street_panel_changes_its_language_when_all_rows_were_shown_in_i
         for _ in range(7):
             heard.append((await page.evaluate("document.documentElement.lang"), await page.locator("h1").inner_text()))
             await page.clock.fast_forward(10_000)
-            await script.beat()
-            await until(page, "boardPage.feed.silentS < 1")
+            await hears(page, script.beat())
         names = [(language, NAME[language]) for language in ("kk", "kk", "ru", "ru", "en", "en", "kk")]
         assert heard == names
 

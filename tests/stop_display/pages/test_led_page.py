@@ -17,6 +17,7 @@ from stop_display.rendering_routes import LED_FILES, WEB, led_texts
 from tests.axe import needs_axe, violations
 from tests.dispatch.pages import served
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -68,9 +69,15 @@ class Panel:
 async def watched(opened: Opened, panel: Panel, query: str = "") -> AsyncIterator[Page]:
     async with served(panel.routes()) as port, opened(virtual_time=True) as (page, seen):
         await page.goto(f"http://127.0.0.1:{port}/led/alan{query}")
-        await page.clock.run_for(300)
         yield page
         assert [error for error in seen.errors if "503" not in error] == []
+
+
+async def live_through(page: Page, seconds: int) -> None:
+    """Let the panel ask and turn its pages; each answer is there before time goes on."""
+    for _ in range(seconds):
+        await page.clock.run_for(1_000)
+        await settled(page)
 
 
 async def shows(page: Page, lines: list[str]) -> None:
@@ -98,7 +105,7 @@ async def test_pages_come_in_turn_and_an_answer_does_not_begin_anew(opened: Open
         await shows(page, PAGES[0])
         assert await lit(page) > 1_000
         for turn in range(1, 9):  # 40 s: two more answers come meanwhile
-            await page.clock.run_for(5_000)
+            await live_through(page, 5)
             await shows(page, PAGES[turn % 3])
         assert len(panel.asked) >= 2
 
@@ -108,13 +115,13 @@ async def test_what_is_too_old_goes_dark_and_comes_back(opened: Opened) -> None:
     async with watched(opened, panel) as page:
         await shows(page, PAGES[0])
         panel.down = True
-        await page.clock.run_for(85_000)
+        await live_through(page, 85)
         assert await lit(page) > 500
-        await page.clock.run_for(6_000)
+        await live_through(page, 6)
         await shows(page, ["", ""])
         assert await lit(page) == 0
         panel.down = False
-        await page.clock.run_for(25_000)
+        await live_through(page, 25)
         await expect(page.locator("#panel")).not_to_have_attribute("data-dark", "yes")
         assert await lit(page) > 500
 

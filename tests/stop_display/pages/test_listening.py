@@ -34,6 +34,7 @@ async def test_the_board_is_read_out_stop_by_stop_in_the_language_shown(opened: 
     script = Script(board=board(line(live(9.5))), others=[other], voice=sound(0.1))
     async with scripted(script) as url, opened() as (page, seen):
         await page.goto(url + STOP + "?lang=ru&stops=bazar")
+        await expect(page.locator(".row")).to_have_count(2)
         button = page.locator("#listen")
         await button.click()
         await until(page, "boardPage.audio === null")
@@ -46,6 +47,7 @@ async def test_a_second_press_makes_it_silent(opened: Opened) -> None:
     script = Script(board=board(line(live(9.5))), voice=sound(30))
     async with scripted(script) as url, opened() as (page, _):
         await page.goto(url + STOP + "?lang=en")
+        await expect(page.locator(".row")).to_have_count(1)
         button = page.locator("#listen")
         await button.click()
         await expect(button).to_have_text("Stop")
@@ -59,6 +61,7 @@ async def test_a_second_press_makes_it_silent(opened: Opened) -> None:
 async def test_where_there_is_no_voice_the_button_says_so_for_a_while(opened: Opened) -> None:
     async with scripted(Script(board=board(line(live(9.5))))) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP + "?lang=kk")
+        await expect(page.locator(".row")).to_have_count(1)
         button = page.locator("#listen")
         await button.click()
         await expect(button).to_have_text("Дауыс жоқ")

@@ -126,7 +126,7 @@ async def test_stops_share_a_panel_and_every_line_has_its_turn(
     wanted = {f"{one.stop}-{n}" for one in boards for n in range(9)}
     script = Script(board=boards[0], others=boards[1:])
     query = ",".join(one.stop for one in boards[1:])
-    async with scripted(script) as url, opened(width=width, height=height) as (page, _):
+    async with scripted(script) as url, opened(width=width, height=height, virtual_time=True) as (page, _):
         await page.goto(f"{url}{STOP}?mode=panel&stops={query}")
         await until(page, f"document.querySelectorAll('.row').length === {9 * stops}")
         seen: set[str] = set()

@@ -18,6 +18,7 @@ from ayaldama.web.vendor import INSTALLED
 from stop_display.model import BoardAlert, Line, Snapshot
 from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut
 from tests.stop_display.pages.scripted import (
     BAZAAR,
     MINUTE_MS,
@@ -77,10 +78,10 @@ async def live_through(page: Page, script: Script, steps: range, chance: np.rand
     for step in steps:
         script.now_ms += STEP_S * 1000
         if step % 360 == 200:
-            await script.cut()  # the page goes on where it was
+            await cut(page, script)  # the page goes on where it was
         if step % 720 == 400:
             script.session, script.sequence = f"run-{step}", 1
-            await script.cut()  # and with snapshots
+            await cut(page, script)  # and with snapshots
         await page.clock.run_for(STEP_S * 1000)
         await until(page, "boardPage.feed.spoken")
         lines = lines_at(script.now_ms, chance)

@@ -7,7 +7,7 @@ import pytest
 import zxingcpp
 from aiohttp import web
 from PIL import Image
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Request, expect
 
 from ayaldama.http import RequestLimit
 from ayaldama.web.vendor import INSTALLED
@@ -19,6 +19,7 @@ from tests.dispatch.sightings import NOON_MS as THEN_MS
 from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR, VOKZAL
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut_off, hears, let_time_pass
 from tests.stop_display.pages.scripted import NAME, NOON_MS, STOP, Script, board, line, live, planned, scripted
 from tests.stop_display.pages.stop_city import KeptInMemory, Tracking, stop_city, stop_pages
 
@@ -43,12 +44,6 @@ PLACES = "() => Array.from(document.querySelectorAll('.map-buses .bus'), one => 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vehicle_streams, "TICK_S", 0.05)
-
-
-async def let_time_pass(page: Page, seconds: int) -> None:
-    for _ in range(seconds // 5):
-        await page.clock.fast_forward(5_000)
-    await page.clock.run_for(100)
 
 
 async def test_a_stop_is_shown_as_its_board_with_what_is_beside_it(opened: Opened) -> None:
@@ -167,15 +162,12 @@ async def test_a_bus_that_its_board_does_not_show_is_on_no_map(opened: Opened) -
 
 async def test_a_closed_map_asks_for_nothing_more(opened: Opened) -> None:
     async with stop_city(Tracking(BUSES, COMING)) as url, opened() as (page, seen):
-        ended: list[str] = []
-        page.on("requestfailed", lambda request: ended.append(request.url))
         await page.goto(f"{url}/stop/{ALAN.id}?lang=en")
         await page.locator("#open-map").click()
         await until(page, f"({LISTED})().length === 2")
-        await page.locator("#open-map").click()
+        async with page.expect_event("requestfailed", lambda request: request.url.endswith("/vehicles")):
+            await page.locator("#open-map").click()
         await expect(page.locator("#map-part")).to_be_hidden()
-        await page.wait_for_timeout(100)
-        assert [one for one in ended if one.endswith("/vehicles")]
         await page.locator("#open-map").click()
         await expect(page.locator("#map-part")).to_be_visible()
         assert seen.errors == []
@@ -214,7 +206,7 @@ async def test_old_places_of_buses_are_marked_and_then_go(opened: Opened) -> Non
             for _ in range(seconds // 5):
                 await page.clock.fast_forward(5_000)
                 script.now_ms += 5_000
-                await script.beat()
+                await hears(page, script.beat())
             await page.clock.run_for(600)
             await expect(note).to_have_text(said)
             assert len(await page.evaluate(LISTED)) == listed
@@ -227,8 +219,7 @@ async def test_a_page_without_its_server_ages_as_a_board_does(opened: Opened) ->
     async with scripted(script, more=more) as url, opened(virtual_time=True) as (page, _):
         await page.goto(f"{url.removesuffix('board/')}stop/{STOP}?lang=en")
         await expect(page.locator(".row")).to_have_count(2)
-        script.sockets_refused = script.polls_refused = True
-        await script.cut()
+        await cut_off(page, script)
         await let_time_pass(page, 55)
         await expect(page.locator("#banner")).to_be_hidden()
         await let_time_pass(page, 10)
@@ -278,7 +269,7 @@ async def test_notices_are_told_with_their_text_until_they_end(opened: Opened) -
         for _ in range(25):
             await page.clock.fast_forward(5_000)
             script.now_ms += 5_000
-            await script.beat()
+            await hears(page, script.beat())
         await page.clock.run_for(600)
         await expect(notices).to_have_text(["Сильный ветер"])
         await script.tell(

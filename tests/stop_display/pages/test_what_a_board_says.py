@@ -8,8 +8,8 @@ from playwright.async_api import Page, expect
 from ayaldama.web.vendor import INSTALLED
 from commons.texts import LANGUAGES
 from stop_display.outcomes import LineState
-from tests.dispatch.pages import until
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut_off, hears
 from tests.stop_display.pages.scripted import MINUTE_MS, NOON_MS, STOP, Script, board, line, live, planned, scripted
 
 pytestmark = [
@@ -115,7 +115,7 @@ def as_rows(table: str) -> list[str]:
 
 async def test_each_state_has_its_words_in_three_languages(opened: Opened) -> None:
     assert {one.state for one in EVERY_STATE.lines} == set(LineState)
-    async with scripted(Script(board=EVERY_STATE)) as url, opened() as (page, seen):
+    async with scripted(Script(board=EVERY_STATE)) as url, opened(virtual_time=True) as (page, seen):
         await page.goto(url + STOP)
         await expect(page.locator(".row")).to_have_count(15)
         for language in LANGUAGES:
@@ -177,7 +177,7 @@ READ_ACCESS = {
 
 
 async def test_wheelchairs_delays_and_the_bus_at_the_stop_have_their_words(opened: Opened) -> None:
-    async with scripted(Script(board=ACCESS)) as url, opened() as (page, seen):
+    async with scripted(Script(board=ACCESS)) as url, opened(virtual_time=True) as (page, seen):
         await page.goto(url + STOP)
         await expect(page.locator(".row")).to_have_count(8)
         for language in LANGUAGES:
@@ -219,11 +219,10 @@ async def test_a_bus_stands_at_the_stop_only_as_long_as_the_server_is_heard(open
         await expect(page.locator(".figure span")).to_have_text("now")
         for _ in range(4):  # a minute at the stop, the server speaking
             await page.clock.fast_forward(15_000)
-            await script.beat()
-            await until(page, "boardPage.feed.silentS < 1")
+            await hears(page, script.beat())
+        await page.clock.run_for(600)
         await expect(page.locator(".kind span")).to_have_text("at the stop")
-        script.sockets_refused = script.polls_refused = True
-        await script.cut()
+        await cut_off(page, script)
         await page.clock.fast_forward(26_000)
         await page.clock.run_for(600)
         await expect(page.locator(".kind span")).to_have_text("timetable")
@@ -247,7 +246,7 @@ async def test_a_countdown_goes_on_by_itself_against_the_clock_of_the_server(ope
         await expect(figure).to_have_text("2")
         await expect(note).to_have_text("then 8 min")
         script.now_ms = NOON_MS + 5_000  # a frame that was long under way does not turn the clock back
-        await script.beat()
+        await hears(page, script.beat())
         await page.clock.fast_forward(1_000)
         await expect(figure).to_have_text("2")
         script.now_ms = NOON_MS + 130_000  # one that was faster than any before puts it right
@@ -299,15 +298,13 @@ async def test_whoever_listens_hears_the_next_buses_in_sentences_at_most_once_a_
         await expect(spoken).to_have_text(
             f"{first} Маршрут 3, мкр Шугыла: через 5 минут, в пути. Маршрут 5, мкр Шугыла: 12:17, по расписанию."
         )
-        await script.change(line(live(21.5)))
+        await hears(page, script.change(line(live(21.5))))
         await page.clock.fast_forward(20_000)
         await expect(page.locator(".row").nth(2)).to_contain_text("21")
         await expect(spoken).to_contain_text(first)
-        for minutes in (
-            31,
-            34,
-        ):  # the page is seen to have heard before time goes on, else it takes the server for gone
-            await script.change(line(live(minutes + 0.8), route="3"))
+        for minutes in (31, 34):
+            await hears(page, script.change(line(live(minutes + 0.8), route="3")))
             await expect(page.locator(".row", has_text=str(minutes))).to_have_count(1)
+            await expect(spoken).to_contain_text(first)
             await page.clock.fast_forward(20_500)
         await expect(spoken).to_contain_text("Маршрут 10, мкр Шугыла: через 20 минут, в пути.")

@@ -1,5 +1,6 @@
 """A board without its server: the timetable kept for the day, a start without a network, wrong clocks, midnight."""
 
+import asyncio
 import datetime as dt
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +13,9 @@ from ayaldama.web.vendor import INSTALLED
 from stop_display.model import Subscribe
 from stop_display.timetable import Headway
 from tests.dispatch.pages import Seen, until
+from tests.patience import PATIENCE_S
 from tests.stop_display.pages.conftest import Opened
+from tests.stop_display.pages.page_time import cut, cut_off, hears, let_time_pass_until, settled
 from tests.stop_display.pages.scripted import (
     BAZAAR,
     MINUTE_MS,
@@ -71,14 +74,13 @@ async def kept(page: Page, script: Script, days: int = 2) -> None:
 
 async def lose(page: Page, script: Script, minutes: float) -> None:
     """Cut the board off and let ``minutes`` pass."""
-    script.sockets_refused = script.polls_refused = True
-    await script.cut()
+    await cut_off(page, script)
     await page.clock.fast_forward(round(minutes * MINUTE_MS))
     await page.clock.run_for(600)
 
 
 @asynccontextmanager
-async def cut_off(
+async def left_alone(
     opened: Opened, script: Script, minutes: float, *, query: str = "?lang=en"
 ) -> AsyncIterator[tuple[Page, Seen]]:
     """A board that kept the timetables and has been cut off for so long."""
@@ -92,7 +94,7 @@ async def cut_off(
 
 async def test_after_hours_without_a_server_the_timetable_is_still_there(opened: Opened) -> None:
     script = Script(board=board(line(live(9.5), planned(30), route="1")), timetables=TIMETABLES)
-    async with cut_off(opened, script, 120) as (page, _):
+    async with left_alone(opened, script, 120) as (page, _):
         await expect(page.locator("#clock")).to_have_text("14:00")
         await expect(page.locator("#banner")).to_have_text(LOST)
         assert await page.evaluate(READ) == [
@@ -105,15 +107,14 @@ async def test_after_hours_without_a_server_the_timetable_is_still_there(opened:
         script.sockets_refused = script.polls_refused = False
         script.now_ms = NOON_MS + 121 * MINUTE_MS
         await page.evaluate("globalThis.sameDocument = true")
-        await page.clock.run_for(4_000)
-        await expect(page.locator("#banner")).to_be_hidden()
+        await let_time_pass_until(page, "document.querySelector('#banner').hidden")
         assert await page.evaluate("globalThis.sameDocument")
         await expect(page.locator(".badge")).to_have_text(["1"])
 
 
 async def test_what_is_known_to_be_cancelled_stays_so_without_a_server(opened: Opened) -> None:
     lines = [line(planned(30, state="cancelled"), planned(90), route="1")]
-    async with cut_off(opened, Script(board=board(*lines), timetables=TIMETABLES), 2) as (page, _):
+    async with left_alone(opened, Script(board=board(*lines), timetables=TIMETABLES), 2) as (page, _):
         row = page.locator(".row", has=page.locator(".badge", has_text="1"))
         await expect(row.locator(".figure span")).to_have_text("13:30")
         await expect(row.locator(".gone s")).to_have_text("12:30")
@@ -121,7 +122,7 @@ async def test_what_is_known_to_be_cancelled_stays_so_without_a_server(opened: O
 
 async def test_midnight_passes_on_a_board_without_a_server(opened: Opened) -> None:
     script = Script(board=board(line(planned(30), route="1")), timetables=TIMETABLES)
-    async with cut_off(opened, script, 11 * HOUR_MIN + 50) as (page, _):
+    async with left_alone(opened, script, 11 * HOUR_MIN + 50) as (page, _):
         await expect(page.locator("#clock")).to_have_text("23:50")
         assert "3 service ended for today next bus tomorrow 06:30" in await page.evaluate(READ)
         await page.clock.fast_forward(20 * MINUTE_MS)
@@ -150,9 +151,9 @@ async def test_a_board_that_is_heard_passes_midnight_and_asks_for_the_next_day(o
         for _ in range(8):
             await page.clock.fast_forward(15_000)
             script.now_ms += 15_000
-            await script.beat()
-            await until(page, "boardPage.feed.silentS < 1")
+            await hears(page, script.beat())
         await page.clock.run_for(600)
+        await settled(page)
         await expect(page.locator("#clock")).to_have_text("00:01")
         await expect(page.locator(".note > span").first).to_have_text("следующий автобус 06:20")  # no longer "tomorrow"
         assert "2026-09-24" in script.timetables_asked
@@ -171,6 +172,7 @@ async def test_the_timetables_of_all_stops_of_a_board_are_kept(opened: Opened) -
         await page.clock.run_for(5_000)
         await until(page, "boardPage.feed.quality === 'live'")
         await page.evaluate("boardPage.kept.renew(boardPage.feed)")
+        await settled(page)
         assert len(script.timetables_asked) == 4  # asked for once
 
 
@@ -218,16 +220,16 @@ async def started_without_a_network(
 
 async def _all_kept(page: Page) -> None:
     """Wait until the worker keeps the page, scripts, styles, texts and fonts."""
-    for _ in range(100):
-        names: list[str] = await page.evaluate(
-            "caches.open('ayaldama-board-1').then(cache => cache.keys())"
-            ".then(all => all.map(one => new URL(one.url).pathname))"
-        )
-        wanted = {"/board", "/static/board/board.js", "/static/board/texts.json", "/vendor/fonts.css"}
-        if wanted <= set(names) and any(name.endswith(".woff2") for name in names):
-            return
-        await page.wait_for_timeout(50)
-    raise AssertionError(f"only these are kept: {names}")
+    wanted = {"/board", "/static/board/board.js", "/static/board/texts.json", "/vendor/fonts.css"}
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            names: list[str] = await page.evaluate(
+                "caches.open('ayaldama-board-1').then(cache => cache.keys())"
+                ".then(all => all.map(one => new URL(one.url).pathname))"
+            )
+            if wanted <= set(names) and any(name.endswith(".woff2") for name in names):
+                return
+            await page.wait_for_timeout(50)
 
 
 async def test_a_page_started_without_a_network_shows_clock_name_and_timetable_and_comes_back(opened: Opened) -> None:
@@ -312,9 +314,9 @@ async def test_boards_of_a_server_that_went_away_do_not_all_come_back_at_once(op
         await script.heard(Subscribe)
         await expect(page.locator(".row")).to_have_count(1)
         await page.evaluate("Math.random = () => 0.75")
-        await script.cut()
-        await until(page, "boardPage.feed.socket === null")
+        await cut(page, script)
         await page.clock.run_for(14_900)  # 0.75 × 20 s, and a little
+        await settled(page)
         assert script.connected == 1
         await page.clock.run_for(600)
         await script.heard(Subscribe)
@@ -325,6 +327,7 @@ async def test_a_server_that_was_never_reached_is_tried_again_without_waiting_fo
     script = Script(board=board(line(live(9.5))), spread_s=20, sockets_refused=True, polls_refused=True)
     async with scripted(script) as url, opened(virtual_time=True) as (page, _):
         await page.goto(url + STOP)
+        await settled(page)
         await page.clock.run_for(2_000)
         await until(page, "boardPage.feed.failures >= 2")
         assert script.connected >= 2

@@ -28,6 +28,7 @@ from stop_display.server import Boards, BoardSettings
 from tests.dispatch.pages import served
 from tests.dispatch.sightings import NOON_MS
 from tests.dispatch.small_city import TWO_ROUTES, Line, network_of
+from tests.patience import PATIENCE_S
 from transit.keys import Keys
 from transit.store.redis_state import StateReader
 
@@ -66,7 +67,7 @@ class FleetCity:
             yield socket
 
     async def until(self, metric: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while metric.encode() not in self.metrics.exposition():  # noqa: ASYNC110 - a counter cannot be waited for
                 await asyncio.sleep(0.01)
 
@@ -121,7 +122,7 @@ async def fleet_city(
 async def registered(city: FleetCity, name: str = "kiosk-4", *stops: str, **config: Any) -> str:
     """Register a board, wait until the server knows it, return its key."""
     key = await store.add_panel(city.pool, name, PanelConfig(stops=stops or ("alan",), **config))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while all(panel.name != name for panel in city.desk.panels()):  # noqa: ASYNC110 - told by the database
             await asyncio.sleep(0.01)
     return key

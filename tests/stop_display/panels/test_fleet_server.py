@@ -26,6 +26,7 @@ from stop_display.panels.delays import EVERY_BOARD
 from stop_display.panels.model import Configuration, PanelConfig, PanelError
 from tests.dispatch.sightings import arrival, position, update
 from tests.dispatch.small_city import ALAN, BAZAR
+from tests.patience import PATIENCE_S
 from tests.stop_display.panels.city import KEYS, PASSWORD, VERSION, FleetCity, employed, fleet_city, registered
 from tests.stop_display.panels.fleet import health
 from transit.store.redis_state import StateWriter
@@ -35,7 +36,7 @@ WRONG = "a" * 26
 
 async def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """Return the next message of that kind."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             message: dict[str, Any] = json.loads(await socket.recv())
             if message["type"] == kind:
@@ -44,7 +45,7 @@ async def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
 
 async def ended(socket: ClientConnection) -> int | None:
     with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await socket.recv()
     return socket.close_code
@@ -97,7 +98,7 @@ async def test_a_board_that_is_a_program_hears_of_it_too(redis: Redis, fare_post
         key = await registered(city, volume=70)
         url = f"ws://127.0.0.1:{city.port}/board/ws"
         client = BoardClient(url, [ALAN.id], key=key, jitter=random.Random(1))  # noqa: S311
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             async for message in client.messages():
                 if isinstance(message, Configuration):
                     break
@@ -371,7 +372,7 @@ async def test_painted_delays_are_told_by_board_and_of_all(
                 ack = {"type": "ack", "sequence": changed["sequence"], "painted_ms": fix_ms + after_ms}
                 await board.send(json.dumps(ack))
             await city.until("ayaldama_boards_fix_to_painted_seconds_count 2.0")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(other.desk.delays()) < 2:  # noqa: ASYNC110 - told by the database
                     await asyncio.sleep(0.02)
         for desk in (city.desk, other.desk):
@@ -401,7 +402,7 @@ async def test_boards_go_on_while_the_database_is_away(
         assert (await city.ask("/api/panels/health", key=key, sent=reported()))[0] == 200
         await city.until('ayaldama_role_errors_total{role="boards",where="panels_share"}')
         await fare_postgres.execute("ALTER TABLE hidden RENAME TO panel_report")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not await fare_postgres.fetchval("SELECT count(*) FROM panel_report"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

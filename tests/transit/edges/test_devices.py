@@ -8,6 +8,7 @@ import pytest
 
 from commons.metrics import Metrics
 from commons.migrate import migrate
+from tests.patience import PATIENCE_S
 from transit.intake.devices import (
     Device,
     DeviceListError,
@@ -31,7 +32,7 @@ async def outcome(devices: Devices, device_id: str, key: str) -> str:
 
 
 async def until(devices: Devices, device_id: str, key: str, wanted: str) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE_S):
         while await outcome(devices, device_id, key) != wanted:  # noqa: ASYNC110 - it is a wait for the real database
             await asyncio.sleep(0.01)
 

@@ -13,6 +13,7 @@ from commons.metrics import Metrics
 from commons.migrate import migrate
 from gtfs_data.network import Network
 from tests.notation.town import at, drive, town
+from tests.patience import PATIENCE_S
 from transit.intake.devices import DeviceRow, add_device, open_devices
 from transit.intake.serve import IntakeSettings, serve_intake
 from transit.keys import Keys
@@ -23,7 +24,6 @@ from transit.tracking.tracker import Tracker
 
 KEYS = Keys("town")
 STREET = [(0.0, 0.0), (4000.0, 0.0)]
-SOON_S = 10.0
 
 
 def extended_packet(report: PositionReport) -> bytes:
@@ -70,7 +70,7 @@ async def tracking(
 
 
 async def snapshot_after(redis: Redis, as_of_ms: int) -> StateSnapshot:
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             snapshot = await StateReader(redis, KEYS).snapshot()
             if snapshot.arrivals and (snapshot.as_of_ms or 0) > as_of_ms:
@@ -102,7 +102,7 @@ async def test_a_bus_reports_and_the_board_of_a_stop_ahead_expects_it(redis: Red
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", await opened)
         writer.write(f"#L#8601;{key}\r\n".encode() + b"".join(map(extended_packet, reports)))
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             answers = [await reader.readline() for _ in range(1 + len(reports))]
         assert answers == [b"#AL#1\r\n"] + [b"#AD#1\r\n"] * len(reports)
         before = await snapshot_after(redis, 0)

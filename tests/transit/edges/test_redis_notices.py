@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from commons.metrics import Metrics
+from tests.patience import PATIENCE_S
 from tests.transit.test_notices import alert
 from transit.codec import encode_alert
 from transit.keys import Keys
@@ -25,7 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def next_of(following: AsyncIterator[Notices]) -> tuple[list[str], list[str]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         notices = await anext(following)
     return [one.alert_id for one in notices.alerts], [one.name for one in notices.cancellations]
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 import pytest
 from redis.asyncio import Redis
 
+from tests.patience import PATIENCE_S
 from transit.codec import SchemaError, decode_arrival, decode_update
 from transit.keys import Keys
 from transit.model import Arrival, ArrivalKey, Detour, DetouredLine, Update, VehiclePosition
@@ -15,7 +16,6 @@ from transit.outcomes import DetourState
 from transit.store.redis_state import FeedGapError, StateLostError, StateReader, StateSnapshot, StateWriter
 
 KEYS = Keys("test")
-SOON_S = 5.0
 
 
 def vehicle(vehicle_id: str, fix_ms: int = 1) -> VehiclePosition:
@@ -119,7 +119,7 @@ class Board:
 
 
 async def next_of(feed: AsyncIterator[tuple[str, Update]]) -> tuple[str, Update]:
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         return await anext(feed)
 
 

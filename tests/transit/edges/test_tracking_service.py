@@ -17,6 +17,7 @@ from commons.clock import SystemClock
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from gtfs_data.network import Network
+from tests.patience import PATIENCE_S
 from transit import service
 from transit.codec import encode_arrival
 from transit.keys import Keys
@@ -38,7 +39,6 @@ from transit.store.redis_state import StateReader, StateSnapshot
 
 KEYS = Keys("test")
 NETWORK = cast("Network", SimpleNamespace(feed_hash="abc"))
-SOON_S = 8.0
 
 
 class CountingTracker:
@@ -150,7 +150,7 @@ async def append(redis: Redis, *reports: PositionReport) -> None:
 
 
 async def snapshot_with(redis: Redis, counts: dict[str, int]) -> StateSnapshot:
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             snapshot = await StateReader(redis, KEYS).snapshot()
             if {each.vehicle_id: each.fix_ms for each in snapshot.vehicles} == counts:
@@ -173,7 +173,7 @@ async def test_reports_come_out_as_state_feed_and_history(redis: Redis, postgres
 
 async def test_readers_hear_that_we_live_though_nothing_happens(redis: Redis, postgres: asyncpg.Pool) -> None:
     await migrate(postgres, "transit.store")
-    async with tracking(redis, postgres, CountingTracker()), asyncio.timeout(SOON_S):
+    async with tracking(redis, postgres, CountingTracker()), asyncio.timeout(PATIENCE_S):
         heard = 0
         async for _, update in StateReader(redis, KEYS).follow("0-0"):
             assert (update.vehicles, update.arrivals) == ([], [])
@@ -241,7 +241,9 @@ async def test_a_batch_that_meets_a_bug_stops_neither_the_city_nor_a_restart(
     metrics = Metrics()
     async with tracking(redis, postgres, CountingTracker(breaks_on="bad-bus"), metrics=metrics):
         await append(redis, report("bad-bus", 1))
-        await asyncio.sleep(service.TICK_S * 2)
+        async with asyncio.timeout(PATIENCE_S):
+            while 'where="advance"' not in metrics.exposition().decode():  # noqa: ASYNC110 - a counter tells nobody
+                await asyncio.sleep(0.01)
         await append(redis, report("bus-1", 1))
         await snapshot_with(redis, {"bus-1": 1})
     assert 'role_errors_total{role="tracking",where="advance"} 1.0' in metrics.exposition().decode()
