@@ -21,7 +21,7 @@ QUIET_S: Final = 1.0  # without uploads, then charging begins
 UPLOADS_MAX_S: Final = 20.0  # uploads that never pause do not hold it up for longer
 AGAIN_S: Final = 1.0  # after trouble
 LOOKS_AGAIN_S: Final = 600.0  # for what another process noted and did not come to charge
-MEDIA_AT_ONCE: Final = 20  # some hundred rides: a live tap that comes meanwhile waits for no more
+MEDIA_AT_ONCE: Final = 8  # some dozen rides: a live tap that comes meanwhile waits until these are posted
 MEDIA_READ: Final = 2_000
 LANES: Final = 2  # one is priced here while the database posts another
 
