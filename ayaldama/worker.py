@@ -18,12 +18,12 @@ import uvloop
 
 from ayaldama import settings as settings_module
 from ayaldama.exposition import show_metrics, show_metrics_at
+from ayaldama.memory import keep_what_is_here
 from ayaldama.roles import functions_of
 from ayaldama.roles._base import RoleContext, RoleError
 from ayaldama.settings import Settings
 from commons.clock import SystemClock
 from commons.logs import configure_logs, get_logger
-from commons.memory import keep_what_is_here
 from commons.metrics import Metrics
 
 EXIT_ERROR: Final = 1

@@ -33,10 +33,10 @@ from aiohttp import web
 from small_tariff import DAY_MS, SmallTariff
 
 from ayaldama.embedded import Server, open_home, start_postgres
+from ayaldama.memory import keep_what_is_here
 from ayaldama.simulate.places import ToldPlaces
 from commons.clock import SystemClock
 from commons.logs import configure_logs
-from commons.memory import keep_what_is_here
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from fare.api.devices import Devices, Surroundings

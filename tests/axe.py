@@ -1,11 +1,13 @@
 """Let axe-core judge a page: the accessibility rules of Deque, by which most people's tools judge."""
 
+import asyncio
 from typing import Final
 
 import pytest
 from playwright.async_api import Page
 
 from ayaldama.web.vendor import INSTALLED
+from tests.patience import PATIENCE_S
 
 AXE: Final = INSTALLED / "axe-core" / "axe.min.js"
 RUN: Final = """
@@ -18,10 +20,15 @@ needs_axe = pytest.mark.skipif(not AXE.exists(), reason="axe-core is missing: ma
 
 
 async def violations(page: Page) -> list[str]:
-    """Return what axe finds wrong with the page as it is now, by all of its rules; a sentence for each rule broken."""
+    """Return what axe finds wrong with the page as it is now, by all of its rules; a sentence for each rule broken.
+
+    Raises:
+        TimeoutError: if it comes to no end, as where the page's clock stands still.
+    """
     if not await page.evaluate("typeof axe === 'object'"):
         await page.evaluate(
             AXE.read_text(encoding="utf-8")
         )  # by the browser's own door: our pages admit no foreign script
-    found: list[str] = await page.evaluate(RUN)
+    async with asyncio.timeout(PATIENCE_S):
+        found: list[str] = await page.evaluate(RUN)
     return found

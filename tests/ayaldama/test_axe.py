@@ -92,7 +92,7 @@ async def test_the_accountants_page(fare_postgres: asyncpg.Pool, chromium: str, 
 
 
 async def test_the_validators_screen(postgres: asyncpg.Pool, tmp_path: Path, chromium: str) -> None:
-    async with city_of(postgres) as city, in_bus(city, tmp_path, chromium, "kk") as (page, _, _):
+    async with city_of(postgres) as city, in_bus(city, tmp_path, chromium, "kk", still=False) as (page, _, _):
         assert await violations(page) == []
 
 

@@ -27,14 +27,18 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def in_bus(city: City, folder: Path, chromium: str, language: str) -> AsyncIterator[tuple[Page, Seen, int]]:
+async def in_bus(
+    city: City, folder: Path, chromium: str, language: str, *, still: bool = True
+) -> AsyncIterator[tuple[Page, Seen, int]]:
+    """Give the page of a validator; ``still``: an answer stays on the screen until the test moves the page's clock."""
     await enrol_device(folder, city.url, await city.code())
     settings = ValidatorSettings(folder=folder, port=0, emulate=True)
     async with (
         open_validator(settings, clock=SystemClock(), more_routes=vendor_routes()) as port,
         opened(chromium, language=language, width=1024, height=900) as (page, seen),
     ):
-        await stand_still(page)  # an answer stays on the screen until it was read
+        if still:
+            await stand_still(page)
         await page.goto(f"http://127.0.0.1:{port}/")
         await expect(page.locator("#screen")).to_have_attribute("data-light", "idle")
         yield page, seen, port

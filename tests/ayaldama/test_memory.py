@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commons.memory import keep_what_is_here
+from ayaldama.memory import keep_what_is_here
 
 
 class Node:
