@@ -1,8 +1,8 @@
 // Debts, and those that are given up: above a limit by a second person.
 
 import { ask } from "./ask.js";
-import { decision } from "./decision.js";
-import { field, make, moment, money, person, table, twice } from "./parts.js";
+import { askedFor, decision } from "./decision.js";
+import { field, make, money, table, twice } from "./parts.js";
 
 const number = (text) => ({ text, number: true });
 
@@ -48,21 +48,11 @@ function giveUp(page, one) {
 }
 
 function writtenOff(page, asked) {
-  const { words } = page;
-  if (!asked.length) return [];
-  const columns = [
-    { text: words.say("medium") },
-    number(words.say("amount")),
-    ...["why", "asked_by", "when", "state"].map((name) => ({ text: words.say(name) })),
-  ];
-  const rows = asked.map((one) => [
-    one.medium_id,
-    money(one.amount_tiyn, words.language),
-    one.why,
-    person(one.asked_by, words),
-    moment(one.asked_ms, words),
-    decision(page, one, one.state, `write-offs/decision?key=${encodeURIComponent(one.key)}`, () => page.open("debts")),
-  ]);
-  const caption = words.say("debts.given_up");
-  return [make("h2", { textContent: caption }), table(caption, columns, rows)];
+  const path = (one) => `write-offs/decision?key=${encodeURIComponent(one.key)}`;
+  return askedFor(page, asked, {
+    caption: "debts.given_up",
+    what: "medium",
+    named: (one) => one.medium_id,
+    decided: (one) => decision(page, one, one.state, path(one), () => page.open("debts")),
+  });
 }

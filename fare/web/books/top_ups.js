@@ -1,8 +1,8 @@
 // Top-ups: found by number or telephone, and what is unused given back to where it came from.
 
 import { ask } from "./ask.js";
-import { decision } from "./decision.js";
-import { field, make, moment, money, person, table, twice } from "./parts.js";
+import { askedFor, decision } from "./decision.js";
+import { field, make, moment, money, table, twice } from "./parts.js";
 
 const number = (text) => ({ text, number: true });
 
@@ -62,23 +62,12 @@ function giveBack(page, one, show) {
 }
 
 function askedOf(page, asked, show) {
-  const { words } = page;
-  if (!asked.length) return [];
-  const columns = [
-    { text: words.say("top_up") },
-    number(words.say("amount")),
-    ...["why", "asked_by", "when", "state"].map((name) => ({ text: words.say(name) })),
-  ];
-  const rows = asked.map((one) => [
-    one.invoice,
-    money(one.amount_tiyn, words.language),
-    one.why,
-    person(one.asked_by, words),
-    moment(one.asked_ms, words),
-    decisionOf(page, one, show),
-  ]);
-  const caption = words.say("top_ups.asked");
-  return [make("h2", { textContent: caption }), table(caption, columns, rows)];
+  return askedFor(page, asked, {
+    caption: "top_ups.asked",
+    what: "top_up",
+    named: (one) => one.invoice,
+    decided: (one) => decisionOf(page, one, show),
+  });
 }
 
 function decisionOf(page, one, show) {
