@@ -12,7 +12,7 @@ before each of its steps, and one transaction of it posts at a time: a live tap 
 import asyncio
 import operator
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from fare.precedence import Precedence
 from fare.settlement.standing import Realigned, Returned, realigned
 from fare.settlement.written_off import OwedAgain, Priced
 from fare.store.kept_connection import KeptConnection, lost_is_said
+from fare.store.postgres_charging import lock_and_read, take_and_read
 from fare.store.postgres_ledger import Touched, read_book, write_pages
 from fare.store.postgres_standing import owed_again_of, read_returned, write_realigned
 from fare.store.postgres_taps import (
@@ -39,10 +40,10 @@ from fare.store.postgres_taps import (
     lock_media,
     media_between,
     read_windows,
-    recognise_taps,
+    recognised,
     write_posted,
 )
-from fare.store.postgres_to_charge import next_to_charge, note_to_charge, take_to_charge
+from fare.store.postgres_to_charge import next_to_charge, note_to_charge
 
 LIVE_BATCH_MAX: Final = 500  # taps
 BACKLOG_BATCH_MAX: Final = 500
@@ -82,46 +83,44 @@ class Charging:
         self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
     ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
         """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
-        await lock_media(connection, {one.tap.medium_id for one in taps})
-        recognised = await recognise_taps(connection, taps)
-        new = _new_rides(taps, recognised.receipts)
-        from_ms = _first_ms(new)
-        windows = await self._windows(connection, from_ms)
-        await insert_taps(connection, recognised)
+        known, riding = await lock_and_read(connection, taps, self._since_ms(_all_rides(taps)))
+        found = recognised(known, taps)
+        new = _new_rides(taps, found.receipts)
+        await insert_taps(connection, found)
         for medium_id, rides in new.items():
-            windows[medium_id].rides.extend(rides)
-            windows[medium_id].rides.sort(key=_IN_TIME)
-        found = await self._differing(windows, from_ms)
-        return recognised.receipts, await self.post(connection, found)
+            riding.windows[medium_id].rides.extend(rides)
+            riding.windows[medium_id].rides.sort(key=_IN_TIME)
+        changed = await self._differing(riding.windows, _first_ms(new))
+        return found.receipts, await self.post(connection, changed, given_up=riding.given_up)
 
     async def store(
         self, connection: asyncpg.Connection, taps: Sequence[LocatedTap], give_way: Callable[[], Awaitable[None]]
     ) -> list[TapReceipt]:
         """Store taps and note their media for ``charge_noted``; return receipts in their order."""
-        await lock_media(connection, {one.tap.medium_id for one in taps})
-        recognised = await recognise_taps(connection, taps)
+        known, _ = await lock_and_read(connection, taps, {})
+        found = recognised(known, taps)
         await give_way()
-        await insert_taps(connection, recognised)
-        await note_to_charge(connection, _first_ms(_new_rides(taps, recognised.receipts)))
-        return recognised.receipts
+        await insert_taps(connection, found)
+        await note_to_charge(connection, _first_ms(_new_rides(taps, found.receipts)))
+        return found.receipts
 
     async def charge_noted(
         self, connection: asyncpg.Connection, media: Sequence[MediumId], turn: Callable[[], Awaitable[None]]
     ) -> dict[MediumId, int]:
         """Charge those of ``media`` that are noted; return what wallets' media owe then. ``turn`` as for ``post``."""
-        await lock_media(connection, media)
-        found = await self.differing(connection, await take_to_charge(connection, media))
-        return await self.post(connection, found, turn)
+        from_ms, riding = await take_and_read(connection, media, self.past_ms)
+        return await self.post(
+            connection, await self._differing(riding.windows, from_ms), turn, given_up=riding.given_up
+        )
 
     async def differing(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> list[Change]:
         """Return what rides of media, each from its moment on, cost otherwise than posted."""
-        return await self._differing(await self._windows(connection, from_ms), from_ms)
+        windows = await read_windows(connection, self._since_ms(from_ms)) if from_ms else {}
+        return await self._differing(windows, from_ms)
 
-    async def _windows(self, connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
-        """Return the rides of media that the price of one at its moment may depend on, and all after."""
-        if not from_ms:
-            return {}
-        return await read_windows(connection, {medium: at_ms - self.past_ms for medium, at_ms in from_ms.items()})
+    def _since_ms(self, from_ms: Mapping[MediumId, int]) -> dict[MediumId, int]:
+        """Return since when rides of media matter to the price of one at its moment."""
+        return {medium_id: at_ms - self.past_ms for medium_id, at_ms in from_ms.items()}
 
     async def _differing(self, windows: Mapping[MediumId, Window], from_ms: Mapping[MediumId, int]) -> list[Change]:
         if not from_ms:
@@ -136,16 +135,22 @@ class Charging:
         return found
 
     async def post(
-        self, connection: asyncpg.Connection, found: Sequence[Change], turn: Callable[[], Awaitable[None]] = _at_once
+        self,
+        connection: asyncpg.Connection,
+        found: Sequence[Change],
+        turn: Callable[[], Awaitable[None]] = _at_once,
+        *,
+        given_up: Collection[MediumId] | None = None,
     ) -> dict[MediumId, int]:
         """Post ``found``; return what media with wallets owe then.
 
         ``turn`` returns when they may be posted: from then on until the transaction ends, nobody else posts.
+        ``given_up``: as for ``realigned``.
         """
         if not found:
             return {}
         await write_posted(connection, [(change, posted_by(change)) for change in found])  # others may post meanwhile
-        follows = await self.realigned(connection, found)
+        follows = await self.realigned(connection, found, given_up)
         await write_realigned(connection, follows)
         await turn()
         opened = await read_book(connection, touched_by_changes(found, self.pricing, follows))
@@ -154,8 +159,13 @@ class Charging:
         media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
         return {medium: opened.book.balances_tiyn.get(debt(medium), 0) for medium in media}
 
-    async def realigned(self, connection: asyncpg.Connection, found: Sequence[Change]) -> list[Realigned | OwedAgain]:
-        """Return what the new prices of ``found`` make of money that was given back or given up."""
+    async def realigned(
+        self, connection: asyncpg.Connection, found: Sequence[Change], given_up: Collection[MediumId] | None = None
+    ) -> list[Realigned | OwedAgain]:
+        """Return what the new prices of ``found`` make of money that was given back or given up.
+
+        ``given_up``: the media of which a debt ever was, where the caller has read which these are.
+        """
         again = [change for change in found if change.before is not None]  # nothing was given back of a new ride
         returned = await read_returned(connection, [change.ride.key for change in again])
         changed: dict[MediumId, dict[str, Priced]] = defaultdict(dict)
@@ -168,7 +178,7 @@ class Charging:
         of_rides = (self._realigned(change, returned) for change in again)
         return [
             *(one for one in of_rides if one is not None),
-            *await owed_again_of(connection, changed, at_ms),
+            *await owed_again_of(connection, changed, at_ms, given_up),
         ]
 
     def _realigned(self, change: Change, returned: Mapping[str, Returned]) -> Realigned | None:
@@ -376,6 +386,15 @@ def _new_rides(taps: Iterable[LocatedTap], receipts: Iterable[TapReceipt]) -> di
         if receipt is TapReceipt.STORED and one.ride is not None:
             new[one.ride.medium_id].append(_as_stored(one.ride))
     return new
+
+
+def _all_rides(taps: Iterable[LocatedTap]) -> dict[MediumId, int]:
+    """Return when the first ride of each medium began among ``taps``, new ones and others."""
+    first_ms: dict[MediumId, int] = {}
+    for one in taps:
+        if one.ride is not None:
+            first_ms[one.ride.medium_id] = min(one.ride.tapped_ms, first_ms.get(one.ride.medium_id, one.ride.tapped_ms))
+    return first_ms
 
 
 def _first_ms(rides: Mapping[MediumId, Iterable[Ride]]) -> dict[MediumId, int]:

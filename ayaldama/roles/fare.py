@@ -115,7 +115,7 @@ async def serve(context: RoleContext) -> None:
         raise RoleError(str(error)) from error
     async with (
         open_redis(context.settings) as redis,
-        open_postgres(context.settings, connections_max=CONNECTIONS_MAX) as pool,
+        open_postgres(context.settings, connections_max=CONNECTIONS_MAX, resets=False) as pool,
         asyncio.TaskGroup() as tasks,
     ):
         room = _Room(context, network, fares, key=key, redis=redis, pool=pool)

@@ -8,7 +8,7 @@ because after a crash it gets some again.
 
 import asyncio
 import contextlib
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from aiohttp import web
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from fare.handed_notes import HandedNotes, Until
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
 from fare.store.postgres_devices import Taken
@@ -54,6 +55,7 @@ HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had t
 HAND_PAUSE_S: Final = 0.1
 UPLOADS_FIRST_MAX_S: Final = 20.0  # what is on disk waits for the ledger while others still send, but not for ever
 HAND_MAX: Final = 1  # devices at a time
+SIGNERS_MAX: Final = 10_000  # some 3 MB
 RETRY_AFTER_S: Final = "5"
 
 _log = get_logger(__name__)
@@ -78,6 +80,9 @@ class DeviceStore(Protocol):
 
     async def handed(self, device_id: DeviceId, sequence: int) -> None:
         """Note that the ledger has all taps up to ``sequence``."""
+
+    async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
+        """Note up to which records, as they were received, the ledger has all taps of these devices."""
 
     async def behind(self) -> list[DeviceId]:
         """Return the devices of which the ledger does not have everything."""
@@ -155,6 +160,8 @@ class Devices:
         self._publishing = asyncio.Lock()
         self._left = asyncio.Event()  # something to hand over that came with a batch
         self._handing: Counter[DeviceId] = Counter()  # whose live taps are on their way to the ledger
+        self._notes = HandedNotes(store.noted, metrics)
+        self._signers: OrderedDict[str, tuple[DeviceId, DeviceKey]] = OrderedDict()  # by key id
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that validators speak to."""
@@ -168,11 +175,13 @@ class Devices:
     async def running(self) -> AsyncIterator[None]:
         """Hand over to the ledger what batches and earlier failures left, while the block runs."""
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self._hand_for_ever(), name="validators")
+            running = [tasks.create_task(self._hand_for_ever(), name="validators")]
+            running.append(tasks.create_task(self._notes.run(), name="handed-notes"))
             try:
                 yield
             finally:
-                task.cancel()
+                for task in running:
+                    task.cancel()
 
     async def hand_over(self, device_id: DeviceId) -> None:
         """Hand all taps of a device to the ledger that it does not have.
@@ -239,7 +248,7 @@ class Devices:
     async def _answer_records(self, request: web.Request) -> web.Response:
         signed = await _envelope(request)
         async with _available(), asyncio.timeout(STORE_MAX_S):
-            found = await self._store.key(signed.key_id)
+            found = await self._signer(signed.key_id)
             batch = open_batch(signed, found[1] if found else None)
             if isinstance(batch, Receiving) or found is None:
                 return self._barred(batch if isinstance(batch, Receiving) else Receiving.WRONG_KEY)
@@ -247,6 +256,8 @@ class Devices:
             async with self._lane(batch) as reading:
                 address, now_ms = self._address_of(request), self._clock.now_ms()
                 taken = await self._store.take(device_id, batch, signed, now_ms, address, reading=reading)
+                if taken.reception.receipt.outcome is Receiving.REVOKED:
+                    return await self._revoked(signed.key_id)
                 self._count(taken)
                 handed = await self._hand_new(device_id, taken)
         receipt = taken.reception.receipt
@@ -266,6 +277,27 @@ class Devices:
                 await self._store.asked(found[0], asking.recorded, min(asking.sent_ms, now_ms))
             documents = to_send(await self._documents(), asking.held, now_ms)
         return _msgpack(_encoder.encode(documents))
+
+    async def _signer(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
+        """Return whose key this is, as it was when last read: ``take`` knows whether it still is in force."""
+        found = self._signers.get(key_id)
+        if found is not None:
+            self._signers.move_to_end(key_id)
+            return found
+        found = await self._store.key(key_id)
+        if found is not None and not found[1].revoked:
+            self._signers[key_id] = found
+            if len(self._signers) > SIGNERS_MAX:
+                self._signers.popitem(last=False)
+        return found
+
+    async def _revoked(self, key_id: str) -> web.Response:
+        """Answer for a key that ``take`` found not to be in force, or to be another device's by now."""
+        self._signers.pop(key_id, None)
+        found = await self._store.key(key_id)
+        if found is not None and not found[1].revoked:
+            raise web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S})
+        return self._barred(Receiving.REVOKED)
 
     async def _filled(self, receipt: Receipt, handed: Sequence[Tap]) -> Receipt:
         """Add where the bus is and what passengers have after ``handed``; failing that, it is silent about them."""
@@ -310,14 +342,16 @@ class Devices:
             return []
         taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
         outage = len(new) > LIVE_RECORDS or self._is_old(taps)
-        if outage or taken.handed != new[0].sequence - 1:  # or some wait before them
+        handed = max(taken.handed, self._notes.sequence(device_id, before=new[0].sequence))
+        if outage or handed != new[0].sequence - 1:  # or some wait before them
             self._left.set()
             return []
         self._handing[device_id] += 1
         try:
             if taps:
                 await self._house.take_taps(taps)
-            await self._store.handed(device_id, new[-1].sequence)
+            received_ms = taken.reception.receipt.server_ms
+            self._notes.note(device_id, Until(sequence=new[-1].sequence, received_ms=received_ms))
         except NotYetError as error:
             _log.debug("taps wait for their place", device=device_id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
@@ -329,6 +363,9 @@ class Devices:
         self._left.set()
         return []
 
+    def _is_being_handed(self, device_id: DeviceId) -> bool:
+        return self._handing[device_id] > 0 or device_id in self._notes
+
     def _is_old(self, taps: Sequence[Tap]) -> bool:
         """Return whether some waited on the device for so long that nobody at a door waits for their receipt."""
         return any(self._clock.now_ms() - tap.occurred_ms > BACKLOG_MS for tap in taps)
@@ -338,7 +375,8 @@ class Devices:
             await self._let_uploads_go()
             self._left.clear()
             try:
-                behind = deque(one for one in await self._store.behind() if not self._handing[one])
+                await self._notes.write()
+                behind = deque(one for one in await self._store.behind() if not self._is_being_handed(one))
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(HAND_MAX):
                         tasks.create_task(self._hand_some(behind))

@@ -76,6 +76,9 @@ class KeptConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(*_LOST):
+                if not connection.is_closed():
+                    await connection.reset(timeout=self._answer_max_s)  # its settings are not for others
+            with contextlib.suppress(*_LOST):
                 await self._pool.release(connection, timeout=self._answer_max_s)
 
     async def _abandon(self) -> None:

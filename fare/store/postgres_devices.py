@@ -1,24 +1,26 @@
 """Validators in PostgreSQL: their keys, how far their journals are here, every record as it was signed.
 
-``take`` decides (``fare.validator.batches.receive``) and writes in one transaction that holds the device's row, so that
-of two uploads at a time one waits for the other. Taps go on to the ledger from here: ``handed`` says how far they are,
-and is moved after the ledger has them, so a crash between the two hands them over again under the same keys.
+``take`` reads what is known of the device, decides (``fare.validator.batches.receive``) and writes in one statement,
+which does nothing if the device's row is no longer the one that was read: then all of it is done again. So no lock is
+held while this program thinks, and of two uploads at a time one sees the other. Taps go on to the ledger from here:
+``handed`` says how far they are, and is moved after the ledger has them, so a crash between the two hands them over
+again under the same keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 import msgspec
 
+from fare.handed_notes import Until
 from fare.model import DeviceId, Tap
 from fare.validator.batches import (
     Batch,
     DeviceKey,
     Known,
     Reading,
-    Receiving,
     Reception,
     Standing,
     asked_for,
@@ -31,6 +33,43 @@ from fare.validator.signing import Signed, key_id_of
 
 EVIDENCE_MAX: Final = 100  # envelopes kept of one device
 HAND_MAX: Final = 500
+TRIES_MAX: Final = 10  # of a batch whose device's row others keep changing
+
+_WITHOUT_WAITING: Final = "SET LOCAL synchronous_commit = off"
+# ``version``: of the row, another after each change whatsoever.
+_KNOWN: Final = """
+SELECT v.vehicle_id, v.sequence, v.hash, v.handed, v.stopped, v.xmin::text AS version,
+    v.revoked OR NOT EXISTS (
+        SELECT FROM validator_key k WHERE k.key_id = $2 AND k.device_id = v.device_id AND NOT k.revoked
+    ) AS revoked,
+    (SELECT r.hash FROM validator_record r WHERE r.device_id = $1 AND r.sequence = $3) AS hash_before,
+    (SELECT r.hash FROM validator_record r WHERE r.device_id = $1 AND r.sequence = $4) AS hash_after
+FROM validator v WHERE v.device_id = $1
+"""
+_WRITE: Final = """
+WITH moved AS (
+    UPDATE validator SET sequence = $3, hash = $4, stopped = stopped OR $5::bigint IS NOT NULL, heard_ms = $6,
+        address = $7, waiting = $8
+    WHERE device_id = $1 AND xmin::text = $2 RETURNING device_id
+), kept AS (
+    INSERT INTO validator_record (device_id, sequence, hash, payload, standing, received_ms)
+    SELECT m.device_id, r.sequence, r.hash, r.payload, r.standing, $6
+    FROM moved m, unnest($9::bigint[], $10::bytea[], $11::bytea[], $12::text[])
+        AS r (sequence, hash, payload, standing)
+), evidence AS (
+    INSERT INTO validator_evidence (device_id, at_ms, address, forked_at, envelope)
+    SELECT m.device_id, $6, $7, $5, $13 FROM moved m
+    WHERE $5 IS NOT NULL AND (SELECT count(*) FROM validator_evidence e WHERE e.device_id = $1) < $14
+)
+SELECT count(*) FROM moved
+"""
+_HANDED: Final = "UPDATE validator SET handed = greatest(handed, $2) WHERE device_id = $1"
+# Of a record that is still the one that was received then: a restored database gets records again.
+_NOTED: Final = """
+UPDATE validator v SET handed = greatest(v.handed, r.sequence)
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (device_id, sequence, received_ms)
+JOIN validator_record r USING (device_id, sequence, received_ms) WHERE v.device_id = n.device_id
+"""
 
 _CHARGED: Final = (Standing.ON_TIME, Standing.LATE)
 _decoder: Final = msgspec.msgpack.Decoder(Signed)
@@ -93,38 +132,16 @@ class PostgresDevices:
 
         Raises:
             LookupError: if there is no such device.
+            asyncpg.SerializationError: if its row is changed by others again and again.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
-            known, handed = await self._known(connection, device_id, batch)
-            reception = receive(batch, known, now_ms, reading)
-            if reception.new:
-                await connection.copy_records_to_table(
-                    "validator_record",
-                    columns=("device_id", "sequence", "hash", "payload", "standing", "received_ms"),
-                    records=[
-                        (device_id, one.sequence, one.hash, one.payload, one.standing.value, now_ms)
-                        for one in reception.new
-                    ],
-                )
-            if reception.forked_at is not None:
-                await connection.execute(
-                    "INSERT INTO validator_evidence (device_id, at_ms, address, forked_at, envelope) "
-                    "SELECT $1, $2, $3, $4, $5 "
-                    "WHERE (SELECT count(*) FROM validator_evidence WHERE device_id = $1) < $6",
-                    *(device_id, now_ms, address, reception.forked_at, msgspec.msgpack.encode(signed), EVIDENCE_MAX),
-                )
-            await connection.execute(
-                "UPDATE validator SET sequence = $2, hash = $3, stopped = stopped OR $4, heard_ms = $5, address = $6, "
-                "waiting = $7 WHERE device_id = $1",
-                device_id,
-                reception.head.sequence,
-                reception.head.hash,
-                reception.receipt.outcome is Receiving.FORKED,
-                now_ms,
-                address,
-                batch.waiting,
-            )
-        return Taken(reception=reception, handed=handed)
+        for _ in range(TRIES_MAX):
+            row = await self._pool.fetchrow(_KNOWN, device_id, signed.key_id, *asked_for(batch))
+            if row is None:
+                raise LookupError(f"device_id: no validator {device_id!r}")
+            reception = receive(batch, self._known(device_id, batch, row), now_ms, reading)
+            if await self._write(device_id, row["version"], batch, signed, reception, now_ms, address):
+                return Taken(reception=reception, handed=row["handed"])
+        raise asyncpg.SerializationError(f"validator {device_id}: changed {TRIES_MAX} times while a batch was decided")
 
     async def asked(self, device_id: DeviceId, recorded: int, sent_ms: int) -> None:
         """Note that a journal had nothing after ``recorded`` at ``sent_ms``: a bus in which nobody taps is heard, too.
@@ -133,7 +150,7 @@ class PostgresDevices:
         than not having been asked: nothing waits for the disk.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(_WITHOUT_WAITING)
             await connection.execute(
                 "UPDATE validator SET heard_ms = $3, waiting = $2 - sequence "
                 "WHERE device_id = $1 AND sequence <= $2 AND coalesce(heard_ms, 0) < $3",
@@ -154,10 +171,16 @@ class PostgresDevices:
     async def handed(self, device_id: DeviceId, sequence: int) -> None:
         """Note that the ledger has all taps up to ``sequence``. Losing this note hands taps over again, no more."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(
-                "UPDATE validator SET handed = greatest(handed, $2) WHERE device_id = $1", device_id, sequence
-            )
+            await connection.execute(_WITHOUT_WAITING)
+            await connection.execute(_HANDED, device_id, sequence)
+
+    async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
+        """Note up to which records, as they were received, the ledger has all taps of these devices."""
+        devices = sorted(notes)  # two who note the same wait, but not in a circle
+        columns = [devices, [notes[one].sequence for one in devices], [notes[one].received_ms for one in devices]]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_WITHOUT_WAITING)
+            await connection.execute(_NOTED, *columns)
 
     async def behind(self) -> list[DeviceId]:
         """Return the devices of which the ledger does not have everything."""
@@ -251,28 +274,43 @@ class PostgresDevices:
             for row in rows
         ]
 
-    async def _known(self, connection: asyncpg.Connection, device_id: DeviceId, batch: Batch) -> tuple[Known, int]:
-        row = await connection.fetchrow(
-            "SELECT vehicle_id, sequence, hash, handed, stopped, revoked FROM validator WHERE device_id = $1 "
-            "FOR UPDATE",
-            device_id,
-        )
-        if row is None:
-            raise LookupError(f"device_id: no validator {device_id!r}")
-        hashes = await connection.fetch(
-            "SELECT sequence, hash FROM validator_record WHERE device_id = $1 AND sequence = ANY($2::bigint[])",
-            *(device_id, list(asked_for(batch))),
-        )
-        known = Known(
+    def _known(self, device_id: DeviceId, batch: Batch, row: asyncpg.Record) -> Known:
+        before, after = asked_for(batch)
+        found = {before: row["hash_before"], after: row["hash_after"]}
+        return Known(
             device_id=device_id,
             city=self._city,
             vehicle_id=row["vehicle_id"],
             head=Head(sequence=row["sequence"], hash=row["hash"]),
             stopped=row["stopped"],
             revoked=row["revoked"],
-            hashes={0: START, **{one["sequence"]: one["hash"] for one in hashes}},
+            hashes={0: START, **{at: hash_ for at, hash_ in found.items() if hash_ is not None}},
         )
-        return known, row["handed"]
+
+    async def _write(
+        self,
+        device_id: DeviceId,
+        version: str,
+        batch: Batch,
+        signed: Signed,
+        reception: Reception,
+        now_ms: int,
+        address: str,
+    ) -> bool:
+        """Write what follows from a batch; return False if the device's row is another meanwhile: nothing is then."""
+        new, forked_at = reception.new, reception.forked_at
+        moved: int = await self._pool.fetchval(
+            _WRITE,
+            *(device_id, version, reception.head.sequence, reception.head.hash, forked_at, now_ms, address),
+            batch.waiting,
+            [one.sequence for one in new],
+            [one.hash for one in new],
+            [one.payload for one in new],
+            [one.standing.value for one in new],
+            msgspec.msgpack.encode(signed) if forked_at is not None else None,
+            EVIDENCE_MAX,
+        )
+        return moved == 1
 
     async def _enrolled(self, connection: asyncpg.Connection, public: bytes, issued: IssuedCode) -> None:
         await connection.execute("UPDATE validator_code SET used_by = $2 WHERE digest = $1", issued.digest, public)

@@ -5,7 +5,7 @@ OSError, asyncpg.PostgresError or asyncpg.InterfaceError if the database does no
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -67,16 +67,21 @@ async def read_returned(connection: asyncpg.Connection, ride_keys: Iterable[str]
 
 
 async def owed_again_of(
-    connection: asyncpg.Connection, changed: Mapping[MediumId, Mapping[str, Priced]], at_ms: Mapping[MediumId, int]
+    connection: asyncpg.Connection,
+    changed: Mapping[MediumId, Mapping[str, Priced]],
+    at_ms: Mapping[MediumId, int],
+    given_up: Collection[MediumId] | None = None,
 ) -> list[OwedAgain]:
     """Return what is owed again, or not any more, of debts of media that were given up.
 
     ``changed``: prices of rides that are not written yet, by medium and ride key. ``at_ms``: of the journals.
+    ``given_up``: the media of which a debt ever was, where the caller has read which these are.
     """
-    asked = sorted(changed)
-    rows = await connection.fetch(_OWED, asked) if asked else []
+    if given_up is None:
+        rows = await connection.fetch(_OWED, sorted(changed)) if changed else []
+        given_up = [MediumId(row["medium_id"]) for row in rows]
     found = []
-    for medium_id in sorted(MediumId(row["medium_id"]) for row in rows):
+    for medium_id in sorted(changed.keys() & given_up):
         history = (await read_history(connection, medium_id)).with_prices(changed[medium_id])
         found.append(owed_again(medium_id, history, at_ms[medium_id]))
     return [one for one in found if one is not None]

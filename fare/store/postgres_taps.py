@@ -10,7 +10,7 @@ import operator
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from fare.ledger.billing import Amount, Change, Posted
 from fare.model import (
     CarrierId,
+    DeviceId,
     LocatedTap,
     MediumId,
     MediumKind,
@@ -28,7 +29,7 @@ from fare.model import (
 from fare.outcomes import TapReceipt
 from fare.store.copy_rows import INT4_BYTES, INT8_BYTES, NULL, copy_rows, json_array, numbers, text, texts
 
-_LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
+LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
 SELECT pg_advisory_xact_lock($1, hash) FROM (
     SELECT DISTINCT hashtext(name) AS hash FROM json_array_elements_text($2) AS name ORDER BY hash
@@ -58,11 +59,8 @@ WHERE (device_id, sequence) IN (SELECT asked.device_id, asked.sequence::bigint
     FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS asked (device_id, sequence))
 """
 _WINDOW: Final = """
-SELECT t.device_id, t.sequence, t.tapped_ms, t.medium_id, t.medium_kind, t.riders::text, t.vehicle_id, t.carrier_id,
-    t.route_id, t.trip_id, t.stop_id, c.version, c.categories, c.charged_tiyn, c.subsidy_tiyn, c.journal_key
-FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS w (medium_id, from_ms)
-JOIN tap t ON t.medium_id = w.medium_id AND t.tapped_ms >= w.from_ms::bigint AND t.rides
-LEFT JOIN ride_charge c ON c.device_id = t.device_id AND c.sequence = t.sequence
+SELECT * FROM rides_since(ARRAY(SELECT json_array_elements_text($1)),
+    ARRAY(SELECT json_array_elements_text($2)::bigint))
 """
 _MEDIA_BETWEEN: Final = """
 SELECT DISTINCT medium_id FROM tap WHERE rides AND tapped_ms >= $1 AND tapped_ms < $2 ORDER BY medium_id
@@ -85,7 +83,7 @@ async def lock_media(connection: asyncpg.Connection, media: Iterable[MediumId]) 
 
     Take all locks of a transaction at once: they are taken in one order, so nobody waits in a circle.
     """
-    await connection.fetch(_LOCK, _LOCK_SPACE, json_array(list(media)))
+    await connection.fetch(_LOCK, LOCK_SPACE, json_array(list(media)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +100,18 @@ async def recognise_taps(connection: asyncpg.Connection, taps: Sequence[LocatedT
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    names = [(one.tap.device_id, one.tap.sequence) for one in taps]
-    device_ids, sequences = [device_id for device_id, _ in names], [sequence for _, sequence in names]
+    device_ids, sequences = [one.tap.device_id for one in taps], [one.tap.sequence for one in taps]
     found = await connection.fetch(_KNOWN, json_array(device_ids), json_array(sequences))
-    known = {(device_id, sequence): digest for device_id, sequence, digest in found}
+    return recognised({(device_id, sequence): digest for device_id, sequence, digest in found}, taps)
+
+
+def recognised(stored: Mapping[tuple[DeviceId, int], bytes], taps: Sequence[LocatedTap]) -> Recognised:
+    """Say what becomes of each of ``taps``; ``stored``: the digests of those that are."""
+    known = dict(stored)
     receipts: list[TapReceipt] = []
     rows: list[tuple[object, ...]] = []
-    for name, one in zip(names, taps, strict=True):
-        digest = _digest(one.tap)
+    for one in taps:
+        name, digest = (one.tap.device_id, one.tap.sequence), _digest(one.tap)
         if name not in known:
             known[name] = digest
             rows.append(_row(one, digest))
@@ -119,7 +121,7 @@ async def recognise_taps(connection: asyncpg.Connection, taps: Sequence[LocatedT
     return Recognised(receipts=receipts, rows=rows)
 
 
-async def insert_taps(connection: asyncpg.Connection, recognised: Recognised) -> None:
+async def insert_taps(connection: asyncpg.Connection, found: Recognised) -> None:
     """Store what is new.
 
     Raises:
@@ -127,8 +129,8 @@ async def insert_taps(connection: asyncpg.Connection, recognised: Recognised) ->
             medium; the transaction is lost then, and done again it will know.
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    if recognised.rows:
-        rows = sorted(recognised.rows, key=_NAME)  # two who insert the same names wait, but not in a circle
+    if found.rows:
+        rows = sorted(found.rows, key=_NAME)  # two who insert the same names wait, but not in a circle
         await connection.copy_records_to_table("tap", records=rows, columns=_TAP_COLUMNS)
 
 
@@ -138,9 +140,9 @@ async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap])
     Raises:
         asyncpg.UniqueViolationError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``insert_taps``.
     """
-    recognised = await recognise_taps(connection, taps)
-    await insert_taps(connection, recognised)
-    return recognised.receipts
+    found = await recognise_taps(connection, taps)
+    await insert_taps(connection, found)
+    return found.receipts
 
 
 async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> dict[MediumId, Window]:
@@ -149,15 +151,21 @@ async def read_windows(connection: asyncpg.Connection, from_ms: Mapping[MediumId
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    windows = {medium_id: Window(rides=[], posted={}) for medium_id in from_ms}
-    media: dict[str, MediumId] = {}  # by ride; one whose price changed comes with each version that was posted
-    for row in await connection.fetch(_WINDOW, json_array(list(from_ms)), json_array(list(from_ms.values()))):
+    rows = await connection.fetch(_WINDOW, json_array(list(from_ms)), json_array(list(from_ms.values())))
+    return windows_of(from_ms, rows)
+
+
+def windows_of(media: Iterable[MediumId], rows: Iterable[Sequence[Any]]) -> dict[MediumId, Window]:
+    """Return what ``rows`` as those of ``rides_since`` (migration 0022) say of each of ``media``."""
+    windows = {medium_id: Window(rides=[], posted={}) for medium_id in media}
+    of_ride: dict[str, MediumId] = {}  # one whose price changed comes with each version that was posted
+    for row in rows:
         *told, version, categories, charged_tiyn, subsidy_tiyn, journal_key = row  # by place: names take longer
         key = f"{told[0]}:{told[1]}"
-        medium_id = media.get(key)
+        medium_id = of_ride.get(key)
         if medium_id is None:
             ride = _ride(key, *told[2:])
-            medium_id = media[key] = ride.medium_id
+            medium_id = of_ride[key] = ride.medium_id
             windows[medium_id].rides.append(ride)
         posted = windows[medium_id].posted
         if version is not None and (key not in posted or version > posted[key].version):

@@ -3,7 +3,7 @@
 Who notes a medium or takes it holds its lock (``fare.store.postgres_taps.lock_media``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
@@ -18,10 +18,6 @@ FROM ROWS FROM (json_array_elements_text($1), json_array_elements_text($2)) AS n
 ON CONFLICT (medium_id) DO UPDATE SET from_ms = excluded.from_ms WHERE medium_to_charge.from_ms > excluded.from_ms
 """
 _NEXT: Final = "SELECT medium_id FROM medium_to_charge WHERE medium_id > $1 ORDER BY medium_id LIMIT $2"
-_TAKE: Final = """
-DELETE FROM medium_to_charge m USING json_array_elements_text($1) AS asked (medium_id)
-WHERE m.medium_id = asked.medium_id RETURNING m.medium_id, m.from_ms
-"""
 
 
 async def note_to_charge(connection: asyncpg.Connection, from_ms: Mapping[MediumId, int]) -> None:
@@ -41,15 +37,6 @@ async def next_to_charge(pool: asyncpg.Pool, after: MediumId, count: int) -> lis
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
     return [MediumId(row["medium_id"]) for row in await pool.fetch(_NEXT, after, count)]
-
-
-async def take_to_charge(connection: asyncpg.Connection, media: Sequence[MediumId]) -> dict[MediumId, int]:
-    """Return from when on each of ``media`` is to be charged, those that are; with this transaction they no longer are.
-
-    Raises:
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
-    """
-    return {MediumId(medium_id): from_ms for medium_id, from_ms in await connection.fetch(_TAKE, json_array(media))}
 
 
 async def count_to_charge(pool: asyncpg.Pool) -> int:

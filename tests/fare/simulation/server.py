@@ -15,6 +15,7 @@ from aiohttp import web
 from commons.metrics import Metrics
 from fare.api.devices import Devices, Surroundings
 from fare.charging_later import LANES, ChargingLater
+from fare.handed_notes import Until
 from fare.ledger.accounts import debt
 from fare.ledger.billing import WINDOW_MS, Change, Posted, changes, levelling
 from fare.ledger.posting import Book
@@ -81,6 +82,7 @@ class DeviceState:
     stopped: bool = False
     revoked: bool = False
     records: dict[int, Received] = field(default_factory=dict)
+    received_ms: dict[int, int] = field(default_factory=dict)  # of records
 
 
 class Tables:
@@ -104,7 +106,8 @@ class Tables:
         """Return a copy of records, decisions, taps and books; keys and documents are kept elsewhere."""
         copy = Tables()
         copy.devices = {
-            device_id: dataclasses.replace(one, records=dict(one.records)) for device_id, one in self.devices.items()
+            device_id: dataclasses.replace(one, records=dict(one.records), received_ms=dict(one.received_ms))
+            for device_id, one in self.devices.items()
         }
         copy.releases = {one: dataclasses.replace(decided) for one, decided in self.releases.items()}
         copy.taps, copy.posted, copy.book = dict(self.taps), dict(self.posted), copied(self.book)
@@ -116,7 +119,7 @@ class Tables:
         """Go back to ``backup``."""
         for device_id, one in backup.devices.items():
             now = self.devices[device_id]
-            now.head, now.handed, now.records = one.head, one.handed, one.records
+            now.head, now.handed, now.records, now.received_ms = one.head, one.handed, one.records, one.received_ms
         self.taps, self.rides, self.posted, self.book = backup.taps, backup.rides, backup.posted, backup.book
         self.to_charge, self.claims, self.releases = backup.to_charge, backup.claims, backup.releases
 
@@ -127,7 +130,6 @@ class Store:
     def __init__(self, tables: Tables, effects: Effects) -> None:
         self._tables = tables
         self._between = effects.between
-        self._rows: dict[DeviceId, asyncio.Lock] = {}
 
     async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
         await self._between("key")
@@ -136,24 +138,29 @@ class Store:
     async def take(
         self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
     ) -> Taken:
-        async with self._rows.setdefault(device_id, asyncio.Lock()):
-            await self._between("take: row locked")
+        while True:
             row = self._tables.devices[device_id]
+            owner, key = self._tables.keys.get(signed.key_id, (None, None))
             hashes = {at: row.records[at].hash for at in asked_for(batch) if at in row.records}
             known = Known(
                 device_id=device_id, city=CITY, vehicle_id=row.vehicle_id, head=row.head, stopped=row.stopped,
-                revoked=row.revoked, hashes={0: START, **hashes},
+                revoked=row.revoked or owner != device_id or key is None or key.revoked,
+                hashes={0: START, **hashes},
             )  # fmt: skip
+            read, handed = (row.head, row.stopped, row.revoked, owner, key), row.handed
+            await self._between("take: read")
             reception = receive(batch, known, now_ms, reading)
-            await self._between("take: records written")
-            handed = row.handed
-            await self._between("take: device written")
+            await self._between("take: decided")
+            if read != (row.head, row.stopped, row.revoked, *self._tables.keys.get(signed.key_id, (None, None))):
+                continue  # the database compares the row with the one that was read
             for one in reception.new:
                 if one.sequence in row.records:
                     raise ConnectionError(f"record {device_id}:{one.sequence} is there")  # the primary key
             row.records.update((one.sequence, one) for one in reception.new)
+            row.received_ms.update((one.sequence, now_ms) for one in reception.new)
             row.head = reception.head
             row.stopped = row.stopped or reception.receipt.outcome is Receiving.FORKED
+            break
         await self._between("take: committed")
         return Taken(reception=reception, handed=handed)
 
@@ -168,6 +175,13 @@ class Store:
         await self._between("handed")
         row = self._tables.devices[device_id]
         row.handed = max(row.handed, sequence)
+
+    async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
+        await self._between("noted")
+        for device_id, until in notes.items():
+            row = self._tables.devices[device_id]
+            if row.received_ms.get(until.sequence) == until.received_ms:
+                row.handed = max(row.handed, until.sequence)
 
     async def behind(self) -> list[DeviceId]:
         await self._between("behind")
