@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from fare.ledger.posting import Page
-from fare.model import AccountCode, Phase
+from fare.model import AccountCode, Journal, Phase
 from fare.outcomes import Posting
 from fare.store.copy_rows import INT8_BYTES, NULL, before_first, numbers, sized, text
 
@@ -48,6 +48,29 @@ def rows_of(pages: Iterable[Page], ids: Mapping[AccountCode, int]) -> Iterator[b
         )
 
 
+def values_of(page: Page, ids: Mapping[AccountCode, int]) -> tuple[object, ...]:
+    """Return the values of ``COLUMNS`` of one page. ``ids``: of all accounts that were posted to."""
+    journal, posted = page.journal, page.outcome is _POSTED
+    entries = journal.entries if posted else ()
+    return (
+        page.number,
+        journal.occurred_ms,
+        page.digest,
+        [ids[leg.account] for leg in entries],
+        [leg.amount_tiyn for leg in entries],
+        journal.kind,
+        journal.phase,
+        page.outcome,
+        journal.key,
+        journal.subject,
+        page.chained,
+        journal.expires_ms,
+        journal.pending_key,
+        journal.reverses,
+        None if posted else _legs(journal).decode(),
+    )
+
+
 def _beginning(page: Page, ids: Mapping[AccountCode, int]) -> bytes:
     """Return the fields up to the legs, which most journals have two of: to pack those at once takes half the time."""
     entries = page.journal.entries if page.outcome is _POSTED else ()
@@ -77,13 +100,17 @@ def _seldom(page: Page) -> bytes:
     """Return the fields that most pages have none of."""
     journal = page.journal
     refused = page.outcome is not _POSTED
-    legs = [(entry.account, entry.amount_tiyn) for entry in journal.entries]
     return b"".join(
         (
             sized(page.chained) if page.chained is not None else NULL,
             struct.pack(">iq", INT8_BYTES, journal.expires_ms) if journal.expires_ms is not None else NULL,
             text(journal.pending_key) if journal.pending_key is not None else NULL,
             text(journal.reverses) if journal.reverses is not None else NULL,
-            sized(_JSONB_VERSION + msgspec.json.encode(legs)) if refused else NULL,
+            sized(_JSONB_VERSION + _legs(journal)) if refused else NULL,
         )
     )
+
+
+def _legs(journal: Journal) -> bytes:
+    """Return the legs of a refused journal, as they are kept."""
+    return msgspec.json.encode([(entry.account, entry.amount_tiyn) for entry in journal.entries])

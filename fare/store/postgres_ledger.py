@@ -24,9 +24,9 @@ from commons.group_commit import GroupCommit
 from fare.ledger.posting import Book, Recorded, Referred, check_form, content_digest
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
-from fare.store.copy_rows import copy_rows, json_array
+from fare.store.copy_rows import copy_rows, insert_few, json_array
 from fare.store.kept_connection import KeptConnection
-from fare.store.ledger_rows import COLUMNS, rows_of
+from fare.store.ledger_rows import COLUMNS, rows_of, values_of
 
 BATCH_MAX: Final = 500  # journals; the next in line waits for one batch at most
 BATCHES_MAX: Final = 2  # under way: one is written, one decided and sent
@@ -148,7 +148,11 @@ async def write_pages(connection: asyncpg.Connection, opened: OpenBook) -> None:
     new = _new_accounts(opened)
     if new:
         ids.update(await connection.fetch(_OPEN, json_array(sorted(new))))
-    await copy_rows(connection, "journal", COLUMNS, rows_of(opened.book.seal(), ids))
+    pages = opened.book.seal()
+    if len(pages) == 1:  # of pages that are sealed together, all must come in one statement
+        await insert_few(connection, "journal", COLUMNS, [values_of(pages[0], ids)])
+    else:
+        await copy_rows(connection, "journal", COLUMNS, rows_of(pages, ids))
 
 
 class Ledger:

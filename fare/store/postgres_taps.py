@@ -27,7 +27,18 @@ from fare.model import (
     Tap,
 )
 from fare.outcomes import TapReceipt
-from fare.store.copy_rows import INT4_BYTES, INT8_BYTES, NULL, copy_rows, json_array, numbers, text, texts
+from fare.store.copy_rows import (
+    FEW,
+    INT4_BYTES,
+    INT8_BYTES,
+    NULL,
+    copy_rows,
+    insert_few,
+    json_array,
+    numbers,
+    text,
+    texts,
+)
 
 LOCK_SPACE: Final = 0x74617073  # "taps": names are locked by (this, hash of the name)
 _LOCK: Final = """
@@ -131,7 +142,10 @@ async def insert_taps(connection: asyncpg.Connection, found: Recognised) -> None
     """
     if found.rows:
         rows = sorted(found.rows, key=_NAME)  # two who insert the same names wait, but not in a circle
-        await connection.copy_records_to_table("tap", records=rows, columns=_TAP_COLUMNS)
+        if len(rows) <= FEW:
+            await insert_few(connection, "tap", _TAP_COLUMNS, rows)
+        else:
+            await connection.copy_records_to_table("tap", records=rows, columns=_TAP_COLUMNS)
 
 
 async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:
@@ -182,8 +196,11 @@ async def write_posted(connection: asyncpg.Connection, done: Sequence[tuple[Chan
     """
     if not done:
         return
-    rows = [_charge_row(change.ride.key, posted) for change, posted in done]
-    await copy_rows(connection, "ride_charge", _CHARGE_COLUMNS, rows)
+    charges = [(change.ride.key, posted) for change, posted in done]
+    if len(charges) <= FEW:
+        await insert_few(connection, "ride_charge", _CHARGE_COLUMNS, [_charge_values(*one) for one in charges])
+    else:
+        await copy_rows(connection, "ride_charge", _CHARGE_COLUMNS, [_charge_row(*one) for one in charges])
 
 
 async def media_between(pool: asyncpg.Pool, from_ms: int, until_ms: int) -> list[MediumId]:
@@ -255,8 +272,22 @@ def _categories(names: tuple[str, ...]) -> bytes:
     return texts(names)
 
 
-def _charge_row(ride_key: str, posted: Posted) -> bytes:
+def _charge_values(ride_key: str, posted: Posted) -> tuple[object, ...]:
     """Return the values of ``_CHARGE_COLUMNS``."""
+    device_id, _, sequence = ride_key.rpartition(":")
+    return (
+        int(sequence),
+        posted.version,
+        device_id,
+        [one.category for one in posted.amounts],
+        [one.charged_tiyn for one in posted.amounts],
+        [one.subsidy_tiyn for one in posted.amounts],
+        posted.journal_key,
+    )
+
+
+def _charge_row(ride_key: str, posted: Posted) -> bytes:
+    """Return the same as a row for COPY."""
     device_id, _, sequence = ride_key.rpartition(":")
     return b"".join(
         (
