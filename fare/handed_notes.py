@@ -37,6 +37,7 @@ class HandedNotes:
         self._metrics = metrics
         self._noted: dict[DeviceId, Until] = {}
         self._some = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def note(self, device_id: DeviceId, until: Until) -> None:
         """Note that the ledger has all taps of a device up to a record."""
@@ -61,18 +62,19 @@ class HandedNotes:
         Raises:
             OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not; none is kept then.
         """
-        self._some.clear()
-        writing = dict(self._noted)
-        if not writing:
-            return
-        try:
-            await self._write(writing)
-        except _AWAY:
-            self._noted.clear()
-            raise
-        for device_id, until in writing.items():
-            if self._noted.get(device_id) is until:
-                del self._noted[device_id]
+        async with self._writing:
+            self._some.clear()
+            writing = dict(self._noted)
+            if not writing:
+                return
+            try:
+                await self._write(writing)
+            except _AWAY:
+                self._noted.clear()
+                raise
+            for device_id, until in writing.items():
+                if self._noted.get(device_id) is until:
+                    del self._noted[device_id]
 
     async def run(self) -> None:
         """Write notes down for ever."""

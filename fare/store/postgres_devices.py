@@ -66,9 +66,11 @@ SELECT count(*) FROM moved
 _HANDED: Final = "UPDATE validator SET handed = greatest(handed, $2) WHERE device_id = $1"
 # Of a record that is still the one that was received then: a restored database gets records again.
 _NOTED: Final = """
+WITH locked AS (SELECT device_id FROM validator WHERE device_id = ANY ($1) ORDER BY device_id FOR NO KEY UPDATE)
 UPDATE validator v SET handed = greatest(v.handed, r.sequence)
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (device_id, sequence, received_ms)
-JOIN validator_record r USING (device_id, sequence, received_ms) WHERE v.device_id = n.device_id
+FROM locked l JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (device_id, sequence, received_ms)
+    USING (device_id)
+JOIN validator_record r USING (device_id, sequence, received_ms) WHERE v.device_id = l.device_id
 """
 
 _CHARGED: Final = (Standing.ON_TIME, Standing.LATE)
@@ -176,7 +178,7 @@ class PostgresDevices:
 
     async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
         """Note up to which records, as they were received, the ledger has all taps of these devices."""
-        devices = sorted(notes)  # two who note the same wait, but not in a circle
+        devices = list(notes)
         columns = [devices, [notes[one].sequence for one in devices], [notes[one].received_ms for one in devices]]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_WITHOUT_WAITING)
