@@ -9,6 +9,7 @@ again under the same keys.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
@@ -16,6 +17,7 @@ import msgspec
 
 from fare.handed_notes import Until
 from fare.model import DeviceId, Tap
+from fare.store.copy_rows import json_array
 from fare.validator.batches import (
     Batch,
     DeviceKey,
@@ -46,6 +48,8 @@ SELECT v.vehicle_id, v.sequence, v.hash, v.handed, v.stopped, v.xmin::text AS ve
     (SELECT r.hash FROM validator_record r WHERE r.device_id = $1 AND r.sequence = $4) AS hash_after
 FROM validator v WHERE v.device_id = $1
 """
+# Records follow one another from $9 on; $10 has the hash and the payload of each, one after another, and with it go
+# where those of each begin, their lengths and standings. Arrays of bytes would take asyncpg longer than all else.
 _WRITE: Final = """
 WITH moved AS (
     UPDATE validator SET sequence = $3, hash = $4, stopped = stopped OR $5::bigint IS NOT NULL, heard_ms = $6,
@@ -53,13 +57,15 @@ WITH moved AS (
     WHERE device_id = $1 AND xmin::text = $2 RETURNING device_id
 ), kept AS (
     INSERT INTO validator_record (device_id, sequence, hash, payload, standing, received_ms)
-    SELECT m.device_id, r.sequence, r.hash, r.payload, r.standing, $6
-    FROM moved m, unnest($9::bigint[], $10::bytea[], $11::bytea[], $12::text[])
-        AS r (sequence, hash, payload, standing)
+    SELECT m.device_id, $9::bigint + r.place - 1, substring($10::bytea FROM r.at::integer + 1 FOR r.hash::integer),
+        substring($10::bytea FROM r.at::integer + r.hash::integer + 1 FOR r.payload::integer), r.standing, $6
+    FROM moved m, ROWS FROM (json_array_elements_text($11), json_array_elements_text($12),
+        json_array_elements_text($13), json_array_elements_text($14)) WITH ORDINALITY
+        AS r (at, hash, payload, standing, place)
 ), evidence AS (
     INSERT INTO validator_evidence (device_id, at_ms, address, forked_at, envelope)
-    SELECT m.device_id, $6, $7, $5, $13 FROM moved m
-    WHERE $5 IS NOT NULL AND (SELECT count(*) FROM validator_evidence e WHERE e.device_id = $1) < $14
+    SELECT m.device_id, $6, $7, $5, $15 FROM moved m
+    WHERE $5 IS NOT NULL AND (SELECT count(*) FROM validator_evidence e WHERE e.device_id = $1) < $16
 )
 SELECT count(*) FROM moved
 """
@@ -305,10 +311,12 @@ class PostgresDevices:
             _WRITE,
             *(device_id, version, reception.head.sequence, reception.head.hash, forked_at, now_ms, address),
             batch.waiting,
-            [one.sequence for one in new],
-            [one.hash for one in new],
-            [one.payload for one in new],
-            [one.standing.value for one in new],
+            new[0].sequence if new else 0,
+            b"".join([part for one in new for part in (one.hash, one.payload)]),
+            json_array(list(accumulate([len(one.hash) + len(one.payload) for one in new[:-1]], initial=0))[: len(new)]),
+            json_array([len(one.hash) for one in new]),
+            json_array([len(one.payload) for one in new]),
+            json_array([one.standing.value for one in new]),
             msgspec.msgpack.encode(signed) if forked_at is not None else None,
             EVIDENCE_MAX,
         )
