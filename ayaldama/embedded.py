@@ -157,6 +157,8 @@ def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None
         "unix_socket_permissions": "0700",
         "timezone": "UTC",
         "log_timezone": "UTC",
+        "wal_init_zero": "off",  # every commit waits while a new file of the log is filled with zeros
+        "min_wal_size": "512MB",  # old ones are used again instead
         **(options or {}),
     }
     settings = [argument for name, value in ours.items() for argument in ("-c", f"{name}={value}")]

@@ -21,24 +21,22 @@ import asyncio
 import json
 import multiprocessing
 import os
-import random
 import secrets
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 import asyncpg
-import msgspec
 import psutil
 import uvloop
 from aiohttp import web
+from doors import CITY, CITY_KEY, Door, Ports, Validator, Waits, idle_process, living, send
 from small_tariff import DAY_MS, SmallTariff
 
 from ayaldama.embedded import Server, open_home, start_postgres
@@ -49,23 +47,18 @@ from commons.logs import configure_logs
 from commons.metrics import Metrics
 from commons.migrate import migrate
 from fare.api.devices import Devices, Surroundings
-from fare.model import CarrierId, DeviceId, LocatedTap, MediumId, MediumKind, Profile, Ride, Tap
-from fare.outcomes import TapOutcome
+from fare.model import CarrierId, DeviceId, LocatedTap, MediumId, MediumKind, Profile, Ride
 from fare.precedence import Precedence
 from fare.service import open_taps
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_devices import PostgresDevices
 from fare.taking import TapTaking
-from fare.validator.batches import RECORDS_MAX, Receiving, make_batch, open_receipt
+from fare.validator.batches import RECORDS_MAX
 from fare.validator.enrolment import Code, EnrolmentRequest, IssuedCode
-from fare.validator.journal import Head, Record, Stretch, encode, hash_after
-from fare.validator.link import Link, LinkError
+from fare.validator.link import Link
 from fare.validator.signing import Signed, SigningKey
 
-CITY_KEY: Final = SigningKey.from_bytes(b"bench city key, not a secret one")
-CITY: Final = "bench"
 UPLOADS_AT_ONCE: Final = 32
-TRIES_MAX: Final = 200
 BETWEEN_TAPS_MS: Final = 90_000
 PLACES: Final = ToldPlaces(line="12", trip_id="12-0605", stop_id="market")  # the bench does not look for buses
 WARM_S: Final = 4.0  # until the process of the live ones is there and has tapped a while
@@ -73,14 +66,6 @@ NICE: Final = 10
 _LEFT: Final = """
 SELECT (SELECT count(*) FROM validator WHERE handed < sequence) + (SELECT count(*) FROM medium_to_charge)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Of the server that is measured, and of one that does nothing."""
-
-    server: int
-    idle: int
 
 
 async def keep_session(_: object) -> None:
@@ -129,36 +114,6 @@ def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
     uvloop.run(serve())
 
 
-@dataclass(slots=True)
-class Validator:
-    """A device that has recorded taps."""
-
-    name: str
-    key: SigningKey
-    head: Head = field(default_factory=Head)
-
-    def batch(self, taps: Sequence[tuple[int, int]], sent_ms: int) -> Signed:
-        """Return a signed batch of taps, each the time and the number of a card."""
-        payloads, first, before = [], self.head.sequence + 1, self.head.hash
-        for tapped_ms, card in taps:
-            tap = Tap(
-                device_id=DeviceId(self.name),
-                sequence=self.head.sequence + 1,
-                tapped_ms=tapped_ms,
-                medium_id=MediumId(f"{card * 2_654_435_761 % 2**32:032x}"),
-                medium_kind=MediumKind.TRANSPORT_CARD,
-                outcome=TapOutcome.ACCEPTED,
-                vehicle_id=f"bus-{self.name}",
-                shown_tiyn=9_000,
-                tariff_version="small",
-                deny_list_version=1,
-            )
-            payloads.append(encode(Record(sequence=tap.sequence, before=self.head.hash, tap=tap)))
-            self.head = Head(sequence=tap.sequence, hash=hash_after(self.head.hash, payloads[-1]))
-        stretch = Stretch(first_sequence=first, before=before, payloads=tuple(payloads))
-        return make_batch(stretch, city=CITY, device_id=DeviceId(self.name), sent_ms=sent_ms, waiting=0, key=self.key)
-
-
 async def enrolled(pool: asyncpg.Pool, name: str, now_ms: int) -> Validator:
     """Enrol a device."""
     store, key = PostgresDevices(pool, CITY), SigningKey.generate()
@@ -177,138 +132,6 @@ def stored_up(validator: Validator, number: int, taps: int, cards: int, now_ms: 
     return [
         validator.batch(all_taps[first : first + RECORDS_MAX], now_ms + first) for first in range(0, taps, RECORDS_MAX)
     ]
-
-
-async def send(link: Link, validator: Validator, signed: Signed) -> None:
-    """Send one batch until it is taken; the server may ask to come again, but not for ever."""
-    for left in reversed(range(TRIES_MAX)):
-        try:
-            answered = await link.send(signed)
-        except LinkError:
-            if not left:
-                raise
-            await asyncio.sleep(0.5)
-            continue
-        sent_ms = msgspec.msgpack.decode(signed.body)["sent_ms"]
-        receipt = open_receipt(answered.signed, CITY_KEY.public, device_id=DeviceId(validator.name), sent_ms=sent_ms)
-        if receipt is None or receipt.outcome not in {Receiving.TAKEN, Receiving.REPEATED}:
-            raise RuntimeError(f"{validator.name}: a batch was not taken: {receipt}")
-        return
-
-
-@dataclass(slots=True)
-class Waits:
-    """When live taps were made, and how long each waited for its receipt, seconds."""
-
-    waits_s: list[tuple[float, float]] = field(default_factory=list)
-
-    def between(self, from_s: float, until_s: float) -> dict[str, float]:
-        """Return count, middle, 99th percentile and longest of the taps made then."""
-        waits_s = sorted(wait_s for at_s, wait_s in self.waits_s if from_s <= at_s < until_s)
-        at = (
-            {f"p{part}_ms": waits_s[(len(waits_s) - 1) * part // 100] * 1e3 for part in (50, 99, 100)}
-            if waits_s
-            else {}
-        )
-        return {"taps": len(waits_s)} | {name: round(value, 1) for name, value in at.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """What the live process does: validators of these seeds, these ports, so many taps a second in all."""
-
-    seeds: Mapping[str, bytes]
-    ports: Ports
-    cards: int
-    per_s: float
-
-
-async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], bool]) -> tuple[Waits, Waits]:
-    """Let each validator send taps, one after another, until it is ``over``.
-
-    Return how long they waited, and as many who asked the server that does nothing.
-    """
-    validators = [Validator(name, SigningKey.from_bytes(seed)) for name, seed in door.seeds.items()]
-    pause_s = len(validators) / door.per_s
-    dice, waits, floor = random.Random(1), Waits(), Waits()  # noqa: S311 - people at doors, not secrets
-    link = Link(session, f"http://127.0.0.1:{door.ports.server}")
-
-    async def ask(number: int) -> None:
-        del number
-        while not over():
-            began_s = time.perf_counter()
-            async with session.get(f"http://127.0.0.1:{door.ports.idle}/") as response:
-                await response.read()
-            floor.waits_s.append((began_s, time.perf_counter() - began_s))
-            await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
-
-    async def one(number: int, validator: Validator) -> None:
-        while not over():
-            card = (number * 7_919 + validator.head.sequence * 104_729) % door.cards
-            now_ms = SystemClock().now_ms()
-            signed = validator.batch([(now_ms, card)], now_ms)
-            began_s = time.perf_counter()
-            await send(link, validator, signed)
-            waits.waits_s.append((began_s, time.perf_counter() - began_s))
-            await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
-
-    await asyncio.gather(
-        *(one(number, validator) for number, validator in enumerate(validators)),
-        *(ask(number) for number, _ in enumerate(validators)),
-    )
-    return waits, floor
-
-
-def live_process(door: Door, pipe: Connection) -> None:
-    """Let validators tap until ``pipe`` has something; then send what ``tap_on`` returns through it."""
-    configure_logs("bench", level="WARNING")
-
-    async def tap() -> tuple[Waits, Waits]:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            keep_what_is_here()
-            return await tap_on(session, door, pipe.poll)
-
-    pipe.send(uvloop.run(tap()))
-
-
-@contextmanager
-def living(door: Door) -> Iterator[Callable[[], tuple[Waits, Waits]]]:
-    """Let validators tap in another process; give what ends that and returns what ``tap_on`` does."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=live_process, args=(door, theirs), daemon=True)
-    process.start()
-
-    def end() -> tuple[Waits, Waits]:
-        ours.send("over")
-        found: tuple[Waits, Waits] = ours.recv()
-        return found
-
-    try:
-        yield end
-    finally:
-        process.terminate()
-        process.join()
-
-
-def idle_process(ports: "multiprocessing.Queue[int]") -> None:
-    """Answer everything with nothing until killed."""
-    configure_logs("bench", level="WARNING")
-
-    async def nothing(_: web.Request) -> web.Response:
-        return web.Response()
-
-    async def serve() -> None:
-        application = web.Application()
-        application.add_routes([web.get("/", nothing)])
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        keep_what_is_here()
-        ports.put(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    uvloop.run(serve())
 
 
 def times(processes: Sequence[psutil.Process]) -> list[float]:

@@ -21,7 +21,7 @@ from aiohttp import web
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
-from fare.handed_notes import HandedNotes, Until
+from fare.api.handed_notes import HandedNotes
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
 from fare.store.postgres_devices import Taken
@@ -34,6 +34,7 @@ from fare.validator.batches import (
     Receipt,
     Receiving,
     Standing,
+    Until,
     open_batch,
     sign_receipt,
 )

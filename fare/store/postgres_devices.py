@@ -15,7 +15,6 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from fare.handed_notes import Until
 from fare.model import DeviceId, Tap
 from fare.store.copy_rows import json_array
 from fare.validator.batches import (
@@ -25,6 +24,7 @@ from fare.validator.batches import (
     Reading,
     Reception,
     Standing,
+    Until,
     asked_for,
     receive,
 )

@@ -134,6 +134,14 @@ class Reception:
     forked_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until:
+    """The last record of a device whose tap the ledger has, with all before it, and when it was received."""
+
+    sequence: int
+    received_ms: int
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _batches: Final = msgspec.msgpack.Decoder(Batch)
 _receipts: Final = msgspec.msgpack.Decoder(Receipt)

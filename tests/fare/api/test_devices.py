@@ -306,6 +306,57 @@ async def test_a_revoked_device_is_served_nothing_from_that_moment(postgres: asy
         assert city.taps == []
 
 
+async def test_a_device_whose_key_was_known_is_revoked_at_once_too(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap()
+        assert (await bus.send()).outcome is Receiving.TAKEN
+        await city.store.revoke(V1)
+        bus.tap()
+        for _ in range(2):
+            with pytest.raises(LinkError, match="status 403: revoked"):
+                await bus.send(1)
+        await bus.enrol()
+        assert (await bus.send(1)).acknowledged == 2, "a new code enrols it again, with the same key too"
+        assert len(city.taps) == 2
+
+
+async def test_a_known_key_that_another_device_has_now_is_looked_up_again(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        bus.tap()
+        assert (await bus.send()).outcome is Receiving.TAKEN
+        code = await city.code("v-2", "bus-8")
+        said = open_answer(await bus.link.enrol(make_request(code, bus.key)), code)
+        assert said is not None
+        assert (said.outcome, said.device_id) == (Enrolling.ENROLLED, "v-2")
+        journal = JournalFile(UnsafeDisk(), now_ms=0)
+        journal.append_tap(msgspec.structs.replace(tap(1), device_id=DeviceId("v-2"), tapped_ms=wall_ms()))
+        stretch = journal.after(0, 500, 10**6)
+        assert stretch is not None
+        batch = make_batch(stretch, city="kzo", device_id=DeviceId("v-2"), sent_ms=1, waiting=0, key=bus.key)
+        with pytest.raises(LinkError, match="status 503: later"):
+            await bus.link.send(batch)
+        answered = await bus.link.send(batch)
+        receipt = open_receipt(answered.signed, city.key.public, device_id=DeviceId("v-2"), sent_ms=1)
+        assert receipt is not None
+        assert (receipt.outcome, receipt.vehicle_id) == (Receiving.TAKEN, "bus-8")
+
+
+async def test_live_taps_are_handed_over_once_and_how_far_is_written_down_soon(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        for sent in range(5):
+            bus.tap()
+            assert (await bus.send(sent)).accounts == ()
+        assert [one.sequence for one in city.taps] == [1, 2, 3, 4, 5]
+        await until_handed(city)
+        assert [one.sequence for one in city.taps] == [1, 2, 3, 4, 5]
+
+
 async def test_guessing_codes_ends_after_ten_for_a_minute(postgres: asyncpg.Pool) -> None:
     async with city_of(postgres) as city, aiohttp.ClientSession() as session:
         link, key = Link(session, city.url), SigningKey.generate()

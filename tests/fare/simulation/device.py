@@ -20,8 +20,9 @@ from fare.validator.link import Answered, LinkError
 from fare.validator.program import Validator
 from fare.validator.screen import Shown
 from fare.validator.signing import Signed, SigningKey
+from tests.fare.simulation.clock import Clock
 from tests.fare.simulation.faults import Dice
-from tests.fare.simulation.server import Clock, Process
+from tests.fare.simulation.server import Process
 from tests.fare.validator.power import UnsafeDisk
 
 CLIENT_WAITS_S = 20.0

@@ -15,7 +15,6 @@ from aiohttp import web
 from commons.metrics import Metrics
 from fare.api.devices import Devices, Surroundings
 from fare.charging_later import LANES, ChargingLater
-from fare.handed_notes import Until
 from fare.ledger.accounts import debt
 from fare.ledger.billing import WINDOW_MS, Change, Posted, changes, levelling
 from fare.ledger.posting import Book
@@ -34,6 +33,7 @@ from fare.validator.batches import (
     Received,
     Receiving,
     Standing,
+    Until,
     asked_for,
     receive,
 )
@@ -42,6 +42,7 @@ from fare.validator.documents import DocumentKind, Published
 from fare.validator.enrolment import Enrolling, EnrolmentRequest, IssuedCode, digest_of, enrol
 from fare.validator.journal import START, Head
 from fare.validator.signing import Signed, SigningKey, key_id_of
+from tests.fare.simulation.clock import Clock
 from tests.fare.simulation.faults import Dice, KilledError
 from tests.fare.simulation.releases import Decided, RecordId, Releases
 from tests.notation.claims import Claims, refund_of
@@ -426,7 +427,7 @@ class Process:
         dice: Dice,
         *,
         key: SigningKey,
-        clock: "Clock",
+        clock: Clock,
         pricing: CityPricing,
         profiles: Mapping[MediumId, Profile],
         place_of: Callable[[str], Awaitable[Place | None]],
@@ -493,22 +494,3 @@ class Process:
     async def _balances_of(self, media: Sequence[MediumId]) -> dict[MediumId, int]:
         balances = self._tables.book.balances_tiyn
         return {one: -balances.get(debt(one), 0) for one in media}
-
-
-class Clock:
-    """A clock that is wrong by ``ahead_ms``, which somebody may change, and goes ``drift`` too fast."""
-
-    rate = 1.0
-
-    def __init__(self, true_ms: Callable[[], int], *, ahead_ms: int = 0, drift: float = 0.0) -> None:
-        self._true_ms = true_ms
-        self.ahead_ms = ahead_ms
-        self._drift = drift
-        self._since_ms = true_ms()
-
-    def now_ms(self) -> int:
-        true_ms = self._true_ms()
-        return true_ms + self.ahead_ms + round((true_ms - self._since_ms) * self._drift)
-
-    async def sleep(self, city_s: float) -> None:
-        await asyncio.sleep(city_s)

@@ -29,11 +29,12 @@ from fare.validator.rules import DAY_MS, Configuration, FarePeriod, FareTable, K
 from fare.validator.signing import SigningKey
 from tests.fare.simulation import oracle
 from tests.fare.simulation.checks import check_always, check_end
+from tests.fare.simulation.clock import Clock
 from tests.fare.simulation.device import Device, medium_named, new_code
 from tests.fare.simulation.faults import Dice, Faults, FoundError
 from tests.fare.simulation.releases import Person, Releases
 from tests.fare.simulation.seals import PrivateKey, PublicKey
-from tests.fare.simulation.server import CITY, Clock, Effects, Process, Tables
+from tests.fare.simulation.server import CITY, Effects, Process, Tables
 from tests.fare.simulation.virtual_time import VirtualLoop, at_once, run
 from tests.notation.fares import tariff as read_tariff
 

@@ -12,11 +12,11 @@ import pytest
 from commons.migrate import migrate
 from fare.model import DeviceId
 from fare.store.city_key import CityKeyError, open_city_key
-from fare.store.postgres_devices import PostgresDevices
-from fare.validator.batches import Batch, DeviceKey, Receiving, open_batch
+from fare.store.postgres_devices import TRIES_MAX, PostgresDevices
+from fare.validator.batches import Batch, DeviceKey, Receiving, Until, make_batch, open_batch
 from fare.validator.documents import DocumentKind, publish
 from fare.validator.enrolment import Code, Enrolling, EnrolmentRequest, IssuedCode
-from fare.validator.journal import START, Head
+from fare.validator.journal import START, Head, Stretch, decode
 from fare.validator.journal_file import JournalFile
 from fare.validator.signing import Signed, SigningKey
 from tests.fare.validator.cards import CONFIGURATION
@@ -86,6 +86,128 @@ async def test_attack_14_both_histories_of_a_cloned_key_are_kept_with_their_addr
     assert await take(store, batch_of(journal_of(3))) is Receiving.STOPPED
     (device,) = await store.list_devices()
     assert (device.stopped, device.sequence) == (True, 3)
+
+
+async def test_each_record_is_kept_as_it_was_signed_a_lost_one_as_lost(
+    store: PostgresDevices, postgres: asyncpg.Pool
+) -> None:
+    stretch = journal_of(6).after(0, 500, 10**6)
+    assert stretch is not None
+    payloads = [*stretch.payloads[:2], b"", *stretch.payloads[3:5], b""]
+    torn = Stretch(first_sequence=1, before=stretch.before, payloads=tuple(payloads))
+    signed = make_batch(torn, city="kzo", device_id=V1, sent_ms=NOW_MS, waiting=0, key=KEY)
+    assert await take(store, signed) is Receiving.TAKEN
+    rows = await postgres.fetch("SELECT sequence, payload, hash, standing FROM validator_record ORDER BY sequence")
+    assert [(row["sequence"], row["payload"]) for row in rows] == list(enumerate(payloads, 1))
+    assert [row["standing"] for row in rows] == ["on_time", "on_time", "lost", "on_time", "on_time", "lost"]
+    records = [decode(payload) for payload in stretch.payloads]
+    befores = [record.before for record in records if record is not None]
+    assert [row["hash"] for row in rows] == [*befores[1:], b""], "the record after a lost one tells the chain"
+
+
+async def test_a_batch_is_decided_again_if_the_device_changed_meanwhile(
+    store: PostgresDevices, postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = 0
+
+    async def known(self: PostgresDevices, *args: object) -> bool:
+        nonlocal decided
+        decided += 1
+        if decided <= changes:
+            await postgres.execute("UPDATE validator SET heard_ms = coalesce(heard_ms, 0) + 1")
+        return await write(self, *args)  # type: ignore[arg-type]
+
+    write = PostgresDevices._write
+    monkeypatch.setattr(PostgresDevices, "_write", known)
+    changes = 2
+    assert await take(store, batch_of(journal_of(2))) is Receiving.TAKEN
+    assert decided == 3
+    decided, changes = 0, TRIES_MAX
+    with pytest.raises(asyncpg.SerializationError, match="changed 10 times"):
+        await take(store, batch_of(journal_of(3), 2))
+    assert await postgres.fetchval("SELECT count(*) FROM validator_record") == 2
+
+
+async def test_a_device_that_is_revoked_while_its_batch_is_decided_is_not_taken(
+    store: PostgresDevices, postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def revoked_meanwhile(self: PostgresDevices, *args: object) -> bool:
+        await store.revoke(V1)
+        return await write(self, *args)  # type: ignore[arg-type]
+
+    write = PostgresDevices._write
+    monkeypatch.setattr(PostgresDevices, "_write", revoked_meanwhile)
+    signed = batch_of(journal_of(2))
+    batch = open_batch(signed, DeviceKey(public=KEY.public))
+    assert isinstance(batch, Batch)
+    with pytest.raises(asyncpg.SerializationError):  # it is revoked again and again
+        await store.take(V1, batch, signed, NOW_MS, "10.0.0.1")
+    monkeypatch.undo()
+    assert await take(store, signed) is Receiving.REVOKED
+    assert await postgres.fetchval("SELECT count(*) FROM validator_record") == 0
+
+
+async def test_what_an_old_key_signed_is_not_taken(store: PostgresDevices) -> None:
+    signed = batch_of(journal_of(1))
+    code = Code.make(b"9876543210", KEY.public)
+    await store.issue(IssuedCode(digest=code.digest, device_id=V1, vehicle_id="bus-8", expires_ms=NOW_MS + 1))
+    await store.enrol(EnrolmentRequest(secret=code.secret, public=SigningKey.from_bytes(b"o" * 32).public), NOW_MS)
+    assert await take(store, signed) is Receiving.REVOKED
+
+
+async def test_notes_of_how_far_the_ledger_is_wait_for_each_other_in_no_circle(
+    store: PostgresDevices, postgres: asyncpg.Pool
+) -> None:
+    others = [DeviceId(f"v-{number}") for number in range(2, 40)]
+    await postgres.execute(
+        "INSERT INTO validator (device_id, vehicle_id, hash) SELECT unnest($1::text[]), 'bus', ''", others
+    )
+    rows = [(one, sequence, b"", b"x", "note", sequence) for one in others for sequence in range(1, 31)]
+    await postgres.copy_records_to_table(
+        "validator_record",
+        records=rows,
+        columns=["device_id", "sequence", "hash", "payload", "standing", "received_ms"],
+    )
+    await postgres.execute("UPDATE validator SET sequence = 30 WHERE device_id <> 'v-1'")
+
+    async def noted(sequence: int, devices: list[DeviceId]) -> None:
+        await store.noted({one: Until(sequence=sequence, received_ms=sequence) for one in devices})
+
+    await asyncio.gather(*(noted(number, others if number % 2 else others[::-1]) for number in range(1, 31)))
+    assert await store.behind() == []
+
+
+async def test_a_note_of_a_record_that_was_received_again_says_nothing(
+    store: PostgresDevices, postgres: asyncpg.Pool
+) -> None:
+    await take(store, batch_of(journal_of(2)), NOW_MS)
+    await store.noted({V1: Until(sequence=2, received_ms=NOW_MS - 5_000)})
+    assert await store.behind() == [V1]
+    await store.noted({V1: Until(sequence=1, received_ms=NOW_MS)})
+    assert [one.sequence for one in (await store.pending(V1))[0]] == [2]
+    await store.noted({V1: Until(sequence=2, received_ms=NOW_MS), DeviceId("v-9"): Until(sequence=1, received_ms=1)})
+    assert await store.behind() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("DELETE FROM validator", asyncpg.RestrictViolationError),
+        ("TRUNCATE validator CASCADE", asyncpg.PostgresError),
+        ("UPDATE validator SET device_id = 'v-2'", asyncpg.RestrictViolationError),
+        (
+            "INSERT INTO validator_record VALUES ('v-1', 9, '', '', 'note', 1), ('v-2', 1, '', '', 'note', 1)",
+            asyncpg.ForeignKeyViolationError,
+        ),
+    ],
+)
+async def test_a_record_names_a_validator_that_is_there_past_the_program_too(
+    store: PostgresDevices, postgres: asyncpg.Pool, statement: str, error: type[Exception]
+) -> None:
+    await take(store, batch_of(journal_of(1)))
+    with pytest.raises(error):
+        await postgres.execute(statement)
+    assert await postgres.fetchval("SELECT count(*) FROM validator_record") == 1
 
 
 @pytest.mark.parametrize(

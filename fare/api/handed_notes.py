@@ -6,7 +6,6 @@ trouble with the database: that may come back as it was before the ledger had th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -14,19 +13,12 @@ import asyncpg
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.model import DeviceId
+from fare.validator.batches import Until
 
 WRITE_EVERY_S: Final = 0.25
 
 _AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Until:
-    """The last record of a device whose tap the ledger has, with all before it, and when it was received."""
-
-    sequence: int
-    received_ms: int
 
 
 class HandedNotes:
