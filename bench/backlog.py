@@ -135,15 +135,24 @@ def stored_up(validator: Validator, number: int, taps: int, cards: int, now_ms: 
 
 
 def times(processes: Sequence[psutil.Process]) -> list[float]:
-    """Return the processor time of each so far."""
-    return [used.user + used.system for used in (process.cpu_times() for process in processes)]
+    """Return the processor time of each so far; 0: it has ended."""
+    return [_time_s(process) for process in processes]
+
+
+def _time_s(process: psutil.Process) -> float:
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(used.user + used.system)
 
 
 def tree(server: Server, serving: int) -> Iterator[psutil.Process]:
     """Give the server process, then PostgreSQL's."""
     yield psutil.Process(serving)
     postgres = psutil.Process(server.process.pid)
-    yield from (postgres, *postgres.children())
+    workers = [one for one in postgres.children() if "autovacuum worker" not in " ".join(one.cmdline())]
+    yield from (postgres, *workers)  # those come and go
 
 
 @dataclass(slots=True)

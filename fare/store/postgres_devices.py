@@ -70,13 +70,21 @@ WITH moved AS (
 SELECT count(*) FROM moved
 """
 _HANDED: Final = "UPDATE validator SET handed = greatest(handed, $2) WHERE device_id = $1"
-# Of a record that is still the one that was received then: a restored database gets records again.
+# Of a record that is still the one that was received then: a restored database gets records again. In one statement,
+# so that no live tap of these devices waits for more than that.
 _NOTED: Final = """
-WITH locked AS (SELECT device_id FROM validator WHERE device_id = ANY ($1) ORDER BY device_id FOR NO KEY UPDATE)
-UPDATE validator v SET handed = greatest(v.handed, r.sequence)
-FROM locked l JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (device_id, sequence, received_ms)
-    USING (device_id)
-JOIN validator_record r USING (device_id, sequence, received_ms) WHERE v.device_id = l.device_id
+WITH relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), locked AS (
+    SELECT v.device_id FROM relaxed, validator v WHERE v.device_id = ANY ($1)
+    ORDER BY v.device_id FOR NO KEY UPDATE OF v
+)
+UPDATE validator v SET handed = greatest(v.handed, n.sequence)
+FROM locked l
+JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (device_id, sequence, received_ms) USING (device_id)
+WHERE v.device_id = l.device_id AND n.received_ms = (
+    SELECT r.received_ms FROM validator_record r WHERE r.device_id = n.device_id AND r.sequence = n.sequence
+)
 """
 
 _CHARGED: Final = (Standing.ON_TIME, Standing.LATE)
@@ -185,10 +193,8 @@ class PostgresDevices:
     async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
         """Note up to which records, as they were received, the ledger has all taps of these devices."""
         devices = list(notes)
-        columns = [devices, [notes[one].sequence for one in devices], [notes[one].received_ms for one in devices]]
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_WITHOUT_WAITING)
-            await connection.execute(_NOTED, *columns)
+        sequences, received_ms = zip(*[(one.sequence, one.received_ms) for one in notes.values()], strict=True)
+        await self._pool.execute(_NOTED, devices, sequences, received_ms)
 
     async def behind(self) -> list[DeviceId]:
         """Return the devices of which the ledger does not have everything."""
