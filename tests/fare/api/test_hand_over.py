@@ -1,6 +1,6 @@
 """Taps that must wait for their place hold up those behind them, never those before them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +10,7 @@ from fare.api.devices import Devices, Surroundings
 from fare.model import DeviceId, MediumKind, Tap
 from fare.outcomes import TapOutcome
 from fare.taking import NotYetError
+from fare.validator.batches import Until
 from fare.validator.signing import SigningKey
 from tests.fare.api.town import Clock
 from tests.notation.rides import medium
@@ -31,6 +32,9 @@ class Records:
 
     async def handed(self, _: DeviceId, sequence: int) -> None:
         self.at = sequence
+
+    async def noted(self, notes: Mapping[DeviceId, Until]) -> None:
+        self.at = notes[DEVICE].sequence
 
     async def take(self, taps: list[Tap]) -> None:
         for one in taps:
