@@ -5,7 +5,7 @@
 Signed batches of 500 records over HTTP to a server process that does all of it but finding the place of a tap: records
 are checked and kept, taps stored, priced over the rides around by a small tariff (a day cap and transfers), and posted
 by double entry in an embedded PostgreSQL that syncs every commit. Live validators send a tap at a time and wait for the
-receipt: 20 a second, twice what the peak hour of a city has whose 585 validators store 300,000 taps in 20 hours.
+receipt: 20 a second, five times the mean of a city whose 585 validators store 300,000 taps in 20 hours.
 Printed: when the last receipt came, when the last ride was charged, and what live taps waited alone, while the others
 sent, and until all was charged. In the end the books must be whole and every ride must be on them once.
 
