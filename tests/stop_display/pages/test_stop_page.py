@@ -130,7 +130,7 @@ async def test_the_map_follows_the_buses_of_the_board_and_says_the_same_in_words
         await expect(page.locator("#open-map")).to_have_attribute("aria-expanded", "true")
         await until(page, f"({LISTED})().join() === '3 min,11 min'")
         await expect(page.locator(".buses .bus-where").first).to_contain_text("live")
-        assert len(await page.evaluate(PLACES)) == 2
+        await until(page, f"({PLACES})().length === 2")  # drawn after the list: ways are asked for by themselves
         assert await page.evaluate("document.querySelector('.map-ways path').getAttribute('d')") != ""
         before = (await page.evaluate(PLACES))[0]
         await tracking.updates.put(
