@@ -2,14 +2,18 @@
 
 Python does one thing at a time: a batch of what can wait, once begun, delays whoever comes meanwhile. So such work is
 done in short steps and gives way before each of them. It is never held up for long: those at the door may follow one
-another without a gap.
+another without a gap. And it goes on at once while somebody at a door needs what it holds itself: to give way to who
+waits for oneself helps nobody.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from fare.model import MediumId
 
 GIVE_WAY_MAX_S: Final = 0.05
 
@@ -20,25 +24,51 @@ class Precedence:
     def __init__(self, give_way_max_s: float = GIVE_WAY_MAX_S) -> None:
         self._give_way_max_s = give_way_max_s
         self._waiting = 0
+        self._needed: Counter[MediumId] = Counter()
+        self._held: Counter[MediumId] = Counter()
         self._free = asyncio.Event()
         self._free.set()
 
     @contextmanager
-    def first(self) -> Iterator[None]:
-        """Let what can wait do so while the block runs."""
+    def first(self, needing: Collection[MediumId] = ()) -> Iterator[None]:
+        """Let what can wait do so while the block runs, unless one of the media ``needing`` is held by it."""
         self._waiting += 1
-        self._free.clear()
         try:
-            yield
+            with self._counted(self._needed, needing):
+                yield
         finally:
             self._waiting -= 1
-            if self._waiting == 0:
-                self._free.set()
+            self._look()
+
+    @contextmanager
+    def holding(self, media: Collection[MediumId]) -> Iterator[None]:
+        """Say that what can wait has locked ``media``, or is about to, while the block runs."""
+        with self._counted(self._held, media):
+            yield
 
     async def give_way(self) -> None:
         """Return when nobody waits, or after long enough. What is ready to run goes first in any case."""
         await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._give_way_max_s):
-                while self._waiting:  # again: the next may have come when the last had just gone
+                while not self._free.is_set():  # again: the next may have come when the last had just gone
                     await self._free.wait()
+
+    @contextmanager
+    def _counted(self, counter: Counter[MediumId], media: Collection[MediumId]) -> Iterator[None]:
+        counter.update(media)
+        self._look()
+        try:
+            yield
+        finally:
+            for medium_id in media:
+                counter[medium_id] -= 1
+                if not counter[medium_id]:
+                    del counter[medium_id]
+            self._look()
+
+    def _look(self) -> None:
+        if self._waiting == 0 or self._needed.keys() & self._held.keys():
+            self._free.set()
+        else:
+            self._free.clear()

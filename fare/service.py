@@ -291,7 +291,7 @@ class TapIntake:
                 async with kept.transaction() as connection:
                     return await self._charging.take(connection, [one.tap for one in handed])
 
-            with self._precedence.first():
+            with self._precedence.first(_media_of(handed)):
                 receipts, owed = await _again_if_known(charge)
             _answer(handed, receipts)
             self._owing(owed)
@@ -310,7 +310,8 @@ class TapIntake:
 
             await self._precedence.give_way()
             try:
-                _answer(handed, await _again_if_known(store))
+                with self._precedence.holding(_media_of(handed)):
+                    _answer(handed, await _again_if_known(store))
             finally:
                 self._later.note()  # what a lost connection does not answer may be stored all the same
 
@@ -328,6 +329,7 @@ class TapIntake:
                     await self._precedence.give_way()
 
                 await self._precedence.give_way()
+                until_committed.enter_context(self._precedence.holding(media))
                 async with kept.transaction() as connection:
                     owed = await self._charging.charge_noted(connection, media, after_others)
             self._owing(owed)
@@ -372,6 +374,10 @@ async def _again_if_known(write: Callable[[], Awaitable[Done]]) -> Done:
         return await write()
     except asyncpg.UniqueViolationError:
         return await write()
+
+
+def _media_of(handed: Iterable[_Handed]) -> set[MediumId]:
+    return {one.tap.tap.medium_id for one in handed}
 
 
 def _answer(handed: Iterable[_Handed], receipts: Iterable[TapReceipt]) -> None:

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from fare.model import MediumId
 from fare.precedence import Precedence
 from tests.fare.simulation.virtual_time import VirtualLoop, run
 
@@ -55,3 +56,29 @@ def test_who_fails_at_the_door_holds_up_nobody() -> None:
         return loop.time()
 
     assert run(main) == 0.0
+
+
+def test_it_goes_on_at_once_where_the_door_waits_for_what_it_holds() -> None:
+    async def main(loop: VirtualLoop) -> list[float]:
+        precedence, went_on_s = Precedence(60.0), []
+
+        async def at_the_door(begin_s: float, needing: str) -> None:
+            await asyncio.sleep(begin_s)
+            with precedence.first([MediumId(needing)]):
+                await asyncio.sleep(1.0)
+
+        doors = [asyncio.create_task(at_the_door(*one)) for one in ((0.0, "other"), (0.25, "held"), (3.0, "held"))]
+        await asyncio.sleep(0.1)
+        with precedence.holding([MediumId("held"), MediumId("more")]):
+            await precedence.give_way()
+            went_on_s.append(loop.time())
+        await precedence.give_way()  # it holds nothing now, and both are still there
+        went_on_s.append(loop.time())
+        await asyncio.sleep(3.5 - loop.time())
+        with precedence.holding([MediumId("held")]), precedence.holding([MediumId("held")]):
+            await precedence.give_way()
+            went_on_s.append(loop.time())
+        await asyncio.gather(*doors)
+        return went_on_s
+
+    assert run(main) == [0.25, 1.25, 3.5]

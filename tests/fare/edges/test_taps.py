@@ -15,13 +15,16 @@ from fare.ledger.accounts import debt, wallet
 from fare.ledger.billing import Pricing
 from fare.model import Bill, Concession, LocatedTap, MediumId, MediumKind, Profile, Ride
 from fare.outcomes import TapOutcome, TapReceipt
+from fare.precedence import Precedence
 from fare.service import TapIntake, open_taps
 from fare.store.ledger_books import balances_tiyn, verify
 from fare.store.postgres_ledger import open_ledger
 from fare.store.postgres_taps import media_in_debt
 from tests.notation.ledger import journal
 from tests.notation.rides import DAY_MS, MIDNIGHT_MS, PUPIL, SmallTariff, medium, tap, total_tiyn
+from tests.patience import PATIENCE_S
 
+LOCKS_AWAITED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 PROFILES = {medium(8): Profile(concessions=(Concession(category=PUPIL, from_date="2025-09-01", until_date=""),))}
 
 
@@ -133,6 +136,32 @@ async def test_a_live_tap_before_older_ones_are_charged_changes_nothing_in_the_e
         await taps.charged()
         assert await taps.recompute(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS, post=True) == []
     assert (await balances_tiyn(town))[wallet(medium(7))] == -750
+
+
+async def test_a_live_tap_that_waits_for_what_is_charged_later_is_not_given_way_to(town: asyncpg.Pool) -> None:
+    """Else each would wait for the other, for as long as giving way may last."""
+    pricing, at_the_door = asyncio.Event(), asyncio.Event()
+
+    async def slowly(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
+        pricing.set()
+        await at_the_door.wait()
+        return await profiles(media)
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        open_taps(
+            town, pricing=SmallTariff(), profiles=slowly, quiet_s=0, precedence=Precedence(give_way_max_s=10**6)
+        ) as taps,
+    ):
+        await taps.take([tap("v:1", "08:00")], backlog=True)
+        await pricing.wait()  # its medium is locked
+        live = asyncio.create_task(taps.take([tap("v:2", "12:00")]))
+        while not await town.fetchval(LOCKS_AWAITED):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+        at_the_door.set()
+        assert await live == [TapReceipt.STORED]
+        await taps.charged()
+    assert (await balances_tiyn(town))[wallet(medium(7))] == -800
 
 
 async def test_i1_the_same_capture_fifty_times_with_restarts_and_two_workers_is_one_charge(town: asyncpg.Pool) -> None:
