@@ -22,6 +22,7 @@ from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.api.handed_notes import HandedNotes
+from fare.api.outage_lane import OutageLane
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
 from fare.store.postgres_devices import Taken
@@ -48,13 +49,12 @@ BODY_MAX_BYTES: Final = 262_144
 BODY_MAX_S: Final = 20.0
 STORE_MAX_S: Final = 15.0
 LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
-READ_AT_ONCE: Final = 25  # records of an outage: some 0.2 ms, in which nothing else of this process goes on
-LIVE_MAX: Final = 32  # batches at a time in each lane; more wait
-CATCHING_UP_MAX: Final = 1  # so that whole cities coming back leave the database to those in service
+LIVE_BYTES: Final = 16_384  # more than so many records are
+LIVE_MAX: Final = 32  # live batches at a time; more wait
 DOCUMENTS_FRESH_S: Final = 2.0
 HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
 HAND_PAUSE_S: Final = 0.1
-UPLOADS_FIRST_MAX_S: Final = 20.0  # what is on disk waits for the ledger while others still send, but not for ever
+UPLOADS_FIRST_MAX_S: Final = 30.0  # what is on disk waits for the ledger while others still send, but not for ever
 HAND_MAX: Final = 1  # devices at a time
 SIGNERS_MAX: Final = 10_000  # some 3 MB
 RETRY_AFTER_S: Final = "5"
@@ -156,7 +156,7 @@ class Devices:
         self._precedence = precedence or Precedence()
         self._limit = FailureLimit()
         self._live = asyncio.Semaphore(LIVE_MAX)
-        self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
+        self._outages = OutageLane(self._precedence)
         self._published: tuple[float, list[Published]] = (float("-inf"), [])
         self._publishing = asyncio.Lock()
         self._left = asyncio.Event()  # something to hand over that came with a batch
@@ -250,11 +250,13 @@ class Devices:
         signed = await _envelope(request)
         async with _available(), asyncio.timeout(STORE_MAX_S):
             found = await self._signer(signed.key_id)
-            batch = open_batch(signed, found[1] if found else None)
-            if isinstance(batch, Receiving) or found is None:
-                return self._barred(batch if isinstance(batch, Receiving) else Receiving.WRONG_KEY)
-            device_id = found[0]
-            async with self._lane(batch) as reading:
+            if found is None:
+                return self._barred(Receiving.WRONG_KEY)
+            device_id, key = found
+            async with self._turn(signed, key) as opened:
+                if isinstance(opened, Receiving):
+                    return self._barred(opened)
+                batch, reading = opened
                 address, now_ms = self._address_of(request), self._clock.now_ms()
                 taken = await self._store.take(device_id, batch, signed, now_ms, address, reading=reading)
                 if taken.reception.receipt.outcome is Receiving.REVOKED:
@@ -319,22 +321,30 @@ class Devices:
         return msgspec.structs.replace(receipt, **changed)
 
     @asynccontextmanager
-    async def _lane(self, batch: Batch) -> AsyncIterator[Reading]:
-        """Let a bus in service go first, and few of the others at a time; give the records, read."""
+    async def _turn(self, signed: Signed, key: DeviceKey) -> AsyncIterator[tuple[Batch, Reading] | Receiving]:
+        """Let a bus in service go first, and one of the others at a time; give the batch, and its records read.
+
+        Instead of them: why there is no batch. A long one is looked at when its turn comes: hundreds may come at once.
+        """
+        if len(signed.body) > LIVE_BYTES:
+            async with self._outages.turn():
+                batch = open_batch(signed, key)
+                yield batch if isinstance(batch, Receiving) else (batch, await self._outages.read(batch))
+            return
+        batch = open_batch(signed, key)
+        if isinstance(batch, Receiving):
+            yield batch
+            return
         reading = Reading(batch)
         reading.read(LIVE_RECORDS)
         taps = [record.tap for record in reading.records if record is not None and record.tap is not None]
         if len(batch.payloads) <= LIVE_RECORDS and not self._is_old(taps):
             with self._precedence.first():
                 async with self._live:
-                    yield reading
+                    yield batch, reading
         else:
-            async with self._catching_up:
-                for _ in range(0, len(batch.payloads), READ_AT_ONCE):
-                    reading.read(READ_AT_ONCE)
-                    await asyncio.sleep(0)  # who is at a door has the next turn
-                await self._precedence.give_way()
-                yield reading
+            async with self._outages.turn():
+                yield batch, await self._outages.read(batch)
 
     async def _hand_new(self, device_id: DeviceId, taken: Taken) -> list[Tap]:
         """Hand the taps of a batch to the ledger, or leave them to ``running``; return what the ledger has now."""
@@ -393,7 +403,7 @@ class Devices:
     async def _let_uploads_go(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UPLOADS_FIRST_MAX_S):
-                while self._catching_up.locked():  # noqa: ASYNC110 - it tells nobody when it is free
+                while self._outages.is_busy:  # noqa: ASYNC110 - it tells nobody when it is free
                     await asyncio.sleep(HAND_PAUSE_S)
 
     async def _hand_some(self, behind: deque[DeviceId]) -> None:

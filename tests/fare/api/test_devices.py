@@ -8,26 +8,17 @@ import msgspec
 import pytest
 
 from commons.clock import wall_ms
-from fare.api.devices import LIVE_RECORDS, READ_AT_ONCE
+from fare.api.devices import LIVE_BYTES, LIVE_RECORDS
 from fare.model import DeviceId
 from fare.taking import BACKLOG_MS
 from fare.validator.asking import Asking, make_asking
-from fare.validator.batches import (
-    Batch,
-    DeviceKey,
-    Reading,
-    Receipt,
-    Receiving,
-    make_batch,
-    open_batch,
-    open_receipt,
-)
+from fare.validator.batches import DeviceKey, Receipt, Receiving, make_batch, open_receipt
 from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
 from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
 from fare.validator.journal_file import JournalFile
 from fare.validator.link import Link, LinkError
 from fare.validator.release import Shifted
-from fare.validator.signing import SigningKey
+from fare.validator.signing import Purpose, Signed, SigningKey
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_journal import tap
@@ -121,59 +112,49 @@ async def test_an_outage_is_acknowledged_before_the_ledger_has_it(
         assert [one.sequence for one in city.taps] == list(range(1, taps + 1))
 
 
-async def test_while_an_outage_is_read_others_have_their_turns(
-    postgres: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns, turns_at_reads = 0, []
-
-    class Watched(Reading):
-        def read(self, count: int) -> None:
-            turns_at_reads.append(turns)
-            super().read(count)
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr("fare.api.devices.Reading", Watched)
-    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
-        bus = Bus(city, session)
-        await bus.enrol()
-        bus.tap(3 * READ_AT_ONCE)
-        other = asyncio.create_task(take_turns())
-        receipt = await bus.send()
-        other.cancel()
-        assert receipt.acknowledged == 3 * READ_AT_ONCE
-        in_parts = turns_at_reads[1:4]  # after the look at its first records
-        assert len(set(in_parts)) == 3, "somebody else had a turn between any two"
-
-
 async def test_outages_are_worked_on_one_at_a_time_however_short_and_hold_up_no_bus_in_service(
     postgres: asyncpg.Pool,
 ) -> None:
-    def batch_of(taps: int, ago_ms: int) -> Batch:
+    def sent(taps: int, ago_ms: int) -> tuple[Signed, DeviceKey]:
         bus = Bus(city, session)
         bus.tap(taps, ago_ms)
         stretch = bus.journal.after(0, 500, 10**6)
         assert stretch is not None
         signed = make_batch(stretch, city="kzo", device_id=V1, sent_ms=1, waiting=0, key=bus.key)
-        batch = open_batch(signed, DeviceKey(public=bus.key.public))
-        assert isinstance(batch, Batch)
-        return batch
+        return signed, DeviceKey(public=bus.key.public)
 
     async with city_of(postgres) as city, aiohttp.ClientSession() as session:
         devices = city.devices()
-        long, short, live = batch_of(LIVE_RECORDS + 1, 0), batch_of(1, BACKLOG_MS + 60_000), batch_of(1, 0)
-        async with devices._lane(long), devices._lane(live):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2), devices._lane(short):
-                    pass
-        async with devices._lane(short):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2), devices._lane(long):
-                    pass
+        longest, long = sent(500, 0), sent(LIVE_RECORDS + 1, 0)
+        short, live = sent(1, BACKLOG_MS + 60_000), sent(1, 0)
+        assert len(longest[0].body) > LIVE_BYTES > len(long[0].body)
+        outages = (longest, long, short)
+        for one in outages:
+            async with devices._turn(*one) as opened, devices._turn(*live) as at_a_door:
+                assert not isinstance(opened, Receiving)
+                assert not isinstance(at_a_door, Receiving)
+                assert len(opened[1].records) == len(opened[0].payloads), "all of it is read"
+                for other in outages:
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(0.1), devices._turn(*other):
+                            pass
+
+
+async def test_a_long_batch_that_is_none_is_refused_as_a_short_one_is(postgres: asyncpg.Pool) -> None:
+    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
+        bus = Bus(city, session)
+        await bus.enrol()
+        for size in (10, LIVE_BYTES + 1):
+            signed = bus.key.sign(Purpose.BATCH, b"\xc1" * size)
+            for envelope, status, said in (
+                (signed, 400, Receiving.MALFORMED),
+                (msgspec.structs.replace(signed, body=b"\x00" * size), 403, Receiving.WRONG_KEY),
+            ):
+                body = msgspec.msgpack.encode(envelope)
+                async with session.post(f"{city.url}/validators/records", data=body) as response:
+                    assert (response.status, await response.text()) == (status, said.value)
+        bus.tap(1)
+        assert (await bus.send()).acknowledged == 1, "and nobody waits for it"
 
 
 async def test_a_quarantined_tap_goes_to_the_ledger_once_a_person_has_set_its_time_right(

@@ -1,0 +1,67 @@
+"""The way into the database of outages being caught up: one batch at a time, in parts, and no faster than need be.
+
+A server that takes them as fast as it can is busy with nothing else for as long as that lasts, and live taps wait at
+each of their steps. At this pace most of its time is theirs, and a city that comes back is taken before anybody looks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fare.precedence import Precedence
+from fare.validator.batches import Batch, Reading
+
+READ_AT_ONCE: Final = 25  # records: some 0.2 ms, in which nothing else of this process goes on
+RECORDS_PER_S: Final = 16_000  # 300,000, a day of 585 validators, in some twenty seconds
+OF_A_BATCH: Final = 50  # records, that it costs beside its own, however few these are
+DRAINED_IN_S: Final = 10.0  # whoever waits: before they give up, the pace is not kept
+GIVING_WAY_MAX_S: Final = 0.05  # of one batch, while it is read
+
+
+class OutageLane:
+    """Where batches of outages wait for their turn."""
+
+    def __init__(self, precedence: Precedence) -> None:
+        self._precedence = precedence
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._next_s = float("-inf")
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a batch has its turn, or waits for it."""
+        return self._turn.locked()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Run the block when it is the turn of a batch."""
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await asyncio.sleep(max(0.0, self._next_s - _now_s()))
+            yield
+        finally:
+            self._turn.release()
+
+    async def read(self, batch: Batch) -> Reading:
+        """Return the records of the batch that has its turn; the next one's comes as much later as they are more."""
+        reading, records = Reading(batch), len(batch.payloads)
+        of_pace_s = (records + OF_A_BATCH) / RECORDS_PER_S
+        self._next_s = _now_s() + min(of_pace_s, DRAINED_IN_S / (self._waiting + 1))
+        until_s = _now_s() + GIVING_WAY_MAX_S
+        for _ in range(0, records, READ_AT_ONCE):
+            if _now_s() < until_s:
+                await self._precedence.give_way()
+            else:
+                await asyncio.sleep(0)  # who is ready has the next turn in any case
+            reading.read(READ_AT_ONCE)
+        await self._precedence.give_way()
+        return reading
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
