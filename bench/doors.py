@@ -2,7 +2,9 @@
 
 import asyncio
 import multiprocessing
+import os
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ from fare.validator.signing import Signed, SigningKey
 CITY_KEY: Final = SigningKey.from_bytes(b"bench city key, not a secret one")
 CITY: Final = "bench"
 TRIES_MAX: Final = 200
+WRITTEN_BYTES: Final = 8_192  # a page of PostgreSQL's log
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,20 @@ class Door:
     per_s: float
 
 
-async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], bool]) -> tuple[Waits, Waits]:
-    """Let each validator send taps, one after another, until it is ``over``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """How long live validators waited, as many who asked the server that does nothing, and bare syncs of the disk."""
 
-    Return how long they waited, and as many who asked the server that does nothing.
-    """
+    taps: Waits = field(default_factory=Waits)
+    idle: Waits = field(default_factory=Waits)
+    disk: Waits = field(default_factory=Waits)
+
+
+async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], bool]) -> Waited:
+    """Let each validator send taps, one after another, until it is ``over``; return how long all waited."""
     validators = [Validator(name, SigningKey.from_bytes(seed)) for name, seed in door.seeds.items()]
     pause_s = len(validators) / door.per_s
-    dice, waits, floor = random.Random(1), Waits(), Waits()  # noqa: S311 - people at doors, not secrets
+    dice, waited = random.Random(1), Waited()  # noqa: S311 - people at doors, not secrets
     link = Link(session, f"http://127.0.0.1:{door.ports.server}")
 
     async def ask(number: int) -> None:
@@ -128,7 +137,7 @@ async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], 
             began_s = time.perf_counter()
             async with session.get(f"http://127.0.0.1:{door.ports.idle}/") as response:
                 await response.read()
-            floor.waits_s.append((began_s, time.perf_counter() - began_s))
+            waited.idle.waits_s.append((began_s, time.perf_counter() - began_s))
             await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
 
     async def one(number: int, validator: Validator) -> None:
@@ -138,21 +147,38 @@ async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], 
             signed = validator.batch([(now_ms, card)], now_ms)
             began_s = time.perf_counter()
             await send(link, validator, signed)
-            waits.waits_s.append((began_s, time.perf_counter() - began_s))
+            waited.taps.waits_s.append((began_s, time.perf_counter() - began_s))
             await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
+
+    async def sync() -> None:
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(WRITTEN_BYTES))
+            os.fsync(file.fileno())
+            while not over():
+                await asyncio.sleep(dice.uniform(0.0, 2 / door.per_s))
+                began_s = time.perf_counter()
+                await asyncio.to_thread(write_and_sync, file.fileno())
+                waited.disk.waits_s.append((began_s, time.perf_counter() - began_s))
 
     await asyncio.gather(
         *(one(number, validator) for number, validator in enumerate(validators)),
         *(ask(number) for number, _ in enumerate(validators)),
+        sync(),
     )
-    return waits, floor
+    return waited
+
+
+def write_and_sync(file: int) -> None:
+    """Write over a page of a file, and return when that is on disk."""
+    os.pwrite(file, bytes(WRITTEN_BYTES), 0)
+    os.fdatasync(file)
 
 
 def live_process(door: Door, pipe: Connection) -> None:
     """Let validators tap until ``pipe`` has something; then send what ``tap_on`` returns through it."""
     configure_logs("bench", level="WARNING")
 
-    async def tap() -> tuple[Waits, Waits]:
+    async def tap() -> Waited:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             keep_what_is_here()
             return await tap_on(session, door, pipe.poll)
@@ -161,16 +187,16 @@ def live_process(door: Door, pipe: Connection) -> None:
 
 
 @contextmanager
-def living(door: Door) -> Iterator[Callable[[], tuple[Waits, Waits]]]:
+def living(door: Door) -> Iterator[Callable[[], Waited]]:
     """Let validators tap in another process; give what ends that and returns what ``tap_on`` does."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=live_process, args=(door, theirs), daemon=True)
     process.start()
 
-    def end() -> tuple[Waits, Waits]:
+    def end() -> Waited:
         ours.send("over")
-        found: tuple[Waits, Waits] = ours.recv()
+        found: Waited = ours.recv()
         return found
 
     try:
