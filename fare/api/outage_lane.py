@@ -15,7 +15,7 @@ from fare.validator.batches import Batch, Reading
 READ_AT_ONCE: Final = 25  # records: some 0.2 ms, in which nothing else of this process goes on
 RECORDS_PER_S: Final = 16_000  # 300,000, a day of 585 validators, in some twenty seconds
 OF_A_BATCH: Final = 50  # records, that it costs beside its own, however few these are
-DRAINED_IN_S: Final = 10.0  # whoever waits: before they give up, the pace is not kept
+DRAINED_IN_S: Final = 12.0  # after the last came: the pace is not kept where that takes longer, since devices give up
 GIVING_WAY_MAX_S: Final = 0.05  # of one batch, while it is read
 
 
@@ -26,7 +26,7 @@ class OutageLane:
         self._precedence = precedence
         self._turn = asyncio.Lock()
         self._waiting = 0
-        self._next_s = float("-inf")
+        self._came_s = self._next_s = float("-inf")  # the last one; the next turn
 
     @property
     def is_busy(self) -> bool:
@@ -37,6 +37,7 @@ class OutageLane:
     async def turn(self) -> AsyncIterator[None]:
         """Run the block when it is the turn of a batch."""
         self._waiting += 1
+        self._came_s = _now_s()
         try:
             await self._turn.acquire()
         finally:
@@ -50,9 +51,10 @@ class OutageLane:
     async def read(self, batch: Batch) -> Reading:
         """Return the records of the batch that has its turn; the next one's comes as much later as they are more."""
         reading, records = Reading(batch), len(batch.payloads)
+        began_s = _now_s()
         of_pace_s = (records + OF_A_BATCH) / RECORDS_PER_S
-        self._next_s = _now_s() + min(of_pace_s, DRAINED_IN_S / (self._waiting + 1))
-        until_s = _now_s() + GIVING_WAY_MAX_S
+        self._next_s = began_s + min(of_pace_s, (self._came_s + DRAINED_IN_S - began_s) / (self._waiting + 1))
+        until_s = began_s + GIVING_WAY_MAX_S
         for _ in range(0, records, READ_AT_ONCE):
             if _now_s() < until_s:
                 await self._precedence.give_way()
