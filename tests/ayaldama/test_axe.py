@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from ayaldama.web.vendor import INSTALLED
 from tests.axe import needs_axe, violations
 from tests.ayaldama.test_demo_sms_page import emulator
-from tests.dispatch.pages import opened
+from tests.dispatch.pages import opened, until
 from tests.dispatch.test_accuracy_watch import City as AccuracyCity
 from tests.dispatch.test_accuracy_watch import city as city  # noqa: PLC0414 - a fixture
 from tests.dispatch.test_accuracy_watch import pages, with_figures
@@ -38,7 +38,7 @@ async def test_the_front_page(redis: Redis, chromium: str, theme: Theme) -> None
     city = await city_with_buses(redis)
     async with city.served(), opened(chromium, language="kk", theme=theme) as (page, _):
         await page.goto(city.url("/"))
-        await expect(page.locator("h1")).to_be_visible()
+        await until(page, "!document.querySelector('[data-text]:empty')")
         assert await violations(page) == []
 
 

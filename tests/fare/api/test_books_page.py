@@ -159,6 +159,7 @@ async def test_an_unused_top_up_is_given_back_on_a_phone(chromium: str, postgres
         await view(page, "Top-ups")
         await page.get_by_label("Number of the top-up, or telephone").fill(invoice)
         await page.get_by_role("button", name="Show").click()
+        await expect(page.locator("body")).to_have_attribute("aria-busy", "false")  # the list is another then
         await page.get_by_role("button", name="Give back", exact=True).click()
         await page.get_by_role("button", name="Give back 100.00 ₸").click()
         await expect(page.locator("#said")).to_have_text("Write why.")
