@@ -31,6 +31,7 @@ CITY_KEY: Final = SigningKey.from_bytes(b"bench city key, not a secret one")
 CITY: Final = "bench"
 TRIES_MAX: Final = 200
 WRITTEN_BYTES: Final = 8_192  # a page of PostgreSQL's log
+FLOOR_PER_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,10 @@ class Door:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
-    """How long live validators waited, as many who asked the server that does nothing, and bare syncs of the disk."""
+    """How long live validators waited, and others for the least that a receipt takes; ``disk``: each sync of these."""
 
     taps: Waits = field(default_factory=Waits)
-    idle: Waits = field(default_factory=Waits)
+    floor: Waits = field(default_factory=Waits)
     disk: Waits = field(default_factory=Waits)
 
 
@@ -131,14 +132,18 @@ async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], 
     dice, waited = random.Random(1), Waited()  # noqa: S311 - people at doors, not secrets
     link = Link(session, f"http://127.0.0.1:{door.ports.server}")
 
-    async def ask(number: int) -> None:
-        del number
+    async def ask(file: int) -> None:
+        """Wait for the least that a receipt takes: an answer, and its two commits, of a record and of its journal."""
         while not over():
             began_s = time.perf_counter()
             async with session.get(f"http://127.0.0.1:{door.ports.idle}/") as response:
                 await response.read()
-            waited.idle.waits_s.append((began_s, time.perf_counter() - began_s))
-            await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
+            for _ in range(2):
+                from_s = time.perf_counter()
+                await asyncio.to_thread(write_and_sync, file)
+                waited.disk.waits_s.append((from_s, time.perf_counter() - from_s))
+            waited.floor.waits_s.append((began_s, time.perf_counter() - began_s))
+            await asyncio.sleep(dice.uniform(0.0, 2 / FLOOR_PER_S))
 
     async def one(number: int, validator: Validator) -> None:
         while not over():
@@ -150,21 +155,11 @@ async def tap_on(session: aiohttp.ClientSession, door: Door, over: Callable[[], 
             waited.taps.waits_s.append((began_s, time.perf_counter() - began_s))
             await asyncio.sleep(dice.uniform(0.0, 2 * pause_s))
 
-    async def sync() -> None:
-        with tempfile.TemporaryFile() as file:
-            file.write(bytes(WRITTEN_BYTES))
-            os.fsync(file.fileno())
-            while not over():
-                await asyncio.sleep(dice.uniform(0.0, 2 / door.per_s))
-                began_s = time.perf_counter()
-                await asyncio.to_thread(write_and_sync, file.fileno())
-                waited.disk.waits_s.append((began_s, time.perf_counter() - began_s))
-
-    await asyncio.gather(
-        *(one(number, validator) for number, validator in enumerate(validators)),
-        *(ask(number) for number, _ in enumerate(validators)),
-        sync(),
-    )
+    with tempfile.TemporaryFile() as file:
+        write_and_sync(file.fileno())
+        await asyncio.gather(
+            ask(file.fileno()), *(one(number, validator) for number, validator in enumerate(validators))
+        )
     return waited
 
 
