@@ -306,7 +306,10 @@ class BoardCard {
 
   when({ ms, leftMs, live, headway, first }) {
     const { words } = this;
-    if (headway) return words.say("boards.headway", { from: headway[0], to: headway[1] });
+    if (headway) {
+      const [from, to] = headway;
+      return from === to ? words.say("boards.headway_one", { n: from }) : words.say("boards.headway", { from, to });
+    }
     if (first) return words.say("boards.first", { time: words.clockTime(ms) });
     if (!live || leftMs >= AS_CLOCK_MS) return words.clockTime(ms);
     if (leftMs <= DUE_MS) return words.say("boards.due");

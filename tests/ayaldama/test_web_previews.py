@@ -1,9 +1,11 @@
 """The boards on the index page: previews say what each line is in, the search leads to the right platform."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 from redis.asyncio import Redis
 
 import ayaldama.web
@@ -26,6 +28,21 @@ pytestmark = [
 ]
 
 
+@asynccontextmanager
+async def served_index(redis: Redis) -> AsyncIterator[str]:
+    """Serve the index page, boards and map of what Redis knows; give the address."""
+    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=0.001))  # as good as still
+    network, state, stop = network_of(), StateReader(redis, KEYS), asyncio.Event()
+    live = LiveMap(network, state=state, clock=clock, metrics=Metrics())
+    boards = Boards(network, state=state, clock=clock, metrics=Metrics(), settings=BoardSettings())
+    index = ayaldama.web.routes(network, redis=redis, keys=KEYS, clock=clock)
+    async with asyncio.TaskGroup() as tasks, served([*index, *live.routes(), *boards.routes()]) as port:
+        tasks.create_task(live.run(stop))
+        tasks.create_task(boards.run(stop))
+        yield f"http://127.0.0.1:{port}/"
+        stop.set()
+
+
 async def test_previews_and_search_lead_to_boards(redis: Redis, chromium: str) -> None:
     await StateWriter(redis, KEYS).replace(
         update(
@@ -34,19 +51,8 @@ async def test_previews_and_search_lead_to_boards(redis: Redis, chromium: str) -
             arrival(ALAN.id, in_s=200, vehicle_id="102", run_key="10-0|b"),
         )
     )
-    clock = SystemClock(ClockAnchor(wall_ms=wall_ms(), city_ms=NOON_MS, rate=0.001))  # as good as still
-    network, state, stop = network_of(), StateReader(redis, KEYS), asyncio.Event()
-    live = LiveMap(network, state=state, clock=clock, metrics=Metrics())
-    boards = Boards(network, state=state, clock=clock, metrics=Metrics(), settings=BoardSettings())
-    index = ayaldama.web.routes(network, redis=redis, keys=KEYS, clock=clock)
-    async with (
-        asyncio.TaskGroup() as tasks,
-        served([*index, *live.routes(), *boards.routes()]) as port,
-        opened(chromium, language="ru") as (page, seen),
-    ):
-        tasks.create_task(live.run(stop))
-        tasks.create_task(boards.run(stop))
-        await page.goto(f"http://127.0.0.1:{port}/")
+    async with served_index(redis) as url, opened(chromium, language="ru") as (page, seen):
+        await page.goto(url)
         card = page.locator("#cards > li", has_text="Центральная площадь")
         rows = card.locator("li")
         await expect(rows.nth(0)).to_contain_text("мкр Шугыла")
@@ -60,4 +66,24 @@ async def test_previews_and_search_lead_to_boards(redis: Redis, chromium: str) -
         await found.click()
         await expect(page.locator("h1")).to_have_text("Центральная площадь")
         assert seen.errors == []
-        stop.set()
+
+
+async def test_lines_by_headway_say_how_often_and_one_number_where_it_is_one(redis: Redis, chromium: str) -> None:
+    async def by_headway(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        (line, *_) = answer["board"]["lines"]
+        often = (("1", [900, 900]), ("2", [600, 1_200]))
+        answer["board"]["lines"] = [
+            {**line, "key": name, "route": name, "state": "headway", "arrivals": [], "headway_s": headway_s}
+            for name, headway_s in often
+        ]
+        await route.fulfill(json=answer)
+
+    await StateWriter(redis, KEYS).replace(update(position("101"), arrival(ALAN.id, in_s=20)))
+    async with served_index(redis) as url, opened(chromium, language="en") as (page, seen):
+        await page.route("**/api/stops/*/board", by_headway)
+        await page.goto(url)
+        card = page.locator("#cards > li", has_text="Central square")
+        await expect(card.locator(".when")).to_have_text(["every 15 min", "every 10–20 min"])
+        await page.unroute_all(behavior="wait")
+        assert seen.errors == []
