@@ -246,7 +246,8 @@ const known = (value) => value !== undefined && value !== null;
 function number(value) {
   if (!known(value)) return undefined;
   const digits = Math.abs(value) < 10 && !Number.isInteger(value) ? 1 : 0;
-  return new Intl.NumberFormat("ru", { maximumFractionDigits: digits }).format(value);
+  const text = new Intl.NumberFormat("ru", { maximumFractionDigits: digits }).format(value);
+  return document.documentElement.lang === "en" ? text.replace(",", ".") : text; // thousands are set off by spaces in all
 }
 
 // The boards ---------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ KAZAKH = "ӘәҒғҚқҢңӨөҰұҮүҺһІі"
 FIGURES = {
     "as_of_ms": NOON_MS,
     "buses": 187,
-    "positions_per_s": 41.5,
+    "positions_per_s": 4.5,
     "mae_s_by_horizon": {"0-3": 14.2, "12-30": 71.3},
     "within_bounds_pct": 91.4,
     "fix_to_board_ms": {"p50": 212, "p99": 431},
@@ -189,6 +189,7 @@ async def test_the_index_page_speaks_three_languages_and_shows_what_is_known(red
         await expect(page.locator("#sketch circle")).to_have_count(1)  # a silent bus is not shown as driving
         await redis.set(KEYS.demo, json.dumps(FIGURES))
         await expect(page.locator("[data-figure=buses]")).to_contain_text("187")
+        await expect(page.locator("[data-figure=positions]")).to_contain_text("4,5")
         await expect(page.locator("[data-figure=delay]")).to_contain_text("212 мс")
         await expect(page.locator("#errors li")).to_have_count(2)
         await expect(page.locator("#fares")).to_be_hidden()
@@ -206,6 +207,7 @@ async def test_the_index_page_speaks_three_languages_and_shows_what_is_known(red
         await page.locator("#languages button", has_text="en").click()
         await expect(page.locator("h1")).to_have_text("The stop knows where the bus is")
         await expect(page.locator("#errors li").first).to_contain_text("0–3 min ahead")
+        await expect(page.locator("[data-figure=positions]")).to_contain_text("4.5")
         await redis.set(KEYS.demo, json.dumps({"as_of_ms": NOON_MS - 120_000, "buses": 5}))
         await expect(page.locator("#age")).to_contain_text("The simulator is not running")
         await expect(page.locator("[data-figure=delay]")).to_be_hidden()
