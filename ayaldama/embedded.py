@@ -33,8 +33,6 @@ STOP_GRACE_S: Final = 15.0
 LOG_MAX_BYTES: Final = 10_000_000
 SOCKET_PATH_MAX_BYTES: Final = 107  # sizeof(sockaddr_un.sun_path) - 1 on Linux, unix(7)
 DATABASE: Final = "ayaldama"
-SHARED_BUFFERS_MB: Final = (128, 512)  # at least and at most; between them a share of the machine's memory
-SHARE_OF_MEMORY: Final = 16
 
 
 class ServerError(Exception):
@@ -161,8 +159,6 @@ def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None
         "log_timezone": "UTC",
         "wal_init_zero": "off",  # every commit waits while a new file of the log is filled with zeros
         "min_wal_size": "512MB",  # old ones are used again instead
-        "shared_buffers": f"{_shared_buffers_mb()}MB",
-        "backend_flush_after": "256kB",  # what the kernel writes by itself it writes at once, and commits wait for it
         **(options or {}),
     }
     settings = [argument for name, value in ours.items() for argument in ("-c", f"{name}={value}")]
@@ -175,13 +171,6 @@ def start_postgres(home: ServerHome, *, options: Mapping[str, str] | None = None
     process = _launch(home, "postgres", program, signal.SIGINT, clean)  # SIGINT: PostgreSQL's "fast shutdown"
     _wait(home, "postgres", process, lambda: _database_is_there(data, sockets))
     return Server(name="postgres", url=postgres_url(home), process=process, stop_signal=signal.SIGINT)
-
-
-def _shared_buffers_mb() -> int:
-    """Return how much of the database its server keeps at hand: what it drops is written in the midst of other work."""
-    least, most = SHARED_BUFFERS_MB
-    machine_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    return min(max(machine_mb // SHARE_OF_MEMORY, least), most)
 
 
 def _valkey_socket(home: ServerHome) -> Path:
