@@ -98,7 +98,7 @@ def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
                 key=CITY_KEY,
                 clock=clock,
                 metrics=metrics,
-                surroundings=Surroundings(take_taps=taking.take),
+                surroundings=Surroundings(take_taps=taking.take, record=taking.record),
                 precedence=precedence,
             )
             application = web.Application()

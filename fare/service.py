@@ -31,6 +31,7 @@ from fare.precedence import Precedence
 from fare.settlement.standing import Realigned, Returned, realigned
 from fare.settlement.written_off import OwedAgain, Priced
 from fare.store.kept_connection import KeptConnection, lost_is_said
+from fare.store.postgres_append import Append, append_records
 from fare.store.postgres_charging import lock_and_read, take_and_read
 from fare.store.postgres_ledger import Touched, read_book, write_pages
 from fare.store.postgres_standing import owed_again_of, read_returned, write_realigned
@@ -47,6 +48,7 @@ from fare.store.postgres_to_charge import next_to_charge, note_to_charge
 
 LIVE_BATCH_MAX: Final = 500  # taps
 BACKLOG_BATCH_MAX: Final = 500
+LIVE_WRITES: Final = 2  # under way: who comes while one waits for the disk begins
 UPLOAD_MAX: Final = 100  # live taps of one caller that are handed in together
 PRICED_WITHOUT_PAUSE: Final = 5  # media: a millisecond or two, in which nothing else of this process goes on
 WAITING_MAX: Final = 10_000  # callers
@@ -65,10 +67,12 @@ async def _at_once() -> None:
 
 @dataclass(slots=True)
 class _Handed:
-    """A tap on its way, and its receipt."""
+    """A tap on its way, and its receipt. ``append``: what is to be recorded with it, and once it is, the version."""
 
     tap: LocatedTap
+    append: Append | None = None
     receipt: TapReceipt | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ class Charging:
         self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
     ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
         """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
+        if not taps:
+            return [], {}
         known, riding = await lock_and_read(connection, taps, self._since_ms(_all_rides(taps)))
         found = recognised(known, taps)
         new = _new_rides(taps, found.receipts)
@@ -232,6 +238,23 @@ class TapIntake:
             await lane.submit(handed[first : first + at_once])
         return [one.receipt for one in handed if one.receipt is not None]
 
+    async def record(self, taps: Sequence[LocatedTap], append: Append) -> tuple[list[TapReceipt], str] | None:
+        """Store and charge ``taps`` in the transaction that writes the records they are in.
+
+        Return what became of each, in their order, and the version of their device's row, once all is on disk. None:
+        the device stands otherwise than ``append`` says by now, and nothing is stored.
+
+        Raises:
+            ValueError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``take``.
+        """
+        for one in taps:
+            _check(one)
+        handed = [_Handed(one, append) for one in taps]
+        await self._live.submit(handed)
+        receipts = [one.receipt for one in handed if one.receipt is not None]
+        version = handed[0].version
+        return (receipts, version) if version is not None else None
+
     async def charged(self) -> None:
         """Return when every backlog that was answered is charged."""
         await self._later.done()
@@ -284,19 +307,25 @@ class TapIntake:
         return self._kept[-1]
 
     def _live_lane(self) -> GroupCommit[_Handed]:
-        kept = self._connection()
+        idle = [self._connection() for _ in range(LIVE_WRITES)]
 
         async def write(handed: Sequence[_Handed]) -> None:
-            async def charge() -> tuple[list[TapReceipt], dict[MediumId, int]]:
-                async with kept.transaction() as connection:
-                    return await self._charging.take(connection, [one.tap for one in handed])
+            kept = idle.pop()
 
-            with self._precedence.first(_media_of(handed)):
-                receipts, owed = await _again_if_known(charge)
-            _answer(handed, receipts)
+            async def charge() -> tuple[list[_Handed], list[TapReceipt], dict[MediumId, int]]:
+                async with kept.transaction() as connection:
+                    recorded = await _recorded(connection, handed)
+                    return recorded, *await self._charging.take(connection, [one.tap for one in recorded])
+
+            try:
+                with self._precedence.first(_media_of(handed)):
+                    recorded, receipts, owed = await _again_if_known(charge)
+            finally:
+                idle.append(kept)
+            _answer(recorded, receipts)
             self._owing(owed)
 
-        return GroupCommit(write, batch_max=LIVE_BATCH_MAX, waiting_max=WAITING_MAX)
+        return GroupCommit(write, batch_max=LIVE_BATCH_MAX, waiting_max=WAITING_MAX, writes_max=LIVE_WRITES)
 
     def _backlog_lane(self) -> GroupCommit[_Handed]:
         kept = self._connection()
@@ -351,7 +380,7 @@ async def open_taps(
 ) -> AsyncIterator[TapIntake]:
     """Give an intake while the block runs; on leaving, what was handed in is still stored.
 
-    It keeps four connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
+    It keeps five connections of ``pool``. ``owing`` is told after each commit what the media of wallets owe that were
     charged: above zero they belong on the deny list, at zero off it (``media_in_debt`` knows all of them).
     ``past_ms``: how long before a tap are the rides that its price may depend on; two days, where no cap is of a week.
     ``precedence``: of live taps, where more than the intake knows of them. ``quiet_s``: how long uploads of backlogs
@@ -374,6 +403,18 @@ async def _again_if_known(write: Callable[[], Awaitable[Done]]) -> Done:
         return await write()
     except asyncpg.UniqueViolationError:
         return await write()
+
+
+async def _recorded(connection: asyncpg.Connection, handed: Sequence[_Handed]) -> list[_Handed]:
+    """Write what is to be recorded; return those of which it is, and those of which nothing was to be."""
+    appends = list({id(one.append): one.append for one in handed if one.append is not None}.values())
+    if not appends:
+        return list(handed)
+    written = await append_records(connection, appends)
+    versions = {id(append): version for append, version in zip(appends, written, strict=True)}
+    for one in handed:
+        one.version = versions.get(id(one.append))
+    return [one for one in handed if one.append is None or one.version is not None]
 
 
 def _media_of(handed: Iterable[_Handed]) -> set[MediumId]:

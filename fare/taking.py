@@ -16,6 +16,7 @@ from commons.metrics import Metrics
 from fare.model import LocatedTap, Tap
 from fare.outcomes import TapReceipt
 from fare.service import TapIntake
+from fare.store.postgres_append import Append
 
 BACKLOG_MS: Final = 120_000  # older taps waited on a device: nobody at a door waits for them
 
@@ -55,6 +56,26 @@ class TapTaking:
     clock: Clock
     metrics: Metrics
 
+    async def record(self, taps: list[Tap], append: Append) -> str | None:
+        """Store and charge ``taps`` of a bus in service in the transaction that writes ``append``.
+
+        Return the version of their device's row then, once all is on disk; None: it stands otherwise by now, or they
+        waited for long, and nothing is stored.
+
+        Raises:
+            NotYetError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``take``.
+        """
+        began_s = monotonic_s()
+        located = await self._located(taps)
+        if self._waited(located):
+            return None
+        done = await self.intake.record(located, append)
+        if done is None:
+            return None
+        receipts, version = done
+        await self._tell(located, receipts, began_s)
+        return version
+
     async def take(self, taps: list[Tap]) -> None:
         """Store and charge ``taps`` of a device, in order; return when they are on disk.
 
@@ -63,13 +84,21 @@ class TapTaking:
             OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
         """
         began_s = monotonic_s()
+        located = await self._located(taps)
+        receipts = await self.intake.take(located, backlog=self._waited(located))
+        await self._tell(located, receipts, began_s)
+
+    async def _located(self, taps: Sequence[Tap]) -> list[LocatedTap]:
         corrected = [in_own_time(tap) for tap in taps]
         for tap in corrected:
             if tap.outcome.rides and self.locating.is_searched(tap):
                 raise NotYetError(tap)
-        located = await self.locating.located(corrected)
-        backlog = self.clock.now_ms() - min(tap.tapped_ms for tap in corrected) > BACKLOG_MS
-        receipts = await self.intake.take(located, backlog=backlog)
+        return await self.locating.located(corrected)
+
+    def _waited(self, located: Sequence[LocatedTap]) -> bool:
+        return self.clock.now_ms() - min(one.tap.tapped_ms for one in located) > BACKLOG_MS
+
+    async def _tell(self, located: Sequence[LocatedTap], receipts: Sequence[TapReceipt], began_s: float) -> None:
         for receipt in receipts:
             self.metrics.count("fare_taps_total", receipt=receipt.value)
         forked = [one.tap.key for one, receipt in zip(located, receipts, strict=True) if receipt is TapReceipt.FORKED]

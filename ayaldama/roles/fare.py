@@ -325,7 +325,10 @@ class _Room:
             clock=self.context.clock,
             metrics=self.context.metrics,
             surroundings=Surroundings(
-                take_taps=taking.take, place_of=self.locator.place_of, balances_of=self.media.balances_tiyn
+                take_taps=taking.take,
+                record=taking.record,
+                place_of=self.locator.place_of,
+                balances_of=self.media.balances_tiyn,
             ),
             precedence=self.precedence,
             releases=PostgresReleases(self.pool),

@@ -1,30 +1,31 @@
 """What validators talk to: enrolment, records, documents. HTTP POST of msgpack; the protocol is docs/validator.md.
 
 Who asks is told by a signature, never by an address. A receipt is sent after the records are in the database. Taps of a
-bus in service are handed to ``take_taps`` before it, so that it can say what passengers have now; those of an outage
-being caught up are handed over after it, while the devices go on sending. ``take_taps`` must know a tap by its key,
-because after a crash it gets some again.
+bus in service are charged before it, so that it can say what passengers have now: with the records where these simply
+go on, else after them. Those of an outage being caught up are handed over after it, while the devices go on sending.
+``take_taps`` must know a tap by its key, because after a crash it gets some again.
 """
 
 import asyncio
 import contextlib
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import asyncpg
 import msgspec
 from aiohttp import web
 
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
+from fare.api.envelopes import UNAVAILABLE, available, come_again, open_envelope, packed
 from fare.api.handed_notes import HandedNotes
 from fare.api.outage_lane import OutageLane
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
+from fare.store.postgres_append import Append
 from fare.store.postgres_devices import Taken
 from fare.taking import BACKLOG_MS, NotYetError
 from fare.validator.asking import Asking, open_asking
@@ -34,6 +35,7 @@ from fare.validator.batches import (
     Reading,
     Receipt,
     Receiving,
+    Reception,
     Standing,
     Until,
     open_batch,
@@ -45,24 +47,20 @@ from fare.validator.enrolment import Enrolling, EnrolmentRequest, FailureLimit, 
 from fare.validator.journal import Head
 from fare.validator.signing import Signed, SigningKey
 
-BODY_MAX_BYTES: Final = 262_144
-BODY_MAX_S: Final = 20.0
 STORE_MAX_S: Final = 15.0
 LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
 LIVE_BYTES: Final = 16_384  # more than so many records are
 LIVE_MAX: Final = 32  # live batches at a time; more wait
+RECORD_TRIES: Final = 2  # of which the second asks how the device stands
 DOCUMENTS_FRESH_S: Final = 2.0
 HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
 HAND_PAUSE_S: Final = 0.1
 UPLOADS_FIRST_MAX_S: Final = 30.0  # what is on disk waits for the ledger while others still send, but not for ever
 HAND_MAX: Final = 1  # devices at a time
 SIGNERS_MAX: Final = 10_000  # some 3 MB
-RETRY_AFTER_S: Final = "5"
 
 _log = get_logger(__name__)
-_envelopes: Final = msgspec.msgpack.Decoder(Signed)
 _encoder: Final = msgspec.msgpack.Encoder()
-_UNAVAILABLE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class DeviceStore(Protocol):
@@ -75,6 +73,14 @@ class DeviceStore(Protocol):
         self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
     ) -> Taken:
         """Decide about a batch, read before, and write what follows from it, all or nothing."""
+
+    async def appending(
+        self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
+    ) -> Append | None:
+        """Return what a batch adds, if it goes on where the ledger is; None: ``take`` decides."""
+
+    def appended(self, append: Append, version: str | None) -> None:
+        """Remember how a device stands after ``append``; without a version, that it is not known."""
 
     async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
         """Return taps that the ledger does not have yet, and the sequence up to which they reach."""
@@ -112,17 +118,32 @@ class ReleaseStore(Protocol):
 
 
 TakeTaps = Callable[[list[Tap]], Awaitable[None]]
+Record = Callable[[list[Tap], Append], Awaitable[str | None]]
 PlaceOf = Callable[[str], Awaitable[Place | None]]
 BalancesOf = Callable[[Sequence[MediumId]], Awaitable[Mapping[MediumId, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the rest of the house gives. Without ``place_of`` and ``balances_of`` receipts are silent about them."""
+    """What the rest of the house gives. Without ``place_of`` and ``balances_of`` receipts are silent about them.
+
+    ``record`` takes taps in the transaction that writes what they are in, and returns the version of the device's row
+    then; None: it stands otherwise by now. Without it records are kept first, and then their taps taken.
+    """
 
     take_taps: TakeTaps
+    record: Record | None = None
     place_of: PlaceOf | None = None
     balances_of: BalancesOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A batch whose signature is right, and its records. ``live``: of a bus in service."""
+
+    batch: Batch
+    reading: Reading
+    live: bool = False
 
 
 class Devices:
@@ -235,11 +256,11 @@ class Devices:
         now_ms, address = self._clock.now_ms(), self._address_of(request)
         if not self._limit.allows(address, now_ms):
             return self._enrolled(Enrolling.TOO_MANY, answer(Enrolling.TOO_MANY, self._key, now_ms), status=429)
-        asked = open_request(await _envelope(request))
+        asked = open_request(await open_envelope(request))
         if isinstance(asked, Enrolling):
             self._limit.failed(address, now_ms)
             return self._enrolled(asked, answer(asked, self._key, now_ms))
-        async with _available(), asyncio.timeout(STORE_MAX_S):
+        async with available(), asyncio.timeout(STORE_MAX_S):
             outcome, issued, head = await self._store.enrol(asked, now_ms)
         if outcome is not Enrolling.ENROLLED:
             self._limit.failed(address, now_ms)
@@ -247,8 +268,8 @@ class Devices:
         return self._enrolled(outcome, said)
 
     async def _answer_records(self, request: web.Request) -> web.Response:
-        signed = await _envelope(request)
-        async with _available(), asyncio.timeout(STORE_MAX_S):
+        signed = await open_envelope(request)
+        async with available(), asyncio.timeout(STORE_MAX_S):
             found = await self._signer(signed.key_id)
             if found is None:
                 return self._barred(Receiving.WRONG_KEY)
@@ -256,21 +277,18 @@ class Devices:
             async with self._turn(signed, key) as opened:
                 if isinstance(opened, Receiving):
                     return self._barred(opened)
-                batch, reading = opened
-                address, now_ms = self._address_of(request), self._clock.now_ms()
-                taken = await self._store.take(device_id, batch, signed, now_ms, address, reading=reading)
-                if taken.reception.receipt.outcome is Receiving.REVOKED:
+                reception, charged = await self._kept(device_id, signed, opened, self._address_of(request))
+                if reception.receipt.outcome is Receiving.REVOKED:
                     return await self._revoked(signed.key_id)
-                self._count(taken)
-                handed = await self._hand_new(device_id, taken)
-        receipt = taken.reception.receipt
+                self._count(reception)
+        receipt = reception.receipt
         if receipt.outcome is Receiving.FORKED:
-            _log.error("device stopped: its journal has two histories", device=device_id, at=taken.reception.forked_at)
-        return _msgpack(_encoder.encode(sign_receipt(await self._filled(receipt, handed), self._key)))
+            _log.error("device stopped: its journal has two histories", device=device_id, at=reception.forked_at)
+        return packed(_encoder.encode(sign_receipt(await self._filled(receipt, charged), self._key)))
 
     async def _answer_documents(self, request: web.Request) -> web.Response:
-        signed = await _envelope(request)
-        async with _available(), asyncio.timeout(STORE_MAX_S):
+        signed = await open_envelope(request)
+        async with available(), asyncio.timeout(STORE_MAX_S):
             found = await self._store.key(signed.key_id)
             asking = open_asking(signed, found[1] if found else None)
             if not isinstance(asking, Asking):
@@ -279,7 +297,7 @@ class Devices:
             if found is not None and asking.recorded is not None:
                 await self._store.asked(found[0], asking.recorded, min(asking.sent_ms, now_ms))
             documents = to_send(await self._documents(), asking.held, now_ms)
-        return _msgpack(_encoder.encode(documents))
+        return packed(_encoder.encode(documents))
 
     async def _signer(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
         """Return whose key this is, as it was when last read: ``take`` knows whether it still is in force."""
@@ -299,7 +317,7 @@ class Devices:
         self._signers.pop(key_id, None)
         found = await self._store.key(key_id)
         if found is not None and not found[1].revoked:
-            raise web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S})
+            raise come_again()
         return self._barred(Receiving.REVOKED)
 
     async def _filled(self, receipt: Receipt, handed: Sequence[Tap]) -> Receipt:
@@ -316,20 +334,39 @@ class Devices:
             media = list(dict.fromkeys(tap.medium_id for tap in handed))
             if self._house.balances_of and media:
                 changed["accounts"] = tuple((await self._house.balances_of(media)).items())
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             _log.warning("receipt without place or balances", device=receipt.device_id, error=repr(error))
         return msgspec.structs.replace(receipt, **changed)
 
+    async def _kept(
+        self, device_id: DeviceId, signed: Signed, opened: _Opened, address: str
+    ) -> tuple[Reception, list[Tap]]:
+        """Keep what is new of a batch, and charge taps of a bus in service; return what was decided, and these taps."""
+        batch, reading = opened.batch, opened.reading
+        if opened.live and self._house.record is not None:
+            with self._left_to_running(device_id):
+                for _ in range(RECORD_TRIES):
+                    now_ms = self._clock.now_ms()
+                    append = await self._store.appending(device_id, batch, signed, now_ms, address, reading=reading)
+                    taps = _chargeable(append.reception) if append is not None else []
+                    if append is None or not taps:
+                        break
+                    self._store.appended(append, version := await self._house.record(taps, append))
+                    if version is not None:
+                        return append.reception, taps
+        taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), address, reading=reading)
+        return taken.reception, await self._hand_new(device_id, taken)
+
     @asynccontextmanager
-    async def _turn(self, signed: Signed, key: DeviceKey) -> AsyncIterator[tuple[Batch, Reading] | Receiving]:
+    async def _turn(self, signed: Signed, key: DeviceKey) -> AsyncIterator[_Opened | Receiving]:
         """Let a bus in service go first, and one of the others at a time; give the batch, and its records read.
 
-        Instead of them: why there is no batch. A long one is looked at when its turn comes: hundreds may come at once.
+        Instead of it: why there is no batch. A long one is looked at when its turn comes: hundreds may come at once.
         """
         if len(signed.body) > LIVE_BYTES:
             async with self._outages.turn():
                 batch = open_batch(signed, key)
-                yield batch if isinstance(batch, Receiving) else (batch, await self._outages.read(batch))
+                yield batch if isinstance(batch, Receiving) else _Opened(batch, await self._outages.read(batch))
             return
         batch = open_batch(signed, key)
         if isinstance(batch, Receiving):
@@ -341,38 +378,36 @@ class Devices:
         if len(batch.payloads) <= LIVE_RECORDS and not self._is_old(taps):
             with self._precedence.first():
                 async with self._live:
-                    yield batch, reading
+                    yield _Opened(batch, reading, live=True)
         else:
             async with self._outages.turn():
-                yield batch, await self._outages.read(batch)
+                yield _Opened(batch, await self._outages.read(batch))
 
     async def _hand_new(self, device_id: DeviceId, taken: Taken) -> list[Tap]:
         """Hand the taps of a batch to the ledger, or leave them to ``running``; return what the ledger has now."""
         new = taken.reception.new
         if not new:
             return []
-        taps = [one.tap for one in new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)]
+        taps = _chargeable(taken.reception)
         outage = len(new) > LIVE_RECORDS or self._is_old(taps)
         handed = max(taken.handed, self._notes.sequence(device_id, before=new[0].sequence))
         if outage or handed != new[0].sequence - 1:  # or some wait before them
             self._left.set()
             return []
+        left = True
         self._handing[device_id] += 1
         try:
-            if taps:
-                await self._house.take_taps(taps)
-            received_ms = taken.reception.receipt.server_ms
-            self._notes.note(device_id, Until(sequence=new[-1].sequence, received_ms=received_ms))
-        except NotYetError as error:
-            _log.debug("taps wait for their place", device=device_id, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - the records are safe, and ``running`` tries again
-            self._waits(error, device_id)
-        else:
-            return taps
+            with self._left_to_running(device_id):
+                if taps:
+                    await self._house.take_taps(taps)
+                received_ms = taken.reception.receipt.server_ms
+                self._notes.note(device_id, Until(sequence=new[-1].sequence, received_ms=received_ms))
+                left = False
         finally:
             self._handing[device_id] -= 1
-        self._left.set()
-        return []
+        if left:
+            self._left.set()
+        return [] if left else taps
 
     def _is_being_handed(self, device_id: DeviceId) -> bool:
         return self._handing[device_id] > 0 or device_id in self._notes
@@ -392,7 +427,8 @@ class Devices:
                     for _ in range(HAND_MAX):
                         tasks.create_task(self._hand_some(behind))
                 for device_id in await self._releases.behind() if self._releases is not None else ():
-                    await self._hand_released(device_id)
+                    with self._left_to_running(device_id):
+                        await self.hand_over_released(device_id)
             except Exception as error:  # noqa: BLE001 - top of the loop: tried again
                 self._waits(error)
             await asyncio.sleep(HAND_PAUSE_S)
@@ -409,16 +445,16 @@ class Devices:
     async def _hand_some(self, behind: deque[DeviceId]) -> None:
         while behind:
             device_id = behind.popleft()
-            try:
+            with self._left_to_running(device_id):
                 await self.hand_over(device_id)
-            except NotYetError as error:
-                _log.debug("taps wait for their place", device=device_id, reason=str(error))
-            except Exception as error:  # noqa: BLE001 - those of others need not wait for it
-                self._waits(error, device_id)
 
-    async def _hand_released(self, device_id: DeviceId) -> None:
+    @contextlib.contextmanager
+    def _left_to_running(self, device_id: DeviceId) -> Iterator[None]:
+        """Go on after trouble with the taps of a device: the records are safe, and ``running`` tries again."""
         try:
-            await self.hand_over_released(device_id)
+            yield
+        except NotYetError as error:
+            _log.debug("taps wait for their place", device=device_id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - those of others need not wait for it
             self._waits(error, device_id)
 
@@ -433,9 +469,9 @@ class Devices:
                 self._published = (loop_s, await self._store.published(self._clock.now_ms()))
             return self._published[1]
 
-    def _count(self, taken: Taken) -> None:
-        self._metrics.count("validator_batches_total", outcome=taken.reception.receipt.outcome.value)
-        standings = [one.standing for one in taken.reception.new]
+    def _count(self, reception: Reception) -> None:
+        self._metrics.count("validator_batches_total", outcome=reception.receipt.outcome.value)
+        standings = [one.standing for one in reception.new]
         for standing in set(standings):
             self._metrics.count("validator_records_total", standings.count(standing), standing=standing.value)
 
@@ -445,42 +481,11 @@ class Devices:
 
     def _enrolled(self, outcome: Enrolling, said: Signed, *, status: int = 200) -> web.Response:
         self._metrics.count("validator_enrolments_total", outcome=outcome.value)
-        return _msgpack(_encoder.encode(said), status=status)
+        return packed(_encoder.encode(said), status=status)
 
 
-@asynccontextmanager
-async def _available() -> AsyncIterator[None]:
-    """Turn an absent database into 503: the device keeps what it has and comes again."""
-    try:
-        yield
-    except _UNAVAILABLE as error:
-        _log.warning("validator not served", error=repr(error))
-        raise web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S}) from error
-
-
-async def _envelope(request: web.Request) -> Signed:
-    """Return the envelope in the body.
-
-    Raises:
-        web.HTTPBadRequest: if there is none.
-        web.HTTPRequestEntityTooLarge: if the body is too long.
-        web.HTTPRequestTimeout: if it comes too slowly.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_MAX_S):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > BODY_MAX_BYTES:
-                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, len(body))
-        return _envelopes.decode(bytes(body))
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text="too slow") from None
-    except (msgspec.DecodeError, ValueError):
-        raise web.HTTPBadRequest(text="no envelope") from None
-
-
-def _msgpack(body: bytes, *, status: int = 200) -> web.Response:
-    return web.Response(
-        body=body, status=status, content_type="application/msgpack", headers={"Cache-Control": "no-store"}
-    )
+def _chargeable(reception: Reception) -> list[Tap]:
+    """Return the taps that are new and go to the ledger."""
+    return [
+        one.tap for one in reception.new if one.tap is not None and one.standing in (Standing.ON_TIME, Standing.LATE)
+    ]

@@ -17,6 +17,7 @@ import msgspec
 
 from fare.model import DeviceId, Tap
 from fare.store.copy_rows import json_array
+from fare.store.postgres_append import Append, DeviceState, LastStates, append_of
 from fare.validator.batches import (
     Batch,
     DeviceKey,
@@ -122,6 +123,7 @@ class PostgresDevices:
     def __init__(self, pool: asyncpg.Pool, city: str) -> None:
         self._pool = pool
         self._city = city
+        self._states = LastStates()
 
     async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
         """Return the device that has a key of this name, and the key."""
@@ -158,6 +160,31 @@ class PostgresDevices:
             if await self._write(device_id, row["version"], batch, signed, reception, now_ms, address):
                 return Taken(reception=reception, handed=row["handed"])
         raise asyncpg.SerializationError(f"validator {device_id}: changed {TRIES_MAX} times while a batch was decided")
+
+    async def appending(
+        self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
+    ) -> Append | None:
+        """Return what a batch whose signature is right adds, if it goes on where the ledger is; None: ``take`` decides.
+
+        How the device stood after its last one is remembered; ``append_records`` sees whether it still does.
+        """
+        state = self._states.of(device_id, signed.key_id)
+        if state is None:
+            row = await self._pool.fetchrow(_KNOWN, device_id, signed.key_id, *asked_for(batch))
+            if row is None or row["stopped"] or row["revoked"]:
+                return None
+            state = DeviceState(
+                key_id=signed.key_id,
+                vehicle_id=row["vehicle_id"],
+                head=Head(sequence=row["sequence"], hash=row["hash"]),
+                handed=row["handed"],
+                version=row["version"],
+            )
+        return append_of(state, device_id, self._city, batch, now_ms, address, reading)
+
+    def appended(self, append: Append, version: str | None) -> None:
+        """Note that ``append`` was written, and its device's row is in ``version``; None: it was not."""
+        self._states.note(append, version)
 
     async def asked(self, device_id: DeviceId, recorded: int, sent_ms: int) -> None:
         """Note that a journal had nothing after ``recorded`` at ``sent_ms``: a bus in which nobody taps is heard, too.

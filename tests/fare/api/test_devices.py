@@ -133,7 +133,8 @@ async def test_outages_are_worked_on_one_at_a_time_however_short_and_hold_up_no_
             async with devices._turn(*one) as opened, devices._turn(*live) as at_a_door:
                 assert not isinstance(opened, Receiving)
                 assert not isinstance(at_a_door, Receiving)
-                assert len(opened[1].records) == len(opened[0].payloads), "all of it is read"
+                assert (opened.live, at_a_door.live) == (False, True)
+                assert len(opened.reading.records) == len(opened.batch.payloads), "all of it is read"
                 for other in outages:
                     with pytest.raises(TimeoutError):
                         async with asyncio.timeout(0.1), devices._turn(*other):

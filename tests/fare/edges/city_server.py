@@ -50,7 +50,7 @@ async def serve(url: str, port: int) -> None:
                 key=KEY,
                 clock=clock,
                 metrics=metrics,
-                surroundings=Surroundings(take_taps=taking.take),
+                surroundings=Surroundings(take_taps=taking.take, record=taking.record),
             )
             application = web.Application()
             application.add_routes(devices.routes())

@@ -23,6 +23,7 @@ from fare.outcomes import Posting, TapReceipt
 from fare.pricing import CityPricing
 from fare.service import BACKLOG_BATCH_MAX
 from fare.settlement.model import RefundReason
+from fare.store.postgres_append import Append, DeviceState, LastStates, append_of
 from fare.store.postgres_devices import HAND_MAX, Taken
 from fare.taking import BACKLOG_MS
 from fare.validator.batches import (
@@ -32,6 +33,7 @@ from fare.validator.batches import (
     Reading,
     Received,
     Receiving,
+    Reception,
     Standing,
     Until,
     asked_for,
@@ -55,7 +57,10 @@ METRICS = Metrics()
 class Effects:
     """What may happen between two statements of a transaction."""
 
-    def __init__(self, dice: Dice, kill: Callable[[], None], *, crashes: str = "server_crashes") -> None:
+    def __init__(
+        self, tables: "Tables", dice: Dice, kill: Callable[[], None], *, crashes: str = "server_crashes"
+    ) -> None:
+        self._tables = tables
         self._dice = dice
         self._kill = kill
         self._crashes = crashes
@@ -67,7 +72,10 @@ class Effects:
             KilledError: if the process is killed here.
             ConnectionError: if the connection ends here.
         """
+        restored = self._tables.restored
         await asyncio.sleep(self._dice.of("database").choice((0, 0.002, 0.02)))
+        if self._tables.restored != restored:
+            raise ConnectionError(f"{where}: the database was put back")
         if self._dice.strikes(self._crashes, where):
             self._kill()
             raise KilledError(where)
@@ -76,7 +84,7 @@ class Effects:
 
 
 @dataclass(slots=True)
-class DeviceState:
+class DeviceRow:
     vehicle_id: str
     head: Head = field(default_factory=Head)
     handed: int = 0
@@ -85,12 +93,27 @@ class DeviceState:
     records: dict[int, Received] = field(default_factory=dict)
     received_ms: dict[int, int] = field(default_factory=dict)  # of records
 
+    @property
+    def version(self) -> str:
+        """Return another for each state of its row."""
+        return repr((self.vehicle_id, self.head, self.handed, self.stopped, self.revoked))
+
+    def keep(self, reception: Reception, now_ms: int) -> None:
+        for one in reception.new:
+            if one.sequence in self.records:
+                raise ConnectionError(f"record {one.sequence} is there")  # the primary key
+        self.records.update((one.sequence, one) for one in reception.new)
+        self.received_ms.update((one.sequence, now_ms) for one in reception.new)
+        self.head = reception.head
+        self.stopped = self.stopped or reception.receipt.outcome is Receiving.FORKED
+
 
 class Tables:
     """What is committed."""
 
     def __init__(self) -> None:
-        self.devices: dict[DeviceId, DeviceState] = {}
+        self.restored = 0  # times
+        self.devices: dict[DeviceId, DeviceRow] = {}
         self.keys: dict[str, tuple[DeviceId, DeviceKey]] = {}
         self.codes: dict[bytes, IssuedCode] = {}
         self.documents: list[Published] = []
@@ -117,7 +140,8 @@ class Tables:
         return copy
 
     def restore(self, backup: "Tables") -> None:
-        """Go back to ``backup``."""
+        """Go back to ``backup``; every transaction under way is lost."""
+        self.restored += 1
         for device_id, one in backup.devices.items():
             now = self.devices[device_id]
             now.head, now.handed, now.records, now.received_ms = one.head, one.handed, one.records, one.received_ms
@@ -131,6 +155,7 @@ class Store:
     def __init__(self, tables: Tables, effects: Effects) -> None:
         self._tables = tables
         self._between = effects.between
+        self._states = LastStates()
 
     async def key(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
         await self._between("key")
@@ -154,16 +179,29 @@ class Store:
             await self._between("take: decided")
             if read != (row.head, row.stopped, row.revoked, *self._tables.keys.get(signed.key_id, (None, None))):
                 continue  # the database compares the row with the one that was read
-            for one in reception.new:
-                if one.sequence in row.records:
-                    raise ConnectionError(f"record {device_id}:{one.sequence} is there")  # the primary key
-            row.records.update((one.sequence, one) for one in reception.new)
-            row.received_ms.update((one.sequence, now_ms) for one in reception.new)
-            row.head = reception.head
-            row.stopped = row.stopped or reception.receipt.outcome is Receiving.FORKED
+            row.keep(reception, now_ms)
             break
         await self._between("take: committed")
         return Taken(reception=reception, handed=handed)
+
+    async def appending(
+        self, device_id: DeviceId, batch: Batch, signed: Signed, now_ms: int, address: str, *, reading: Reading
+    ) -> Append | None:
+        state = self._states.of(device_id, signed.key_id)
+        if state is None:
+            row = self._tables.devices[device_id]
+            owner, key = self._tables.keys.get(signed.key_id, (None, None))
+            barred = row.stopped or row.revoked or owner != device_id or key is None or key.revoked
+            state = DeviceState(
+                key_id=signed.key_id, vehicle_id=row.vehicle_id, head=row.head, handed=row.handed, version=row.version
+            )
+            await self._between("appending: read")
+            if barred:
+                return None
+        return append_of(state, device_id, CITY, batch, now_ms, address, reading)
+
+    def appended(self, append: Append, version: str | None) -> None:
+        self._states.note(append, version)
 
     async def pending(self, device_id: DeviceId) -> tuple[list[Tap], int]:
         await self._between("pending")
@@ -198,7 +236,7 @@ class Store:
         await self._between("enrol: code read")
         if outcome is not Enrolling.ENROLLED or issued is None:
             return outcome, issued, Head()
-        row = tables.devices.setdefault(issued.device_id, DeviceState(vehicle_id=issued.vehicle_id))
+        row = tables.devices.setdefault(issued.device_id, DeviceRow(vehicle_id=issued.vehicle_id))
         if issued.used_by is None:
             tables.codes[issued.digest] = dataclasses.replace(issued, used_by=request.public)
             row.vehicle_id, row.revoked, row.stopped = issued.vehicle_id, False, False
@@ -253,6 +291,13 @@ class Books:
             if backlog:
                 self.later.note()
 
+    async def record(self, taps: list[Tap], append: Append) -> str | None:
+        located = [locate(tap) for tap in taps]
+        if self._now_ms() - min(one.tap.tapped_ms for one in located) > BACKLOG_MS:
+            return None
+        stored = await self._take(located, backlog=False, append=append)
+        return self._tables.devices[append.device_id].version if stored is not None else None
+
     async def top_up(self, journal: Journal, medium_id: MediumId) -> None:
         """Post a top-up and pay debts from it; a channel repeats it until it is answered."""
         async with self._head:
@@ -302,7 +347,9 @@ class Books:
             if code.startswith("debt:") and tiyn > 0
         }
 
-    async def _take(self, taps: Sequence[LocatedTap], *, backlog: bool) -> list[TapReceipt]:
+    async def _take(
+        self, taps: Sequence[LocatedTap], *, backlog: bool, append: Append | None = None
+    ) -> list[TapReceipt] | None:
         tables = self._tables
         async with self._head:
             await self._between("taps: locked")
@@ -333,12 +380,23 @@ class Books:
             else:
                 book, claims, done = self._charged(rides, from_ms)
                 await self._between("taps: charged")
+                if append is not None and not self._appended(append):
+                    return None
                 tables.posted.update((change.ride.key, posted) for change, posted in done)
                 tables.book, tables.claims = committed(book, after=tables.book), claims
             tables.taps.update(new)
             tables.rides.update(rides)
         await self._between("taps: committed")
         return receipts
+
+    def _appended(self, append: Append) -> bool:
+        """Write records within a transaction, if the row of their device still is what it was."""
+        row = self._tables.devices[append.device_id]
+        if row.version != append.state.version:
+            return False
+        row.keep(append.reception, append.now_ms)
+        row.handed = row.head.sequence
+        return True
 
     async def _charge_noted(self, media: Sequence[MediumId]) -> None:
         tables = self._tables
@@ -433,14 +491,15 @@ class Process:
         place_of: Callable[[str], Awaitable[Place | None]],
         on_end: Callable[[], None],
     ) -> None:
-        effects = Effects(dice, self.kill)
+        effects = Effects(tables, dice, self.kill)
         self.store = Store(tables, effects)
         self.books = Books(tables, effects, pricing, profiles, clock.now_ms)
         self._tables = tables
         self._devices = Devices(
             self.store, city=CITY, key=key, clock=clock, metrics=METRICS,
             surroundings=Surroundings(
-                take_taps=self.books.take_taps, place_of=place_of, balances_of=self._balances_of
+                take_taps=self.books.take_taps, record=self.books.record, place_of=place_of,
+                balances_of=self._balances_of,
             ),
             releases=Releases(tables, effects),
         )  # fmt: skip

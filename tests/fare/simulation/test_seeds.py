@@ -15,9 +15,10 @@ import pytest
 from fare.ledger import billing
 from fare.ledger.billing import Change
 from fare.model import DeviceId, MediumId, Tap
+from fare.store.postgres_append import Append
 from fare.store.postgres_devices import Taken
 from fare.validator import batches
-from fare.validator.batches import Batch, Known, Reception
+from fare.validator.batches import Batch, Known, Reading, Reception
 from fare.validator.journal_file import JournalFile
 from fare.validator.release import Kept, Quarantined, at_its_time
 from tests.fare.simulation import releases, server
@@ -78,11 +79,11 @@ def answers_before_the_record_is_synced(patch: pytest.MonkeyPatch) -> None:
 def a_gap_is_taken_as_if_nothing_were_missing(patch: pytest.MonkeyPatch) -> None:
     receive = batches.receive
 
-    def careless(batch: Batch, known: Known, now_ms: int) -> Reception:
+    def careless(batch: Batch, known: Known, now_ms: int, reading: Reading) -> Reception:
         if batch.first_sequence > known.head.sequence + 1:
             head = batches.Head(sequence=batch.first_sequence - 1, hash=batch.before)
             known = dataclasses.replace(known, head=head)
-        return receive(batch, known, now_ms)
+        return receive(batch, known, now_ms, reading)
 
     patch.setattr(server, "receive", careless)
 
@@ -138,6 +139,18 @@ def taps_are_noted_before_the_ledger_has_them(patch: pytest.MonkeyPatch) -> None
         return await hand_new(devices, device_id, taken)
 
     patch.setattr(server.Devices, "_hand_new", careless)
+
+
+def records_go_on_whatever_became_of_their_device(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(server.DeviceRow, "version", "always the same")
+
+
+def records_that_go_on_are_kept_without_their_taps(patch: pytest.MonkeyPatch) -> None:
+    async def careless(books: server.Books, taps: list[Tap], append: Append) -> str | None:
+        await books._between("careless: begun")
+        return books._tables.devices[append.device_id].version if books._appended(append) else None
+
+    patch.setattr(server.Books, "record", careless)
 
 
 def stored_taps_are_forgotten_before_they_are_charged(patch: pytest.MonkeyPatch) -> None:
@@ -221,6 +234,8 @@ PLANTED: tuple[Plant, ...] = (
     what_was_given_back_stands_whatever_the_ride_costs_then,
     what_was_given_up_stands_whatever_the_ride_costs_then,
     taps_are_noted_before_the_ledger_has_them,
+    records_go_on_whatever_became_of_their_device,
+    records_that_go_on_are_kept_without_their_taps,
     stored_taps_are_forgotten_before_they_are_charged,
     a_record_can_be_released_twice,
     a_second_release_is_a_second_tap,

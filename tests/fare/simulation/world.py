@@ -167,7 +167,7 @@ class World:
 
     def releases_of_a_command(self) -> Releases:
         """Return the store as a process of its own has it, which may be killed without the server."""
-        return Releases(self.tables, Effects(self.dice, lambda: None, crashes="commands_killed"))
+        return Releases(self.tables, Effects(self.tables, self.dice, lambda: None, crashes="commands_killed"))
 
     def _device(self, number: int) -> Device:
         dice = self.dice.of(f"clock/{number}")
@@ -289,8 +289,9 @@ class World:
         await asyncio.sleep(self.span_s * dice.uniform(0.1, 0.5))
         backup = self.tables.backup()
         await asyncio.sleep(self.span_s * dice.uniform(0.05, 0.3))
-        if self._living() is not None:
-            self._living().kill()  # type: ignore[union-attr]
+        process = self._living()
+        if process is not None and dice.random() < 0.5:
+            process.kill()  # else it goes on, and knows what no longer is
         self.person.database_lost()
         self.note("restored")
         self.tables.restore(backup)
