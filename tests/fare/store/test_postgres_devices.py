@@ -9,7 +9,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from commons.migrate import migrate
 from fare.model import DeviceId
 from fare.store.city_key import CityKeyError, open_city_key
 from fare.store.postgres_devices import TRIES_MAX, PostgresDevices
@@ -26,16 +25,6 @@ from tests.fare.validator.test_journal import tap
 
 V1 = DeviceId("v-1")
 CODE = Code.make(b"0123456789", KEY.public)
-
-
-@pytest.fixture
-async def store(postgres: asyncpg.Pool) -> PostgresDevices:
-    await migrate(postgres, "fare.store")
-    devices = PostgresDevices(postgres, "kzo")
-    await devices.issue(IssuedCode(digest=CODE.digest, device_id=V1, vehicle_id="bus-7", expires_ms=NOW_MS + 1))
-    outcome, *_ = await devices.enrol(EnrolmentRequest(secret=CODE.secret, public=KEY.public), NOW_MS)
-    assert outcome is Enrolling.ENROLLED
-    return devices
 
 
 async def take(store: PostgresDevices, signed: Signed, now_ms: int = NOW_MS) -> Receiving:

@@ -15,7 +15,7 @@ from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_releases import PostgresReleases
 from fare.validator.journal_file import JournalFile
 from fare.validator.release import Dropped, Refusal, ReleaseError, SetTo, Shifted
-from tests.fare.store.test_postgres_devices import V1, store, take  # noqa: F401 - store is a fixture
+from tests.fare.store.test_postgres_devices import V1, take
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_batches import NOW_MS, batch_of, journal_of
 from tests.fare.validator.test_journal import tap
@@ -25,7 +25,7 @@ LATER_MS = NOW_MS + HOUR_MS
 
 
 @pytest.fixture
-async def releases(store: PostgresDevices, postgres: asyncpg.Pool) -> PostgresReleases:  # noqa: F811
+async def releases(store: PostgresDevices, postgres: asyncpg.Pool) -> PostgresReleases:
     """Three taps of v-1 came an hour before they say they were made."""
     await take(store, batch_of(journal_of(3)), now_ms=NOW_MS - HOUR_MS)
     return PostgresReleases(postgres)
@@ -37,7 +37,7 @@ async def drop(releases: PostgresReleases, *sequences: int) -> None:
 
 async def test_attack_18_quarantined_taps_wait_until_somebody_decides(
     releases: PostgresReleases,
-    store: PostgresDevices,  # noqa: F811
+    store: PostgresDevices,
     postgres: asyncpg.Pool,
 ) -> None:
     assert (await store.pending(V1))[0] == []
@@ -86,7 +86,7 @@ async def test_a_refused_decision_leaves_everything_as_it_was(
 
 
 async def test_a_tap_that_is_not_quarantined_is_not_decided_about(
-    store: PostgresDevices,  # noqa: F811
+    store: PostgresDevices,
     postgres: asyncpg.Pool,
 ) -> None:
     await take(store, batch_of(journal_of(1)))
@@ -115,7 +115,7 @@ async def test_of_two_who_decide_at_a_time_one_is_told_that_it_is_done(releases:
 
 
 async def test_two_who_release_two_rides_of_a_card_at_one_minute_are_not_both_right(
-    store: PostgresDevices,  # noqa: F811
+    store: PostgresDevices,
     postgres: asyncpg.Pool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

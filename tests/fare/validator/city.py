@@ -11,7 +11,7 @@ from ayaldama.http import address_of
 from commons.clock import SystemClock, wall_ms
 from commons.metrics import Metrics
 from commons.migrate import migrate
-from fare.api.devices import Devices, Surroundings
+from fare.api.devices import Devices, Record, Surroundings, TakeTaps
 from fare.model import DeviceId, MediumId, MediumKind, RiderCategory, Tap
 from fare.store.postgres_devices import PostgresDevices
 from fare.store.postgres_releases import PostgresReleases
@@ -39,6 +39,8 @@ class City:
         self.taps: list[Tap] = []
         self.balances: dict[MediumId, int] = {}
         self.ledger_fails = False
+        self.take: TakeTaps = self._take
+        self.record: Record | None = None
         self.port = 0
         self.metrics = Metrics()
 
@@ -56,7 +58,9 @@ class City:
             key=self.key,
             clock=SystemClock(),
             metrics=self.metrics,
-            surroundings=Surroundings(take_taps=self._take, place_of=self._place, balances_of=self._balances),
+            surroundings=Surroundings(
+                take_taps=self.take, record=self.record, place_of=self._place, balances_of=self._balances
+            ),
             releases=self.releases,
             address_of=self.address_of,
         )
