@@ -18,25 +18,27 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import asyncpg
-import msgspec
 
 from commons.group_commit import GroupCommit
 from commons.metrics import Metrics
 from fare.charging_later import LANES, QUIET_S, Charge, ChargingLater
 from fare.ledger.accounts import debt
 from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes, posted_by
-from fare.model import AccountCode, LocatedTap, MediumId, Profile, Ride
+from fare.located import all_rides, check_ride, first_ms, new_rides
+from fare.model import AccountCode, LocatedTap, MediumId, Profile
 from fare.outcomes import TapReceipt
 from fare.precedence import Precedence
 from fare.settlement.standing import Realigned, Returned, realigned
 from fare.settlement.written_off import OwedAgain, Priced
 from fare.store.kept_connection import KeptConnection, lost_is_said
-from fare.store.postgres_append import Append, append_records
+from fare.store.postgres_append import Append
 from fare.store.postgres_charging import lock_and_read, take_and_read
-from fare.store.postgres_ledger import Touched, read_book, write_pages
+from fare.store.postgres_ledger import OpenBook, Touched, read_book, write_pages
 from fare.store.postgres_standing import owed_again_of, read_returned, write_realigned
 from fare.store.postgres_taps import (
+    Recognised,
     Window,
+    few_rows,
     insert_taps,
     lock_media,
     media_between,
@@ -83,31 +85,53 @@ class Charging:
     profiles: Profiles
     past_ms: int = WINDOW_MS
 
-    async def take(
-        self, connection: asyncpg.Connection, taps: Sequence[LocatedTap]
-    ) -> tuple[list[TapReceipt], dict[MediumId, int]]:
-        """Store and charge ``taps``; return receipts in their order, and what wallets' media owe now."""
-        if not taps:
-            return [], {}
-        known, riding = await lock_and_read(connection, taps, self._since_ms(_all_rides(taps)))
-        found = recognised(known, taps)
-        new = _new_rides(taps, found.receipts)
-        await insert_taps(connection, found)
+    async def take(self, connection: asyncpg.Connection, handed: Sequence[_Handed]) -> dict[MediumId, int]:
+        """Record, store and charge what was ``handed`` in; return what wallets' media owe now.
+
+        One whose device stands otherwise by now is left as it is.
+        """
+        appends = list({id(one.append): one.append for one in handed if one.append is not None}.values())
+        taps = [one.tap for one in handed]
+        locked = await lock_and_read(connection, taps, self._since_ms(all_rides(taps)), appends)
+        versions = {id(append): version for append, version in zip(appends, locked.versions, strict=True)}
+        for one in handed:
+            one.version = versions.get(id(one.append))
+        taken = [one for one in handed if one.append is None or one.version is not None]
+        taps = [one.tap for one in taken]
+        found = recognised(locked.known, taps)
+        for one, receipt in zip(taken, found.receipts, strict=True):
+            one.receipt = receipt
+        new, riding = new_rides(taps, found.receipts), locked.riding
         for medium_id, rides in new.items():
             riding.windows[medium_id].rides.extend(rides)
             riding.windows[medium_id].rides.sort(key=_IN_TIME)
-        changed = await self._differing(riding.windows, _first_ms(new))
-        return found.receipts, await self.post(connection, changed, given_up=riding.given_up)
+        changed = await self._differing(riding.windows, first_ms(new))
+        return await self._post_new(connection, found, changed, riding.given_up)
+
+    async def _post_new(
+        self,
+        connection: asyncpg.Connection,
+        found: Recognised,
+        changed: Sequence[Change],
+        given_up: Collection[MediumId],
+    ) -> dict[MediumId, int]:
+        """Store taps and post what their rides cost: in one question less each, where that is all there is to do."""
+        done = [(change, posted_by(change)) for change in changed]
+        rows = few_rows(found, done) if done else None
+        if rows is None or given_up or any(change.before is not None for change in changed):
+            await insert_taps(connection, found)
+            return await self.post(connection, changed, given_up=given_up)
+        opened = await read_book(connection, touched_by_changes(changed, self.pricing), inserting=rows)
+        return await self._write_pages(connection, opened, changed, ())
 
     async def store(
         self, connection: asyncpg.Connection, taps: Sequence[LocatedTap], give_way: Callable[[], Awaitable[None]]
     ) -> list[TapReceipt]:
         """Store taps and note their media for ``charge_noted``; return receipts in their order."""
-        known, _ = await lock_and_read(connection, taps, {})
-        found = recognised(known, taps)
+        found = recognised((await lock_and_read(connection, taps, {})).known, taps)
         await give_way()
         await insert_taps(connection, found)
-        await note_to_charge(connection, _first_ms(_new_rides(taps, found.receipts)))
+        await note_to_charge(connection, first_ms(new_rides(taps, found.receipts)))
         return found.receipts
 
     async def charge_noted(
@@ -160,6 +184,15 @@ class Charging:
         await write_realigned(connection, follows)
         await turn()
         opened = await read_book(connection, touched_by_changes(found, self.pricing, follows))
+        return await self._write_pages(connection, opened, found, follows)
+
+    async def _write_pages(
+        self,
+        connection: asyncpg.Connection,
+        opened: OpenBook,
+        found: Sequence[Change],
+        follows: Sequence[Realigned | OwedAgain],
+    ) -> dict[MediumId, int]:
         post_changes(opened.book, found, self.pricing, [one.journals for one in follows])
         await write_pages(connection, opened)
         media = {change.ride.medium_id for change in found if change.ride.medium_kind in WALLET_KINDS}
@@ -231,7 +264,7 @@ class TapIntake:
                 They may be stored or not; hand in the same again to know.
         """
         for one in taps:
-            _check(one)
+            check_ride(one)
         handed = [_Handed(one) for one in taps]
         lane, at_once = (self._backlog, BACKLOG_BATCH_MAX) if backlog else (self._live, UPLOAD_MAX)
         for first in range(0, len(handed), at_once):
@@ -248,7 +281,7 @@ class TapIntake:
             ValueError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: as ``take``.
         """
         for one in taps:
-            _check(one)
+            check_ride(one)
         handed = [_Handed(one, append) for one in taps]
         await self._live.submit(handed)
         receipts = [one.receipt for one in handed if one.receipt is not None]
@@ -312,17 +345,15 @@ class TapIntake:
         async def write(handed: Sequence[_Handed]) -> None:
             kept = idle.pop()
 
-            async def charge() -> tuple[list[_Handed], list[TapReceipt], dict[MediumId, int]]:
+            async def charge() -> dict[MediumId, int]:
                 async with kept.transaction() as connection:
-                    recorded = await _recorded(connection, handed)
-                    return recorded, *await self._charging.take(connection, [one.tap for one in recorded])
+                    return await self._charging.take(connection, handed)
 
             try:
                 with self._precedence.first(_media_of(handed)):
-                    recorded, receipts, owed = await _again_if_known(charge)
+                    owed = await _again_if_known(charge)
             finally:
                 idle.append(kept)
-            _answer(recorded, receipts)
             self._owing(owed)
 
         return GroupCommit(write, batch_max=LIVE_BATCH_MAX, waiting_max=WAITING_MAX, writes_max=LIVE_WRITES)
@@ -405,18 +436,6 @@ async def _again_if_known(write: Callable[[], Awaitable[Done]]) -> Done:
         return await write()
 
 
-async def _recorded(connection: asyncpg.Connection, handed: Sequence[_Handed]) -> list[_Handed]:
-    """Write what is to be recorded; return those of which it is, and those of which nothing was to be."""
-    appends = list({id(one.append): one.append for one in handed if one.append is not None}.values())
-    if not appends:
-        return list(handed)
-    written = await append_records(connection, appends)
-    versions = {id(append): version for append, version in zip(appends, written, strict=True)}
-    for one in handed:
-        one.version = versions.get(id(one.append))
-    return [one for one in handed if one.append is None or one.version is not None]
-
-
 def _media_of(handed: Iterable[_Handed]) -> set[MediumId]:
     return {one.tap.tap.medium_id for one in handed}
 
@@ -426,46 +445,8 @@ def _answer(handed: Iterable[_Handed], receipts: Iterable[TapReceipt]) -> None:
         one.receipt = receipt
 
 
-def _new_rides(taps: Iterable[LocatedTap], receipts: Iterable[TapReceipt]) -> dict[MediumId, list[Ride]]:
-    """Return the rides that are stored now, as they will be read, by medium."""
-    new: dict[MediumId, list[Ride]] = defaultdict(list)
-    for one, receipt in zip(taps, receipts, strict=True):
-        if receipt is TapReceipt.STORED and one.ride is not None:
-            new[one.ride.medium_id].append(_as_stored(one.ride))
-    return new
-
-
-def _all_rides(taps: Iterable[LocatedTap]) -> dict[MediumId, int]:
-    """Return when the first ride of each medium began among ``taps``, new ones and others."""
-    first_ms: dict[MediumId, int] = {}
-    for one in taps:
-        if one.ride is not None:
-            first_ms[one.ride.medium_id] = min(one.ride.tapped_ms, first_ms.get(one.ride.medium_id, one.ride.tapped_ms))
-    return first_ms
-
-
-def _first_ms(rides: Mapping[MediumId, Iterable[Ride]]) -> dict[MediumId, int]:
-    return {medium_id: min([ride.tapped_ms for ride in some]) for medium_id, some in rides.items()}
-
-
-def _as_stored(ride: Ride) -> Ride:
-    """Return ``ride`` as it will be read again: prices must not depend on when they were derived."""
-    return msgspec.structs.replace(ride, to_stop_id="") if ride.to_stop_id else ride
-
-
 def _priced_tiyn(change: Change) -> int:
     return sum(one.charged_tiyn for one in change.amounts)
-
-
-def _check(one: LocatedTap) -> None:
-    tap, ride = one.tap, one.ride
-    if ride is None:
-        return
-    if not tap.outcome.rides:
-        raise ValueError(f"ride of tap {tap.key} must be None: its outcome is {tap.outcome}")
-    told, made = (ride.key, ride.tapped_ms, ride.medium_id), (tap.key, tap.tapped_ms, tap.medium_id)
-    if told != made or ride.medium_kind is not tap.medium_kind:
-        raise ValueError(f"ride of tap {tap.key} must have its key, time and medium: {ride}")
 
 
 def touched_by_changes(

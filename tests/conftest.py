@@ -102,7 +102,7 @@ async def new_database(dsn: str, *, template: str) -> AsyncIterator[asyncpg.Pool
     name = f"test_{uuid.uuid4().hex[:12]}_{os.getpid()}"
     admin = await asyncpg.connect(dsn)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    async with asyncpg.create_pool(dsn_of(dsn, name), min_size=1, max_size=8) as pool:
+    async with asyncpg.create_pool(dsn_of(dsn, name), min_size=1, max_size=12) as pool:
         yield pool
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

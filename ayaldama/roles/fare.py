@@ -76,7 +76,7 @@ from transit.store.redis_state import StateReader
 from transit.tracking.occupancy import Capacity, Loads
 from transit.tracking.whereabouts import Whereabouts
 
-CONNECTIONS_MAX: Final = 12
+CONNECTIONS_MAX: Final = 13
 FIGURES_S: Final = 5.0
 RATE_S: Final = 60.0
 BILLS_EVERY_S: Final = 120.0

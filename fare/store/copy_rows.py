@@ -8,8 +8,10 @@ else; therefore a parameter of many values is better a JSON array.
 """
 
 import functools
+import itertools
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -19,6 +21,7 @@ NULL: Final = b"\xff\xff\xff\xff"
 INT4_BYTES: Final = 4
 INT8_BYTES: Final = 8
 FEW: Final = 8  # rows: INSERT is quicker than COPY for at most so many
+FEW_AT_ONCE: Final = 3  # rows of a table in one statement: each number of them is a statement that is prepared
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no extension
 _TRAILER: Final = b"\xff\xff"
@@ -52,6 +55,40 @@ async def insert_few(
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if they are not inserted.
     """
     await connection.executemany(_insert(table, tuple(columns)), records)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A few values of ``columns`` to be inserted into ``table``."""
+
+    table: str
+    columns: tuple[str, ...]
+    records: Sequence[Sequence[object]]
+
+
+async def fetchrow_inserting(
+    connection: asyncpg.Connection, query: str, *parameters: object, inserting: Iterable[Rows]
+) -> asyncpg.Record:
+    """Return the row that ``query`` gives, a SELECT with these parameters, and insert rows in the same statement.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
+    """
+    some = [rows for rows in inserting if rows.records]
+    shapes = tuple((rows.table, rows.columns, len(rows.records)) for rows in some)
+    values = [value for rows in some for record in rows.records for value in record]
+    return await connection.fetchrow(_inserting(query, len(parameters), shapes), *parameters, *values)
+
+
+@functools.lru_cache(maxsize=256)
+def _inserting(query: str, parameters: int, shapes: tuple[tuple[str, tuple[str, ...], int], ...]) -> str:
+    places = itertools.count(parameters + 1)
+    parts = []
+    for number, (table, columns, rows) in enumerate(shapes):
+        values = ", ".join(f"({', '.join(f'${next(places)}' for _ in columns)})" for _ in range(rows))
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608 - names of our own
+        parts.append(f"inserted_{number} AS ({insert})")
+    return f"WITH {', '.join(parts)} {query}" if parts else query
 
 
 @functools.cache

@@ -2,7 +2,8 @@
 
 A journal that goes on where it was, from a device that nothing is wrong with, needs no question before it is written:
 how the device stood is known from its last upload, and for one that stands otherwise by now nothing is written. So a
-live tap is one transaction, and waits for the disk once.
+live tap is one transaction, and waits for the disk once. The statement is ``lock_and_read`` of
+``fare.store.postgres_charging``.
 """
 
 import dataclasses
@@ -11,38 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import asyncpg
 import msgspec
 
 from fare.model import DeviceId
 from fare.validator.batches import Batch, Known, Reading, Receiving, Reception, receive
 from fare.validator.journal import Head
 
-# Devices are locked in one order: two who append to the same ones wait, but not in a circle.
-_APPEND: Final = """
-WITH asked AS (
-    SELECT * FROM json_to_recordset($1) AS a (place integer, device_id text, key_id text, version text,
-        before bigint, hash_before text, sequence bigint, hash text, heard_ms bigint, address text, waiting bigint)
-), locked AS (
-    SELECT a.* FROM asked a JOIN validator v ON v.device_id = a.device_id AND v.xmin::text = a.version
-        AND v.sequence = a.before AND v.hash = decode(a.hash_before, 'hex')  -- a restored database has versions again
-    WHERE EXISTS (
-        SELECT FROM validator_key k WHERE k.key_id = a.key_id AND k.device_id = a.device_id AND NOT k.revoked
-    )
-    ORDER BY v.device_id FOR NO KEY UPDATE OF v
-), moved AS (
-    UPDATE validator v SET sequence = l.sequence, handed = l.sequence, hash = decode(l.hash, 'hex'),
-        heard_ms = l.heard_ms, address = l.address, waiting = l.waiting
-    FROM locked l WHERE v.device_id = l.device_id RETURNING l.place, v.xmin::text AS version
-), kept AS (
-    INSERT INTO validator_record (device_id, sequence, hash, payload, standing, received_ms)
-    SELECT r.device_id, r.sequence, decode(r.hash, 'hex'), decode(r.payload, 'hex'), r.standing, r.received_ms
-    FROM json_to_recordset($2) AS r (place integer, device_id text, sequence bigint, hash text, payload text,
-        standing text, received_ms bigint)
-    JOIN moved m ON m.place = r.place
-)
-SELECT place, version FROM moved
-"""
 STATES_MAX: Final = 10_000  # devices, some 5 MB
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -114,15 +89,8 @@ class LastStates:
                 self._states.popitem(last=False)
 
 
-async def append_records(connection: asyncpg.Connection, appends: Sequence[Append]) -> list[str | None]:
-    """Write records; return for each of ``appends``, in their order, the version of its device's row then.
-
-    None: the device stands otherwise by now, and nothing of it is written. Taps are noted as handed over: store them in
-    the same transaction, of which this must be the first, because it locks devices.
-
-    Raises:
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
-    """
+def parameters_of(appends: Sequence[Append]) -> tuple[str, str]:
+    """Return ``appends`` as the function ``records_append`` of migration 0023 takes them: devices, records."""
     devices = [
         {
             "place": place,
@@ -152,6 +120,4 @@ async def append_records(connection: asyncpg.Connection, appends: Sequence[Appen
         for place, one in enumerate(appends)
         for record in one.reception.new
     ]
-    rows = await connection.fetch(_APPEND, _encode(devices).decode(), _encode(records).decode())
-    versions = {row[0]: row[1] for row in rows}
-    return [versions.get(place) for place in range(len(appends))]
+    return _encode(devices).decode(), _encode(records).decode()

@@ -24,7 +24,7 @@ from commons.group_commit import GroupCommit
 from fare.ledger.posting import Book, Recorded, Referred, check_form, content_digest
 from fare.model import AccountCode, Entry, Journal, JournalKey, Phase
 from fare.outcomes import Posting
-from fare.store.copy_rows import copy_rows, insert_few, json_array
+from fare.store.copy_rows import Rows, copy_rows, fetchrow_inserting, insert_few, json_array
 from fare.store.kept_connection import KeptConnection
 from fare.store.ledger_rows import COLUMNS, rows_of, values_of
 
@@ -107,15 +107,16 @@ def touched_by(journals: Iterable[Journal]) -> Touched:
     return touched
 
 
-async def read_book(connection: asyncpg.Connection, touched: Touched) -> OpenBook:
+async def read_book(connection: asyncpg.Connection, touched: Touched, *, inserting: Iterable[Rows] = ()) -> OpenBook:
     """Lock the ledger until the transaction of ``connection`` ends, and return what is touched of it.
+
+    ``inserting``: rows that are to be written besides, for whom each question counts.
 
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: if the database does not answer.
     """
-    opened = _opened(
-        await connection.fetchrow(_LOCK_AND_READ, json_array(list(touched.keys)), json_array(list(touched.accounts)))
-    )
+    keys, codes = json_array(list(touched.keys)), json_array(list(touched.accounts))
+    opened = _opened(await fetchrow_inserting(connection, _LOCK_AND_READ, keys, codes, inserting=inserting))
     if touched.references:
         await _read_referred(connection, opened, touched.references)
     return opened

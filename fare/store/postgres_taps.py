@@ -29,9 +29,11 @@ from fare.model import (
 from fare.outcomes import TapReceipt
 from fare.store.copy_rows import (
     FEW,
+    FEW_AT_ONCE,
     INT4_BYTES,
     INT8_BYTES,
     NULL,
+    Rows,
     copy_rows,
     insert_few,
     json_array,
@@ -146,6 +148,14 @@ async def insert_taps(connection: asyncpg.Connection, found: Recognised) -> None
             await insert_few(connection, "tap", _TAP_COLUMNS, rows)
         else:
             await connection.copy_records_to_table("tap", records=rows, columns=_TAP_COLUMNS)
+
+
+def few_rows(found: Recognised, done: Sequence[tuple[Change, Posted]]) -> list[Rows] | None:
+    """Return what ``insert_taps`` and ``write_posted`` would write, where that is little enough for one statement."""
+    if len(found.rows) > FEW_AT_ONCE or len(done) > FEW_AT_ONCE:
+        return None
+    charges = [_charge_values(change.ride.key, posted) for change, posted in done]
+    return [Rows("tap", _TAP_COLUMNS, found.rows), Rows("ride_charge", _CHARGE_COLUMNS, charges)]
 
 
 async def store_taps(connection: asyncpg.Connection, taps: Sequence[LocatedTap]) -> list[TapReceipt]:

@@ -56,7 +56,7 @@ def card_tap(sequence: int, hour: int, feed: Path) -> LocatedTap:
 
 
 async def fill(url: str, feed: Path) -> None:
-    async with asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
+    async with asyncpg.create_pool(url, min_size=1, max_size=6) as pool:
         await bring_up_to_date(pool)
         async with open_ledger(pool) as ledger:
             await ledger.post([journal("up", "acquirer:main", "wallet:7", 500_000)])

@@ -43,7 +43,7 @@ def pool_like(pool: asyncpg.Pool) -> asyncpg.Pool:
     return asyncpg.create_pool(
         pool._connect_args[0],
         min_size=1,
-        max_size=6,
+        max_size=7,
         server_settings={"application_name": "taps"},
     )
 

@@ -29,7 +29,7 @@ from fare.validator.release import (
 from tests.fare.simulation.faults import FoundError, KilledError
 
 if TYPE_CHECKING:
-    from tests.fare.simulation.server import DeviceState, Effects, Tables
+    from tests.fare.simulation.tables import DeviceRow, Effects, Tables
     from tests.fare.simulation.world import World
 
 PAGE = 3  # few, so that handing over takes several
@@ -108,7 +108,7 @@ class Releases:
             self._tables.releases[device_id, sequence].handed = True
         await self._between("released: committed")
 
-    def _kept(self, device_id: DeviceId, row: "DeviceState", sequence: int) -> Kept:
+    def _kept(self, device_id: DeviceId, row: "DeviceRow", sequence: int) -> Kept:
         record = row.records[sequence]
         if record.standing is not Standing.QUARANTINED or record.tap is None:
             return Kept()

@@ -34,7 +34,8 @@ from tests.fare.simulation.device import Device, medium_named, new_code
 from tests.fare.simulation.faults import Dice, Faults, FoundError
 from tests.fare.simulation.releases import Person, Releases
 from tests.fare.simulation.seals import PrivateKey, PublicKey
-from tests.fare.simulation.server import CITY, Effects, Process, Tables
+from tests.fare.simulation.server import CITY, Process
+from tests.fare.simulation.tables import Effects, Tables
 from tests.fare.simulation.virtual_time import VirtualLoop, at_once, run
 from tests.notation.fares import tariff as read_tariff
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from fare.model import DeviceId
-from fare.store.postgres_append import Append, append_records
+from fare.store.postgres_append import Append, parameters_of
 from fare.store.postgres_devices import PostgresDevices
 from fare.validator.batches import Batch, DeviceKey, Reading, make_batch, open_batch
 from fare.validator.enrolment import Code, EnrolmentRequest, IssuedCode
@@ -41,6 +41,12 @@ async def sure(store: PostgresDevices, signed: Signed, device_id: DeviceId = V1)
 async def rows(connection: asyncpg.Connection) -> list[list[tuple[object, ...]]]:
     tables = ("SELECT * FROM validator ORDER BY 1", "SELECT * FROM validator_record ORDER BY 1, 2")
     return [[tuple(row) for row in await connection.fetch(table)] for table in tables]
+
+
+async def append_records(connection: asyncpg.Connection, appends: list[Append]) -> list[str | None]:
+    rows = await connection.fetch("SELECT place, version FROM records_append($1, $2)", *parameters_of(appends))
+    versions = {row["place"]: row["version"] for row in rows}
+    return [versions.get(place) for place in range(len(appends))]
 
 
 async def append_all(pool: asyncpg.Pool, appends: list[Append]) -> list[str | None]:
