@@ -1,4 +1,4 @@
-"""What the database of the simulated city has committed, and what may happen between two statements of a transaction."""
+"""What the database of the simulated city has committed, and what may happen within a transaction."""
 
 import asyncio
 import dataclasses
