@@ -13,15 +13,14 @@ Signing is done before. Beside the figures stand the same records by COPY alone,
 takes in the same phases ("floor"): an answer of an HTTP server that does nothing, in a process of its own, and two
 syncs of 8 kB each to the disk. What that takes longer is two processors with more than two processes, what else is
 written to the disk ("disk": the longest sync), and the host of a virtual machine ("stolen": the share of the
-processors' time that it took away). In a city all validators are other machines: here the live ones are a process of
-their own, so that none waits for another's upload to be packed, and the one that uploads has a low priority.
+processors' time that it took away). In a city all validators are other machines: here the live ones have a
+share of the processors of their own, as the server has, and the one that uploads what all others leave.
 """
 
 import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import secrets
 import sys
 import tempfile
@@ -37,7 +36,7 @@ import asyncpg
 import psutil
 import uvloop
 from aiohttp import web
-from doors import CITY, CITY_KEY, Door, Ports, Validator, Waits, idle_process, living, send
+from doors import CITY, CITY_KEY, Door, Ports, Validator, Waits, be_apart, idle_process, living, low_priority, send
 from small_tariff import DAY_MS, SmallTariff
 
 from ayaldama.embedded import Server, open_home, start_postgres
@@ -62,7 +61,6 @@ from fare.validator.signing import Signed, SigningKey
 BETWEEN_TAPS_MS: Final = 90_000
 PLACES: Final = ToldPlaces(line="12", trip_id="12-0605", stop_id="market")  # the bench does not look for buses
 WARM_S: Final = 4.0  # until the process of the live ones is there and has tapped a while
-NICE: Final = 10
 _LEFT: Final = """
 SELECT (SELECT count(*) FROM validator WHERE handed < sequence) + (SELECT count(*) FROM medium_to_charge)
 """
@@ -74,6 +72,7 @@ async def keep_session(_: object) -> None:
 
 def server_process(dsn: str, ports: "multiprocessing.Queue[int]") -> None:
     """Serve validators until killed."""
+    be_apart()
     configure_logs("bench", level="WARNING")
 
     async def profiles(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
@@ -186,8 +185,8 @@ async def measure(server: Server, serving: int, ports: Ports, options: argparse.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             link = Link(session, f"http://127.0.0.1:{ports.server}")
             seeds = {one.name: one.key.to_bytes() for one in lively}
-            with living(Door(seeds=seeds, ports=ports, cards=options.cards, per_s=options.per_second)) as end:
-                os.nice(NICE)
+            door = Door(seeds=seeds, ports=ports, cards=options.cards, per_s=options.per_second)
+            with living(door) as end, low_priority():
                 await asyncio.sleep(WARM_S)
                 alone = Phase.now()
                 processes = list(tree(server, serving))

@@ -1,6 +1,7 @@
 """Validators for ``backlog.py``: devices that sign and send taps, and a process in which some do so one at a time."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -32,6 +34,8 @@ CITY: Final = "bench"
 TRIES_MAX: Final = 200
 WRITTEN_BYTES: Final = 8_192  # a page of PostgreSQL's log
 FLOOR_PER_S: Final = 20.0
+NICE: Final = 10
+AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +173,37 @@ def write_and_sync(file: int) -> None:
     os.fdatasync(file)
 
 
+def be_apart() -> None:
+    """Have a share of the processors of one's own, as the processes of the server's PostgreSQL have.
+
+    Linux shares them out by session before it looks at priorities (sched(7), "The autogroup feature"), so that what one
+    process of a session uses is taken from the others of that session.
+    """
+    os.setsid()
+
+
+@contextmanager
+def low_priority() -> Iterator[None]:
+    """Go behind all others of this machine while the block runs: who sends from another takes nothing away."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    try:
+        session = AUTOGROUP.read_text(encoding="ascii").rpartition(" ")[2]
+        AUTOGROUP.write_text(str(NICE), encoding="ascii")
+    except OSError:  # not this kernel
+        session = ""
+    try:
+        yield
+    finally:
+        if session:
+            AUTOGROUP.write_text(session, encoding="ascii")
+        with contextlib.suppress(PermissionError):  # only root may go before others again
+            os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
 def live_process(door: Door, pipe: Connection) -> None:
     """Let validators tap until ``pipe`` has something; then send what ``tap_on`` returns through it."""
+    be_apart()
     configure_logs("bench", level="WARNING")
 
     async def tap() -> Waited:
@@ -203,6 +236,7 @@ def living(door: Door) -> Iterator[Callable[[], Waited]]:
 
 def idle_process(ports: "multiprocessing.Queue[int]") -> None:
     """Answer everything with nothing until killed."""
+    be_apart()
     configure_logs("bench", level="WARNING")
 
     async def nothing(_: web.Request) -> web.Response:
