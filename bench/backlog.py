@@ -13,8 +13,8 @@ Signing is done before. Beside the figures stand the same records by COPY alone,
 takes in the same phases ("floor"): an answer of an HTTP server that does nothing, in a process of its own, and two
 syncs of 8 kB each to the disk. What that takes longer is two processors with more than two processes, what else is
 written to the disk ("disk": the longest sync), and the host of a virtual machine ("stolen": the share of the
-processors' time that it took away). In a city all validators are other machines: here the live ones have a
-share of the processors of their own, as the server has, and the one that uploads what all others leave.
+processors' time that it took away). In a city all validators are other machines: here the live ones have a share
+of the processors of their own, as the server has, and the one that uploads what all others leave.
 """
 
 import argparse

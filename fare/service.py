@@ -4,9 +4,10 @@ A batch of taps is stored exactly once by (device, sequence); the bills of its m
 around, and what differs from what was posted is posted. Nothing is answered before it is on disk. Taps that come late
 or again, in any order and through any process, lead to the same balances.
 
-Live taps are stored and charged in one transaction. A backlog is stored, and answered, and charged when the uploads
-pause (``fare.charging_later``). Each way has its connections and its batches. Work on backlogs gives way to live taps
-before each of its steps, and one transaction of it posts at a time: a live tap waits for the posting of one at most.
+Live taps are stored and charged in one transaction, which may also keep the records that they came in. A backlog is
+stored, and answered, and charged when the uploads pause (``fare.charging_later``). Each way has its connections and its
+batches. Work on backlogs gives way to live taps before each of its steps, and one transaction of it posts at a time: a
+live tap waits for the posting of one at most.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What charging knows before it decides, locked and read in one question, in PostgreSQL.
 
 A live tap is little work and many questions, each of which waits for the one before: their number is what its passenger
-waits for. The questions are functions of migration 0022. All work within the caller's transaction.
+waits for. The questions are functions of migrations 0022 and 0023. All work within the caller's transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

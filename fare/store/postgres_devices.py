@@ -166,7 +166,7 @@ class PostgresDevices:
     ) -> Append | None:
         """Return what a batch whose signature is right adds, if it goes on where the ledger is; None: ``take`` decides.
 
-        How the device stood after its last one is remembered; ``append_records`` sees whether it still does.
+        How the device stood after its last one is remembered; ``lock_and_read`` sees whether it still does.
         """
         state = self._states.of(device_id, signed.key_id)
         if state is None:

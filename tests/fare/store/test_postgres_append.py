@@ -20,9 +20,12 @@ from tests.fare.store.test_postgres_devices import V1, take
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_batches import KEY, NOW_MS, batch_of, journal_of
 from tests.fare.validator.test_journal import tap
+from tests.patience import PATIENCE_S
 
 V2 = DeviceId("v-2")
-ROUNDS = 40
+LOCKS_AWAITED = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 Change = Callable[[PostgresDevices], Awaitable[object]]
 
 
@@ -197,16 +200,20 @@ async def test_groups_of_the_same_devices_wait_but_not_in_a_circle(
     await second_device(store)
     both = [await sure(store, batch_of(journal_of(1))), await appending_second(store, 1)]
 
-    async def undone(appends: list[Append]) -> None:
-        async with postgres.acquire() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            await append_records(connection, appends)
-            await asyncio.sleep(0)
-            await transaction.rollback()
-
-    for _ in range(ROUNDS):
-        await asyncio.gather(undone(both), undone(both[::-1]))  # raises DeadlockDetectedError
+    async with postgres.acquire() as holder:
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("SELECT FROM validator WHERE device_id = 'v-1' FOR UPDATE")
+        waiting = []
+        for number, appends in enumerate((both, both[::-1]), 1):
+            waiting.append(asyncio.create_task(append_all(postgres, appends)))
+            async with asyncio.timeout(PATIENCE_S):
+                while await postgres.fetchval(LOCKS_AWAITED) < number:  # noqa: ASYNC110 - the database tells nobody
+                    await asyncio.sleep(0.01)
+        await holding.rollback()
+        versions = await asyncio.gather(*waiting)  # raises DeadlockDetectedError
+    assert [version is None for version in versions[0]] == [False, False]
+    assert versions[1] == [None, None], "the other came first"
 
 
 @pytest.mark.parametrize("what", ["a repeat", "a gap", "a fork", "of another city", "not handed over before"])
