@@ -46,11 +46,11 @@ class Precedence:
         with self._counted(self._held, media):
             yield
 
-    async def give_way(self) -> None:
+    async def give_way(self, at_most_s: float = float("inf")) -> None:
         """Return when nobody waits, or after long enough. What is ready to run goes first in any case."""
         await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._give_way_max_s):
+            async with asyncio.timeout(min(at_most_s, self._give_way_max_s)):
                 while not self._free.is_set():  # again: the next may have come when the last had just gone
                     await self._free.wait()
 

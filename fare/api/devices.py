@@ -8,7 +8,7 @@ go on, else after them. Those of an outage being caught up are handed over after
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from aiohttp import web
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
-from fare.api.envelopes import UNAVAILABLE, available, come_again, open_envelope, packed
+from fare.api.envelopes import UNAVAILABLE, available, body_of, come_again, envelope_in, packed
 from fare.api.handed_notes import HandedNotes
-from fare.api.outage_lane import OutageLane
+from fare.api.way_in import LIVE_RECORDS, Opened, WayIn, is_old
 from fare.model import DeviceId, MediumId, Tap
 from fare.precedence import Precedence
 from fare.store.postgres_append import Append
 from fare.store.postgres_devices import Taken
-from fare.taking import BACKLOG_MS, NotYetError
+from fare.taking import NotYetError
 from fare.validator.asking import Asking, open_asking
 from fare.validator.batches import (
     Batch,
@@ -38,7 +38,6 @@ from fare.validator.batches import (
     Reception,
     Standing,
     Until,
-    open_batch,
     sign_receipt,
 )
 from fare.validator.decide import Place
@@ -48,16 +47,12 @@ from fare.validator.journal import Head
 from fare.validator.signing import Signed, SigningKey
 
 STORE_MAX_S: Final = 15.0
-LIVE_RECORDS: Final = 20  # a batch of at most so many is a bus in service, a longer one an outage being caught up
-LIVE_BYTES: Final = 16_384  # more than so many records are
-LIVE_MAX: Final = 32  # live batches at a time; more wait
 RECORD_TRIES: Final = 2  # of which the second asks how the device stands
 DOCUMENTS_FRESH_S: Final = 2.0
 HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
 HAND_PAUSE_S: Final = 0.1
 UPLOADS_FIRST_MAX_S: Final = 30.0  # what is on disk waits for the ledger while others still send, but not for ever
 HAND_MAX: Final = 1  # devices at a time
-SIGNERS_MAX: Final = 10_000  # some 3 MB
 
 _log = get_logger(__name__)
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -137,15 +132,6 @@ class Surroundings:
     balances_of: BalancesOf | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A batch whose signature is right, and its records. ``live``: of a bus in service."""
-
-    batch: Batch
-    reading: Reading
-    live: bool = False
-
-
 class Devices:
     """Run ``running`` for as long as the application serves ``routes``.
 
@@ -176,14 +162,12 @@ class Devices:
         self._house = surroundings
         self._precedence = precedence or Precedence()
         self._limit = FailureLimit()
-        self._live = asyncio.Semaphore(LIVE_MAX)
-        self._outages = OutageLane(self._precedence)
+        self._way_in = WayIn(store.key, precedence=self._precedence, clock=clock)
         self._published: tuple[float, list[Published]] = (float("-inf"), [])
         self._publishing = asyncio.Lock()
         self._left = asyncio.Event()  # something to hand over that came with a batch
         self._handing: Counter[DeviceId] = Counter()  # whose live taps are on their way to the ledger
         self._notes = HandedNotes(store.noted, metrics)
-        self._signers: OrderedDict[str, tuple[DeviceId, DeviceKey]] = OrderedDict()  # by key id
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that validators speak to."""
@@ -256,7 +240,7 @@ class Devices:
         now_ms, address = self._clock.now_ms(), self._address_of(request)
         if not self._limit.allows(address, now_ms):
             return self._enrolled(Enrolling.TOO_MANY, answer(Enrolling.TOO_MANY, self._key, now_ms), status=429)
-        asked = open_request(await open_envelope(request))
+        asked = open_request(envelope_in(await body_of(request)))
         if isinstance(asked, Enrolling):
             self._limit.failed(address, now_ms)
             return self._enrolled(asked, answer(asked, self._key, now_ms))
@@ -268,26 +252,23 @@ class Devices:
         return self._enrolled(outcome, said)
 
     async def _answer_records(self, request: web.Request) -> web.Response:
-        signed = await open_envelope(request)
-        async with available(), asyncio.timeout(STORE_MAX_S):
-            found = await self._signer(signed.key_id)
-            if found is None:
-                return self._barred(Receiving.WRONG_KEY)
-            device_id, key = found
-            async with self._turn(signed, key) as opened:
-                if isinstance(opened, Receiving):
-                    return self._barred(opened)
-                reception, charged = await self._kept(device_id, signed, opened, self._address_of(request))
-                if reception.receipt.outcome is Receiving.REVOKED:
-                    return await self._revoked(signed.key_id)
-                self._count(reception)
+        body = await body_of(request)
+        async with available(), asyncio.timeout(STORE_MAX_S), self._way_in.turn(body) as opened:
+            if isinstance(opened, Receiving):
+                return self._barred(opened)
+            reception, charged = await self._kept(opened, self._address_of(request))
+            if reception.receipt.outcome is Receiving.REVOKED:
+                return await self._revoked(opened.sent.signed.key_id)
+            self._count(reception)
         receipt = reception.receipt
         if receipt.outcome is Receiving.FORKED:
-            _log.error("device stopped: its journal has two histories", device=device_id, at=reception.forked_at)
+            _log.error(
+                "device stopped: its journal has two histories", device=receipt.device_id, at=reception.forked_at
+            )
         return packed(_encoder.encode(sign_receipt(await self._filled(receipt, charged), self._key)))
 
     async def _answer_documents(self, request: web.Request) -> web.Response:
-        signed = await open_envelope(request)
+        signed = envelope_in(await body_of(request))
         async with available(), asyncio.timeout(STORE_MAX_S):
             found = await self._store.key(signed.key_id)
             asking = open_asking(signed, found[1] if found else None)
@@ -299,22 +280,9 @@ class Devices:
             documents = to_send(await self._documents(), asking.held, now_ms)
         return packed(_encoder.encode(documents))
 
-    async def _signer(self, key_id: str) -> tuple[DeviceId, DeviceKey] | None:
-        """Return whose key this is, as it was when last read: ``take`` knows whether it still is in force."""
-        found = self._signers.get(key_id)
-        if found is not None:
-            self._signers.move_to_end(key_id)
-            return found
-        found = await self._store.key(key_id)
-        if found is not None and not found[1].revoked:
-            self._signers[key_id] = found
-            if len(self._signers) > SIGNERS_MAX:
-                self._signers.popitem(last=False)
-        return found
-
     async def _revoked(self, key_id: str) -> web.Response:
         """Answer for a key that ``take`` found not to be in force, or to be another device's by now."""
-        self._signers.pop(key_id, None)
+        self._way_in.forget(key_id)
         found = await self._store.key(key_id)
         if found is not None and not found[1].revoked:
             raise come_again()
@@ -338,10 +306,9 @@ class Devices:
             _log.warning("receipt without place or balances", device=receipt.device_id, error=repr(error))
         return msgspec.structs.replace(receipt, **changed)
 
-    async def _kept(
-        self, device_id: DeviceId, signed: Signed, opened: _Opened, address: str
-    ) -> tuple[Reception, list[Tap]]:
+    async def _kept(self, opened: Opened, address: str) -> tuple[Reception, list[Tap]]:
         """Keep what is new of a batch, and charge taps of a bus in service; return what was decided, and these taps."""
+        device_id, signed = opened.sent.device_id, opened.sent.signed
         batch, reading = opened.batch, opened.reading
         if opened.live and self._house.record is not None:
             with self._left_to_running(device_id):
@@ -357,39 +324,13 @@ class Devices:
         taken = await self._store.take(device_id, batch, signed, self._clock.now_ms(), address, reading=reading)
         return taken.reception, await self._hand_new(device_id, taken)
 
-    @asynccontextmanager
-    async def _turn(self, signed: Signed, key: DeviceKey) -> AsyncIterator[_Opened | Receiving]:
-        """Let a bus in service go first, and one of the others at a time; give the batch, and its records read.
-
-        Instead of it: why there is no batch. A long one is looked at when its turn comes: hundreds may come at once.
-        """
-        if len(signed.body) > LIVE_BYTES:
-            async with self._outages.turn():
-                batch = open_batch(signed, key)
-                yield batch if isinstance(batch, Receiving) else _Opened(batch, await self._outages.read(batch))
-            return
-        batch = open_batch(signed, key)
-        if isinstance(batch, Receiving):
-            yield batch
-            return
-        reading = Reading(batch)
-        reading.read(LIVE_RECORDS)
-        taps = [record.tap for record in reading.records if record is not None and record.tap is not None]
-        if len(batch.payloads) <= LIVE_RECORDS and not self._is_old(taps):
-            with self._precedence.first():
-                async with self._live:
-                    yield _Opened(batch, reading, live=True)
-        else:
-            async with self._outages.turn():
-                yield _Opened(batch, await self._outages.read(batch))
-
     async def _hand_new(self, device_id: DeviceId, taken: Taken) -> list[Tap]:
         """Hand the taps of a batch to the ledger, or leave them to ``running``; return what the ledger has now."""
         new = taken.reception.new
         if not new:
             return []
         taps = _chargeable(taken.reception)
-        outage = len(new) > LIVE_RECORDS or self._is_old(taps)
+        outage = len(new) > LIVE_RECORDS or is_old(taps, self._clock.now_ms())
         handed = max(taken.handed, self._notes.sequence(device_id, before=new[0].sequence))
         if outage or handed != new[0].sequence - 1:  # or some wait before them
             self._left.set()
@@ -411,10 +352,6 @@ class Devices:
 
     def _is_being_handed(self, device_id: DeviceId) -> bool:
         return self._handing[device_id] > 0 or device_id in self._notes
-
-    def _is_old(self, taps: Sequence[Tap]) -> bool:
-        """Return whether some waited on the device for so long that nobody at a door waits for their receipt."""
-        return any(self._clock.now_ms() - tap.occurred_ms > BACKLOG_MS for tap in taps)
 
     async def _hand_for_ever(self) -> None:
         while True:
@@ -439,7 +376,7 @@ class Devices:
     async def _let_uploads_go(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UPLOADS_FIRST_MAX_S):
-                while self._outages.is_busy:  # noqa: ASYNC110 - it tells nobody when it is free
+                while self._way_in.is_busy:  # noqa: ASYNC110 - it tells nobody when it is free
                     await asyncio.sleep(HAND_PAUSE_S)
 
     async def _hand_some(self, behind: deque[DeviceId]) -> None:

@@ -1,7 +1,7 @@
 """How a validator's request comes in and how it is answered: a signed envelope, bounded; msgpack, never cached."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -36,24 +36,35 @@ def come_again() -> web.HTTPServiceUnavailable:
     return web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S})
 
 
-async def open_envelope(request: web.Request) -> Signed:
-    """Return the envelope in the body.
+async def body_of(request: web.Request) -> list[bytes]:
+    """Return the body in the parts in which it came: to do no more with it may wait for a better moment.
 
     Raises:
-        web.HTTPBadRequest: if there is none.
-        web.HTTPRequestEntityTooLarge: if the body is too long.
+        web.HTTPRequestEntityTooLarge: if it is too long.
         web.HTTPRequestTimeout: if it comes too slowly.
     """
-    body = bytearray()
+    parts: list[bytes] = []
+    came_bytes = 0
     try:
         async with asyncio.timeout(BODY_MAX_S):
             async for part in request.content.iter_any():
-                body += part
-                if len(body) > BODY_MAX_BYTES:
-                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, len(body))
-        return _envelopes.decode(bytes(body))
+                parts.append(part)
+                came_bytes += len(part)
+                if came_bytes > BODY_MAX_BYTES:
+                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, came_bytes)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="too slow") from None
+    return parts
+
+
+def envelope_in(body: Sequence[bytes]) -> Signed:
+    """Return the envelope that came in these parts.
+
+    Raises:
+        web.HTTPBadRequest: if it is none.
+    """
+    try:
+        return _envelopes.decode(b"".join(body))
     except (msgspec.DecodeError, ValueError):
         raise web.HTTPBadRequest(text="no envelope") from None
 

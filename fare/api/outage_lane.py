@@ -17,6 +17,7 @@ RECORDS_PER_S: Final = 16_000  # 300,000, a day of 585 validators, in some twent
 OF_A_BATCH: Final = 50  # records, that it costs beside its own, however few these are
 DRAINED_IN_S: Final = 12.0  # after the last came: the pace is not kept where that takes longer, since devices give up
 GIVING_WAY_MAX_S: Final = 0.05  # of one batch, while it is read
+LOOKING_LATER_MAX_S: Final = 0.005  # of one batch: there may be a thousand
 
 
 class OutageLane:
@@ -24,14 +25,22 @@ class OutageLane:
 
     def __init__(self, precedence: Precedence) -> None:
         self._precedence = precedence
+        self._looking = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._came_s = self._next_s = float("-inf")  # the last one; the next turn
 
     @property
     def is_busy(self) -> bool:
-        """Return whether a batch has its turn, or waits for it."""
-        return self._turn.locked()
+        """Return whether a batch has its turn or is looked at, or waits for that."""
+        return self._turn.locked() or self._looking.locked()
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Run the block, which sees whose batch it is, when that holds up nobody: before it waits for its turn."""
+        async with self._looking:
+            await self._precedence.give_way(LOOKING_LATER_MAX_S)
+            yield
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

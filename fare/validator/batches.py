@@ -165,10 +165,18 @@ def make_batch(
 
 def open_batch(signed: Signed, key: DeviceKey | None) -> Batch | Receiving:
     """Return the batch in an envelope that ``key`` (the one its ``key_id`` names) has signed, or why there is none."""
+    return refused(signed, key) or batch_in(signed)
+
+
+def refused(signed: Signed, key: DeviceKey | None) -> Receiving | None:
+    """Return why nothing that is in an envelope counts; None: ``key`` has signed it as a batch, and may."""
     if key is None or not is_signed_by(signed, Purpose.BATCH, key.public):
         return Receiving.WRONG_KEY
-    if key.revoked:
-        return Receiving.REVOKED
+    return Receiving.REVOKED if key.revoked else None
+
+
+def batch_in(signed: Signed) -> Batch | Receiving:
+    """Return the batch in an envelope whose signature is right, or why there is none."""
     try:
         batch = _batches.decode(signed.body)
     except (msgspec.DecodeError, ValueError):

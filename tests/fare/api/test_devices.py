@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from commons.clock import wall_ms
-from fare.api.devices import LIVE_BYTES, LIVE_RECORDS
+from fare.api.way_in import LIVE_BYTES, LIVE_RECORDS
 from fare.model import DeviceId
 from fare.taking import BACKLOG_MS
 from fare.validator.asking import Asking, make_asking
-from fare.validator.batches import DeviceKey, Receipt, Receiving, make_batch, open_receipt
+from fare.validator.batches import Receipt, Receiving, make_batch, open_receipt
 from fare.validator.documents import Shelf, Shelving, holdings, restored, shelve
 from fare.validator.enrolment import FAILURES_MAX, Code, Enrolling, make_request, open_answer
 from fare.validator.journal_file import JournalFile
 from fare.validator.link import Link, LinkError
 from fare.validator.release import Shifted
-from fare.validator.signing import Purpose, Signed, SigningKey
+from fare.validator.signing import Purpose, SigningKey
 from tests.fare.validator.city import City, city_of
 from tests.fare.validator.power import UnsafeDisk
 from tests.fare.validator.test_journal import tap
@@ -110,35 +110,6 @@ async def test_an_outage_is_acknowledged_before_the_ledger_has_it(
         assert (receipt.acknowledged, receipt.accounts) == (taps, ()), "what passengers have is not known before"
         await until_handed(city)
         assert [one.sequence for one in city.taps] == list(range(1, taps + 1))
-
-
-async def test_outages_are_worked_on_one_at_a_time_however_short_and_hold_up_no_bus_in_service(
-    postgres: asyncpg.Pool,
-) -> None:
-    def sent(taps: int, ago_ms: int) -> tuple[Signed, DeviceKey]:
-        bus = Bus(city, session)
-        bus.tap(taps, ago_ms)
-        stretch = bus.journal.after(0, 500, 10**6)
-        assert stretch is not None
-        signed = make_batch(stretch, city="kzo", device_id=V1, sent_ms=1, waiting=0, key=bus.key)
-        return signed, DeviceKey(public=bus.key.public)
-
-    async with city_of(postgres) as city, aiohttp.ClientSession() as session:
-        devices = city.devices()
-        longest, long = sent(500, 0), sent(LIVE_RECORDS + 1, 0)
-        short, live = sent(1, BACKLOG_MS + 60_000), sent(1, 0)
-        assert len(longest[0].body) > LIVE_BYTES > len(long[0].body)
-        outages = (longest, long, short)
-        for one in outages:
-            async with devices._turn(*one) as opened, devices._turn(*live) as at_a_door:
-                assert not isinstance(opened, Receiving)
-                assert not isinstance(at_a_door, Receiving)
-                assert (opened.live, at_a_door.live) == (False, True)
-                assert len(opened.reading.records) == len(opened.batch.payloads), "all of it is read"
-                for other in outages:
-                    with pytest.raises(TimeoutError):
-                        async with asyncio.timeout(0.1), devices._turn(*other):
-                            pass
 
 
 async def test_a_long_batch_that_is_none_is_refused_as_a_short_one_is(postgres: asyncpg.Pool) -> None:

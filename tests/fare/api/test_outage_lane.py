@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from fare.api import outage_lane
-from fare.api.outage_lane import DRAINED_IN_S, GIVING_WAY_MAX_S, OF_A_BATCH, READ_AT_ONCE, RECORDS_PER_S, OutageLane
+from fare.api.outage_lane import (
+    DRAINED_IN_S,
+    GIVING_WAY_MAX_S,
+    LOOKING_LATER_MAX_S,
+    OF_A_BATCH,
+    READ_AT_ONCE,
+    RECORDS_PER_S,
+    OutageLane,
+)
 from fare.model import DeviceId
 from fare.precedence import Precedence
 from fare.validator.batches import Batch
@@ -153,3 +161,28 @@ def test_who_fails_or_gives_up_leaves_the_turn_to_the_next() -> None:
         return loop.time()
 
     assert run(main) == 0.0
+
+
+def test_batches_are_looked_at_one_at_a_time_and_give_way_for_less_long_than_others() -> None:
+    async def main(loop: VirtualLoop) -> tuple[list[float], float]:
+        precedence = Precedence()
+        lane, ended_s = OutageLane(precedence), []
+
+        async def look() -> None:
+            async with lane.looking():
+                assert lane.is_busy
+                await asyncio.sleep(0.001)
+                ended_s.append(loop.time())
+
+        await asyncio.gather(look(), look(), look())
+        assert not lane.is_busy
+        with precedence.first():
+            began_s = loop.time()
+            async with lane.looking():
+                waited_s = loop.time() - began_s
+        return ended_s, waited_s
+
+    ended_s, waited_s = run(main)
+    assert ended_s == pytest.approx([0.001, 0.002, 0.003])
+    assert waited_s == pytest.approx(LOOKING_LATER_MAX_S)
+    assert LOOKING_LATER_MAX_S * 1_000 < DRAINED_IN_S
