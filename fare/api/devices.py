@@ -20,7 +20,17 @@ from aiohttp import web
 from commons.clock import Clock
 from commons.logs import get_logger
 from commons.metrics import Metrics
-from fare.api.envelopes import UNAVAILABLE, available, body_of, come_again, envelope_in, packed
+from fare.api.envelopes import (
+    UNAVAILABLE,
+    available,
+    body_of,
+    come_again,
+    envelope_in,
+    invite,
+    left_to_handler,
+    packed,
+    waits_for_invitation,
+)
 from fare.api.handed_notes import HandedNotes
 from fare.api.way_in import LIVE_RECORDS, Opened, WayIn, is_old
 from fare.model import DeviceId, MediumId, Tap
@@ -173,7 +183,7 @@ class Devices:
         """Return the routes that validators speak to."""
         return [
             web.post("/validators/enrol", self._answer_enrol),
-            web.post("/validators/records", self._answer_records),
+            web.post("/validators/records", self._answer_records, expect_handler=left_to_handler),
             web.post("/validators/documents", self._answer_documents),
         ]
 
@@ -252,7 +262,7 @@ class Devices:
         return self._enrolled(outcome, said)
 
     async def _answer_records(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
+        body = await self._records_of(request)
         async with available(), asyncio.timeout(STORE_MAX_S), self._way_in.turn(body) as opened:
             if isinstance(opened, Receiving):
                 return self._barred(opened)
@@ -266,6 +276,15 @@ class Devices:
                 "device stopped: its journal has two histories", device=receipt.device_id, at=reception.forked_at
             )
         return packed(_encoder.encode(sign_receipt(await self._filled(receipt, charged), self._key)))
+
+    async def _records_of(self, request: web.Request) -> list[bytes]:
+        if not waits_for_invitation(request):
+            return await body_of(request)
+        async with contextlib.AsyncExitStack() as stack:
+            async with available(), asyncio.timeout(STORE_MAX_S):
+                await stack.enter_async_context(self._way_in.coming())
+            await invite(request)
+            return await body_of(request)
 
     async def _answer_documents(self, request: web.Request) -> web.Response:
         signed = envelope_in(await body_of(request))

@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from commons.logs import get_logger
 from fare.validator.signing import Signed
@@ -15,6 +15,7 @@ from fare.validator.signing import Signed
 BODY_MAX_BYTES: Final = 262_144
 BODY_MAX_S: Final = 20.0
 RETRY_AFTER_S: Final = "5"
+MAY_I_SEND: Final = "100-continue"
 UNAVAILABLE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)  # the database
 
 _log = get_logger(__name__)
@@ -34,6 +35,27 @@ async def available() -> AsyncIterator[None]:
 def come_again() -> web.HTTPServiceUnavailable:
     """Return the answer that asks a device to come again."""
     return web.HTTPServiceUnavailable(text="later", headers={"Retry-After": RETRY_AFTER_S})
+
+
+async def left_to_handler(request: web.Request) -> None:
+    """Leave it to the handler of a route to ``invite`` the body: this is what aiohttp calls before it.
+
+    Raises:
+        web.HTTPExpectationFailed: if something else is expected.
+    """
+    if request.headers[hdrs.EXPECT].lower() != MAY_I_SEND:
+        raise web.HTTPExpectationFailed(text="only 100-continue can be expected")
+
+
+def waits_for_invitation(request: web.Request) -> bool:
+    """Return whether the client keeps the body until it is invited (RFC 9110, 10.1.1)."""
+    return request.version >= HttpVersion11 and hdrs.EXPECT in request.headers
+
+
+async def invite(request: web.Request) -> None:
+    """Tell the client that the body may come."""
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
 
 
 async def body_of(request: web.Request) -> list[bytes]:

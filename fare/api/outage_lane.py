@@ -5,6 +5,7 @@ each of their steps. At this pace most of its time is theirs, and a city that co
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,6 +19,8 @@ OF_A_BATCH: Final = 50  # records, that it costs beside its own, however few the
 DRAINED_IN_S: Final = 12.0  # after the last came: the pace is not kept where that takes longer, since devices give up
 GIVING_WAY_MAX_S: Final = 0.05  # of one batch, while it is read
 LOOKING_LATER_MAX_S: Final = 0.005  # of one batch: there may be a thousand
+COMING_MAX: Final = 16  # invited batches that are on their way
+COMING_MAX_S: Final = 0.5  # of one; then the next is invited, too, so that nobody keeps the place
 
 
 class OutageLane:
@@ -25,6 +28,7 @@ class OutageLane:
 
     def __init__(self, precedence: Precedence) -> None:
         self._precedence = precedence
+        self._room = asyncio.Semaphore(COMING_MAX)
         self._looking = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._waiting = 0
@@ -34,6 +38,16 @@ class OutageLane:
     def is_busy(self) -> bool:
         """Return whether a batch has its turn or is looked at, or waits for that."""
         return self._turn.locked() or self._looking.locked()
+
+    @asynccontextmanager
+    async def coming(self) -> AsyncIterator[None]:
+        """Run the block, in which a batch comes over the network, when few others do."""
+        await self._room.acquire()
+        with contextlib.ExitStack() as place:
+            place.callback(self._room.release)
+            place.callback(asyncio.get_running_loop().call_later(COMING_MAX_S, place.close).cancel)
+            await self._precedence.give_way(LOOKING_LATER_MAX_S)
+            yield
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[None]:

@@ -1,15 +1,16 @@
 """How batches of validators come to be worked on: a bus in service at once, outages being caught up one at a time.
 
-All validators of a city may send a day in one moment. What is to be done for each before it can wait for its turn, to
-see who has signed it, would together hold up buses in service for a tenth of a second: so that is done one at a time,
-too. Nothing that is not signed stands in the line for the turn itself, in which there are some thirty a second.
+All validators of a city may send a day in one moment, 60 MB. To take that in, and to see for each who has signed it,
+would hold up buses in service for a quarter of a second: so validators ask before they send much, a few are invited at
+a time, and batches are looked at one at a time. What is not signed never stands in the line for the turn itself, in
+which there are some thirty a second.
 """
 
 import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,6 +68,10 @@ class WayIn:
     def forget(self, key_id: str) -> None:
         """Look up whose this key is when it comes again: it is not in force, or another device's."""
         self._signers.pop(key_id, None)
+
+    def coming(self) -> AbstractAsyncContextManager[None]:
+        """Run the block, in which an invited batch comes, when few others do."""
+        return self._outages.coming()
 
     @asynccontextmanager
     async def turn(self, body: Sequence[bytes]) -> AsyncIterator[Opened | Receiving]:

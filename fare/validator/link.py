@@ -14,6 +14,7 @@ Kind = TypeVar("Kind")
 ANSWER_MAX_S: Final = 20.0
 CONNECT_MAX_S: Final = 5.0
 ANSWER_MAX_BYTES: Final = 16 * 1_024 * 1_024
+ASK_FIRST_BYTES: Final = 16_384  # more than so many are sent when the server says that they may come
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _one: Final = msgspec.msgpack.Decoder(Signed)
@@ -37,6 +38,7 @@ class Link:
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session = session
+        self._asks_first = True
         self._server = server.rstrip("/")
 
     async def enrol(self, request: Signed) -> Signed:
@@ -48,13 +50,21 @@ class Link:
         return _read(_one, await self._post("/validators/enrol", request, also=(429,)))
 
     async def send(self, batch: Signed) -> Answered:
-        """Send records.
+        """Send records: many at once when the server says that they may come (RFC 9110, 10.1.1).
+
+        Something on the way may swallow that: after a failure they are sent unasked, once.
 
         Raises:
             LinkError: if there is no receipt.
         """
         began_s = monotonic_s()
-        body = await self._post("/validators/records", batch)
+        asks_first = self._asks_first and len(batch.body) > ASK_FIRST_BYTES
+        try:
+            body = await self._post("/validators/records", batch, asks_first=asks_first)
+        except LinkError:
+            self._asks_first = not asks_first
+            raise
+        self._asks_first = True
         return Answered(signed=_read(_one, body), round_trip_ms=round((monotonic_s() - began_s) * 1_000))
 
     async def ask(self, asking: Signed) -> tuple[Signed, ...]:
@@ -65,7 +75,9 @@ class Link:
         """
         return _read(_many, await self._post("/validators/documents", asking))
 
-    async def _post(self, path: str, envelope: Signed, *, also: tuple[int, ...] = ()) -> bytes:
+    async def _post(
+        self, path: str, envelope: Signed, *, also: tuple[int, ...] = (), asks_first: bool = False
+    ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=ANSWER_MAX_S, sock_connect=CONNECT_MAX_S)
         try:
             async with self._session.post(
@@ -74,6 +86,7 @@ class Link:
                 headers={"Content-Type": "application/msgpack"},
                 timeout=timeout,
                 allow_redirects=False,
+                expect100=asks_first,
             ) as response:
                 body = await response.content.read(ANSWER_MAX_BYTES)
                 while not response.content.at_eof() and len(body) < ANSWER_MAX_BYTES:

@@ -7,6 +7,8 @@ import pytest
 
 from fare.api import outage_lane
 from fare.api.outage_lane import (
+    COMING_MAX,
+    COMING_MAX_S,
     DRAINED_IN_S,
     GIVING_WAY_MAX_S,
     LOOKING_LATER_MAX_S,
@@ -186,3 +188,43 @@ def test_batches_are_looked_at_one_at_a_time_and_give_way_for_less_long_than_oth
     assert ended_s == pytest.approx([0.001, 0.002, 0.003])
     assert waited_s == pytest.approx(LOOKING_LATER_MAX_S)
     assert LOOKING_LATER_MAX_S * 1_000 < DRAINED_IN_S
+
+
+def test_few_are_on_their_way_at_a_time_and_who_is_slow_keeps_no_place() -> None:
+    async def main(loop: VirtualLoop) -> list[float]:
+        lane, began_s = OutageLane(Precedence()), []
+
+        async def come(takes_s: float) -> None:
+            async with lane.coming():
+                began_s.append(loop.time())
+                await asyncio.sleep(takes_s)
+
+        slow, quick_s = 10 * COMING_MAX_S, COMING_MAX_S / 5
+        await asyncio.gather(*(come(slow) for _ in range(COMING_MAX)), *(come(quick_s) for _ in range(2 * COMING_MAX)))
+        await asyncio.gather(*(come(quick_s) for _ in range(COMING_MAX + 1)))
+        return began_s
+
+    began_s = run(main)
+    quick_s, over_s = COMING_MAX_S / 5, 10 * COMING_MAX_S
+    at_s = (0.0, COMING_MAX_S, COMING_MAX_S + quick_s, over_s, over_s + quick_s)
+    counts = (COMING_MAX, COMING_MAX, COMING_MAX, COMING_MAX, 1)  # the last: no place was given back twice
+    assert began_s == pytest.approx([at for at, count in zip(at_s, counts, strict=True) for _ in range(count)])
+
+
+def test_who_gives_up_on_the_way_leaves_the_place() -> None:
+    async def main(_: VirtualLoop) -> None:
+        lane = OutageLane(Precedence())
+
+        async def come() -> None:
+            async with lane.coming():
+                await asyncio.Event().wait()
+
+        waiting = [asyncio.create_task(come()) for _ in range(2 * COMING_MAX)]
+        await asyncio.sleep(0.01)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        async with asyncio.timeout(0.01), lane.coming():
+            pass
+
+    run(main)
