@@ -8,7 +8,8 @@ loses nothing: what is noted is found again.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
@@ -16,6 +17,7 @@ import asyncpg
 from commons.logs import get_logger
 from commons.metrics import Metrics
 from fare.model import MediumId
+from fare.precedence import Precedence
 
 QUIET_S: Final = 1.0  # without uploads, then charging begins
 UPLOADS_MAX_S: Final = 20.0  # uploads that never pause do not hold it up for longer
@@ -24,6 +26,7 @@ LOOKS_AGAIN_S: Final = 600.0  # for what another process noted and did not come 
 MEDIA_AT_ONCE: Final = 8  # some dozen rides: a live tap that comes meanwhile waits until these are posted
 MEDIA_READ: Final = 2_000
 LANES: Final = 2  # one is priced here while the database posts another
+REST_MAX_S: Final = 0.05  # after one, while people tap
 
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)  # the database
 REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.PLPGSQLError)  # by it: in vain
@@ -32,6 +35,30 @@ _log = get_logger(__name__)
 
 Charge = Callable[[Sequence[MediumId]], Awaitable[None]]
 NextMedia = Callable[[MediumId, int], Awaitable[list[MediumId]]]
+
+
+class PostingTurns:
+    """Of all that is charged later, one transaction at a time stands in the way of live taps.
+
+    While people tap it does so half of the time: after each there is a rest as long as it took. Nobody waits for these.
+    """
+
+    def __init__(self, precedence: Precedence) -> None:
+        self._precedence = precedence
+        self._one = asyncio.Lock()
+        self._rest_s = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Run the block, up to the commit, when it is its turn."""
+        async with self._one:
+            await self._precedence.rest(self._rest_s)
+            await self._precedence.give_way()
+            began_s = asyncio.get_running_loop().time()
+            try:
+                yield
+            finally:
+                self._rest_s = min(asyncio.get_running_loop().time() - began_s, REST_MAX_S)
 
 
 class ChargingLater:

@@ -16,18 +16,21 @@ from typing import Final
 from fare.model import MediumId
 
 GIVE_WAY_MAX_S: Final = 0.05
+LATELY_S: Final = 2.0
 
 
 class Precedence:
-    """Hold ``first`` while somebody waits; call ``give_way`` before each step of what can wait."""
+    """Hold ``first`` while somebody waits; ``give_way`` before each step of what can wait, ``rest`` between some."""
 
     def __init__(self, give_way_max_s: float = GIVE_WAY_MAX_S) -> None:
         self._give_way_max_s = give_way_max_s
         self._waiting = 0
+        self._waited_s = float("-inf")  # when somebody did last
         self._needed: Counter[MediumId] = Counter()
         self._held: Counter[MediumId] = Counter()
         self._free = asyncio.Event()
         self._free.set()
+        self._wanted = asyncio.Event()  # somebody waits for what is held
 
     @contextmanager
     def first(self, needing: Collection[MediumId] = ()) -> Iterator[None]:
@@ -38,6 +41,7 @@ class Precedence:
                 yield
         finally:
             self._waiting -= 1
+            self._waited_s = asyncio.get_running_loop().time()
             self._look()
 
     @contextmanager
@@ -54,6 +58,13 @@ class Precedence:
                 while not self._free.is_set():  # again: the next may have come when the last had just gone
                     await self._free.wait()
 
+    async def rest(self, for_s: float) -> None:
+        """Return after a while if people come to the door these days, but at once if one waits for what is held."""
+        if self._waiting or asyncio.get_running_loop().time() - self._waited_s < LATELY_S:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(for_s):
+                    await self._wanted.wait()
+
     @contextmanager
     def _counted(self, counter: Counter[MediumId], media: Collection[MediumId]) -> Iterator[None]:
         counter.update(media)
@@ -68,7 +79,13 @@ class Precedence:
             self._look()
 
     def _look(self) -> None:
-        if self._waiting == 0 or self._needed.keys() & self._held.keys():
-            self._free.set()
-        else:
-            self._free.clear()
+        wanted = bool(self._needed.keys() & self._held.keys())
+        _set(self._wanted, to=wanted)
+        _set(self._free, to=wanted or self._waiting == 0)
+
+
+def _set(event: asyncio.Event, *, to: bool) -> None:
+    if to:
+        event.set()
+    else:
+        event.clear()

@@ -22,7 +22,7 @@ import asyncpg
 
 from commons.group_commit import GroupCommit
 from commons.metrics import Metrics
-from fare.charging_later import LANES, QUIET_S, Charge, ChargingLater
+from fare.charging_later import LANES, QUIET_S, Charge, ChargingLater, PostingTurns
 from fare.ledger.accounts import debt
 from fare.ledger.billing import WALLET_KINDS, WINDOW_MS, Change, Pricing, accounts_of, changes, post_changes, posted_by
 from fare.located import all_rides, check_ride, first_ms, new_rides
@@ -247,7 +247,7 @@ class TapIntake:
         self._owing = owing
         self._kept: list[KeptConnection] = []
         self._precedence = precedence
-        self._later_posts = asyncio.Lock()
+        self._posting = PostingTurns(precedence)
         self._live = self._live_lane()
         self._backlog = self._backlog_lane()
         lanes = [self._charging_lane() for _ in range(LANES)]
@@ -385,9 +385,7 @@ class TapIntake:
             async with AsyncExitStack() as until_committed:
 
                 async def after_others() -> None:
-                    """Of all that is charged later, one transaction at a time stands in the way of live taps."""
-                    await until_committed.enter_async_context(self._later_posts)
-                    await self._precedence.give_way()
+                    await until_committed.enter_async_context(self._posting.turn())
 
                 await self._precedence.give_way()
                 until_committed.enter_context(self._precedence.holding(media))

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from fare.model import MediumId
-from fare.precedence import Precedence
+from fare.precedence import LATELY_S, Precedence
 from tests.fare.simulation.virtual_time import VirtualLoop, run
 
 
@@ -82,3 +82,42 @@ def test_it_goes_on_at_once_where_the_door_waits_for_what_it_holds() -> None:
         return went_on_s
 
     assert run(main) == [0.25, 1.25, 3.5]
+
+
+@pytest.mark.parametrize(("ago_s", "rested_s"), [(0.0, 0.03), (LATELY_S - 0.1, 0.03), (LATELY_S + 0.1, 0.0)])
+def test_it_rests_only_while_people_come_to_the_door(ago_s: float, rested_s: float) -> None:
+    async def main(loop: VirtualLoop) -> float:
+        precedence = Precedence()
+        await precedence.rest(1.0)
+        assert loop.time() == 0.0, "nobody ever came"
+        with precedence.first():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(ago_s)
+        began_s = loop.time()
+        await precedence.rest(0.03)
+        return loop.time() - began_s
+
+    assert run(main) == pytest.approx(rested_s)
+
+
+def test_a_rest_ends_when_somebody_waits_for_what_is_held() -> None:
+    async def main(loop: VirtualLoop) -> float:
+        precedence = Precedence()
+
+        async def at_the_door(after_s: float, medium_id: MediumId) -> None:
+            await asyncio.sleep(after_s)
+            with precedence.first([medium_id]):
+                await asyncio.sleep(1.0)
+
+        doors = [
+            asyncio.create_task(at_the_door(after_s, medium_id))
+            for after_s, medium_id in ((0.0, MediumId("other")), (0.2, MediumId("held")))
+        ]
+        await asyncio.sleep(0.1)
+        with precedence.holding([MediumId("held")]):
+            await precedence.rest(10.0)
+        rested_s = loop.time()
+        await asyncio.gather(*doors)
+        return rested_s
+
+    assert run(main) == pytest.approx(0.2)
