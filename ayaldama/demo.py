@@ -7,6 +7,7 @@ city time.
 import datetime as dt
 import fcntl
 import hashlib
+import json
 import os
 import socket
 import tempfile
@@ -122,6 +123,20 @@ def write_keys(kept: Path, keys: dict[str, str]) -> None:
     """Keep ``keys`` for the simulator, readable by us only."""
     kept.touch(mode=0o600)
     kept.write_bytes(msgspec.json.encode(keys))
+
+
+def write_settings(kept: Path, settings: Settings) -> None:
+    """Keep what a command beside the demo has to know: its folder, its feed and its clock."""
+    values = [
+        ("", "data_folder", str(settings.data_folder.absolute())),
+        ("[gtfs]\n", "feed", str(settings.gtfs.feed.absolute()) if settings.gtfs.feed else ""),
+        ("[clock]\n", "wall_ms", settings.clock.wall_ms),
+        ("", "city_ms", settings.clock.city_ms),
+        ("", "rate", settings.clock.rate),
+    ]
+    lines = [f"{table}{name} = {json.dumps(value, ensure_ascii=False)}\n" for table, name, value in values]
+    said = "# Written by ayaldama demo at each start, for commands beside it: ayaldama --settings FILE COMMAND\n"
+    kept.write_text(said + "".join(lines), encoding="utf-8")
 
 
 def free_or(port: int, host: str, otherwise: int = 0) -> int:

@@ -98,6 +98,7 @@ async def _prepare(
         network = await open_network(settings)
     clock = preparations.clock_for(settings, network, rate=settings.demo.speed, kept=folder / "clock.json")
     settings = replace(settings, clock=clock)
+    preparations.write_settings(folder / "settings.toml", settings)
     with steps.step("devices"):
         await preparations.forget_the_future(settings)
         kept = folder / "devices.json"

@@ -11,11 +11,11 @@ import asyncpg
 import click
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, Chosen, fail
+from ayaldama.commands._city import city_ms
 from ayaldama.commands.ledger import tenge
 from ayaldama.database import open_database
 from ayaldama.fares import NoFaresError, read_city_fares
 from ayaldama.settings import Settings
-from commons.clock import SystemClock
 from fare.inspection.cases import PersonId, Role
 from fare.model import MediumId, Profile, RiderCategory
 from fare.outcomes import Posting
@@ -80,7 +80,7 @@ def top_up(chosen: Chosen, medium_id: MediumId, amount: int, desk: str, key: str
     number = key or secrets.token_hex(8)
 
     async def pay(media: PostgresMedia) -> tuple[Posting, int]:
-        posting = await media.top_up(medium_id, amount * TIYN, desk=desk, key=number, occurred_ms=_now_ms(settings))
+        posting = await media.top_up(medium_id, amount * TIYN, desk=desk, key=number, occurred_ms=city_ms(settings))
         return posting, (await media.balances_tiyn([medium_id])).get(medium_id, 0)
 
     posting, balance_tiyn = _with_media(settings, pay)
@@ -98,7 +98,7 @@ def top_up(chosen: Chosen, medium_id: MediumId, amount: int, desk: str, key: str
 def grant(chosen: Chosen, medium_id: MediumId, category: str, evidence: str, born: dt.datetime | None) -> None:
     """Let MEDIUM ride as CATEGORY of the tariff, from today."""
     settings = chosen.read().settings
-    tariff, now_ms = _tariff(settings), _now_ms(settings)
+    tariff, now_ms = _tariff(settings), city_ms(settings)
     try:
         right = concession(
             RiderCategory(category),
@@ -120,7 +120,7 @@ def grant(chosen: Chosen, medium_id: MediumId, category: str, evidence: str, bor
 def give_pass(chosen: Chosen, medium_id: MediumId, product_id: str) -> None:
     """Give MEDIUM the pass PRODUCT of the tariff, from now. Its sale is booked elsewhere."""
     settings = chosen.read().settings
-    now_ms = _now_ms(settings)
+    now_ms = city_ms(settings)
     try:
         held = pass_held(product_id, now_ms, _tariff(settings))
     except ValueError as error:
@@ -137,7 +137,7 @@ def give_pass(chosen: Chosen, medium_id: MediumId, product_id: str) -> None:
 def block(chosen: Chosen, medium_id: MediumId, off: bool) -> None:
     """Put MEDIUM on the deny list (lost, stolen)."""
     settings = chosen.read().settings
-    _with_media(settings, lambda media: media.block([medium_id], _now_ms(settings), blocked=not off))
+    _with_media(settings, lambda media: media.block([medium_id], city_ms(settings), blocked=not off))
     click.echo("not blocked" if off else "blocked")
 
 
@@ -159,10 +159,6 @@ def inspector(chosen: Chosen, number: str, role: str, pin: str) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--pin") from error
     click.echo(f"{role} {number} may sign in")
-
-
-def _now_ms(settings: Settings) -> int:
-    return SystemClock(settings.clock_anchor).now_ms()
 
 
 def _tariff(settings: Settings) -> Tariff:

@@ -12,9 +12,9 @@ import click
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
+from ayaldama.commands._city import city_ms, city_zone
 from ayaldama.commands.ledger import tenge
 from ayaldama.database import open_database
-from commons.clock import wall_ms
 from fare.model import AccountCode
 from fare.reconciliation_service import SettlementFile, compare
 from fare.settlement.reconcile import FileColumns, Finding, Reconciled
@@ -26,8 +26,8 @@ SHOWN_MAX: Final = 100
 @click.command("reconcile")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--account", required=True, help="Ours, such as acquirer:main.")
-@click.option("--from", "first", required=True, type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC.")
-@click.option("--until", "last", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC, included.")
+@click.option("--from", "first", required=True, type=click.DateTime(["%Y-%m-%d"]), help="First day.")
+@click.option("--until", "last", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Last day, included.")
 @click.option("--reference", default="reference", show_default=True, help="Column of FILE with what both know.")
 @click.option("--amount", default="amount", show_default=True, help="Column of FILE with the amount, such as 90.50.")
 @click.option("--delimiter", default=";", show_default=True, help="Between columns.")
@@ -44,17 +44,20 @@ def reconcile(
 ) -> None:
     """Compare FILE (CSV) with what moved on an account; keeps and shows what is not in both alike.
 
-    Exit status 1 if anything is not matched.
+    Days are the city's, or of UTC where gtfs.feed is not set. Exit status 1 if anything is not matched.
     """
     settings = chosen.read().settings
     columns = FileColumns(reference=reference, amount=amount, delimiter=delimiter)
     given = SettlementFile(name=file.name, content=file.read_bytes(), columns=columns)
-    from_ms = round(first.replace(tzinfo=dt.UTC).timestamp() * 1_000)
-    until_ms = round((last.replace(tzinfo=dt.UTC) + dt.timedelta(days=1)).timestamp() * 1_000)
+    zone = city_zone(settings)
+    from_ms, until_ms = (
+        round(midnight.replace(tzinfo=zone).timestamp() * 1_000) for midnight in (first, last + dt.timedelta(days=1))
+    )
 
     async def run() -> tuple[int, Sequence[Reconciled]]:
         async with open_database(settings) as pool:
-            return await compare(pool, AccountCode(account), given, from_ms, until_ms, who=WHO, now_ms=wall_ms())
+            now_ms = city_ms(settings)
+            return await compare(pool, AccountCode(account), given, from_ms, until_ms, who=WHO, now_ms=now_ms)
 
     try:
         number, found = asyncio.run(run())

@@ -11,8 +11,8 @@ import asyncpg
 import click
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, fail
+from ayaldama.commands._city import city_ms
 from ayaldama.money import CityMoney, NoTariffError, open_money
-from commons.clock import wall_ms
 from fare.refund_service import RefundAnswer, RefundAsked
 from fare.settlement.model import RefundReason
 from fare.settlement.refunds import AmnestyWindow, RefundOutcome
@@ -50,7 +50,7 @@ def ride(chosen: Chosen, ride: str, amount: int | None, why: str, key: str, reas
     """Give back what RIDE (device:sequence of its tap) has cost. Exit status 1 if it is refused."""
     key = key or str(uuid.uuid4())
     asked = RefundAsked(key=key, ride_key=ride, amount_tiyn=amount, reason=RefundReason(reason), why=why)
-    answer = _with_money(chosen, lambda money: money.refunds.ask(asked, who=WHO, now_ms=wall_ms()))
+    answer = _with_money(chosen, lambda money, now_ms: money.refunds.ask(asked, who=WHO, now_ms=now_ms))
     click.echo(_said(key, ride, answer))
     if answer.outcome not in GOOD:
         fail(f"refused: {answer.outcome}")
@@ -65,11 +65,11 @@ def bulk(chosen: Chosen, file: Path, why: str, key: str) -> None:
     """Give back all rides of FILE, one device:sequence a line. Exit status 1 if any is refused."""
     rides = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
-    async def give(money: CityMoney) -> int:
+    async def give(money: CityMoney, now_ms: int) -> int:
         refused = 0
         for one in rides:
             asked = RefundAsked(key=f"{key}/{one}", ride_key=one, why=why)
-            answer = await money.refunds.ask(asked, who=WHO, now_ms=wall_ms())
+            answer = await money.refunds.ask(asked, who=WHO, now_ms=now_ms)
             refused += answer.outcome not in GOOD
             click.echo(_said(asked.key, one, answer))
         return refused
@@ -98,7 +98,7 @@ def amnesty(
 ) -> None:
     """Ask that rides on these vehicles and lines within these hours cost nothing, under the NAME of the amnesty."""
 
-    async def ask(money: CityMoney) -> bool:
+    async def ask(money: CityMoney, now_ms: int) -> bool:
         zone = money.tariff.zone
         window = AmnestyWindow(
             amnesty_id=name,
@@ -108,7 +108,7 @@ def amnesty(
             route_ids=frozenset(routes),
             why=why,
         )
-        return await money.refunds.ask_amnesty(window, who=WHO, now_ms=wall_ms())
+        return await money.refunds.ask_amnesty(window, who=WHO, now_ms=now_ms)
 
     if not _with_money(chosen, ask):
         fail(f"there is an amnesty {name} already")
@@ -119,19 +119,19 @@ def amnesty(
 @click.pass_obj
 def pay(chosen: Chosen) -> None:
     """Give back rides under granted amnesties that were not given back yet; prints how many. `settle` does it too."""
-    click.echo(_with_money(chosen, lambda money: money.refunds.pay_amnesties(now_ms=wall_ms())))
+    click.echo(_with_money(chosen, lambda money, now_ms: money.refunds.pay_amnesties(now_ms=now_ms)))
 
 
 def _said(key: str, ride_key: str, answer: RefundAnswer) -> str:
     return f"{ride_key} {answer.outcome} {answer.state or '-'} {answer.amount_tiyn} tiyn, key {key}"
 
 
-def _with_money(chosen: Chosen, act: Callable[[CityMoney], Awaitable[Result]]) -> Result:
+def _with_money(chosen: Chosen, act: Callable[[CityMoney, int], Awaitable[Result]]) -> Result:
     settings = chosen.read().settings
 
     async def run() -> Result:
         async with open_money(settings) as money:
-            return await act(money)
+            return await act(money, city_ms(settings))
 
     try:
         return asyncio.run(run())

@@ -11,9 +11,9 @@ import click
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
+from ayaldama.commands._city import city_ms
 from ayaldama.commands.ledger import tenge
 from ayaldama.money import CityMoney, NoTariffError, open_money
-from commons.clock import wall_ms
 from commons.texts import LANGUAGES, Language
 from fare.model import CarrierId
 from fare.settlement.closing import Closing
@@ -48,14 +48,14 @@ def settle(chosen: Chosen, day: dt.datetime, carrier: str, folder: Path | None, 
 
     async def run() -> tuple[Closed, list[StoredStatement]]:
         async with open_money(settings) as money:
-            await money.refunds.pay_amnesties(now_ms=wall_ms())
-            closed = await money.settlement.close(date, who=WHO, now_ms=wall_ms())
+            await money.refunds.pay_amnesties(now_ms=city_ms(settings))
+            closed = await money.settlement.close(date, who=WHO, now_ms=city_ms(settings))
             carriers = {one.statement.carrier_id for one in closed.statements}
             if carrier:
                 carriers &= {CarrierId(carrier)}
             if pay:
                 for one in sorted(carriers):
-                    await money.settlement.pay_out(date, one, who=WHO, now_ms=wall_ms())
+                    await money.settlement.pay_out(date, one, who=WHO, now_ms=city_ms(settings))
             shown = [one for one in await money.settlement.statements(date) if one.statement.carrier_id in carriers]
             if folder is not None:
                 _print(money, shown, folder, language)

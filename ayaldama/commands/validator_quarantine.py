@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
+from ayaldama.commands._city import city_zone
 from ayaldama.database import open_database
 from ayaldama.money import NoTariffError, read_tariff
 from ayaldama.settings import Settings
@@ -42,7 +43,7 @@ def quarantined(chosen: Chosen, device_id: str) -> None:
     can only be dropped.
     """
     settings = chosen.read().settings
-    zone = _zone_of_list(settings)
+    zone = city_zone(settings)
     found = _in_store(settings, lambda store: store.waiting(DeviceId(device_id) if device_id else None))
     table = Table(box=None, pad_edge=False)
     for heading in ("device", "sequence", "says", "came", "medium", "outcome", "wrong"):
@@ -95,7 +96,7 @@ def release(
         return await store.decide(device, named, decision, now_ms, who=WHO, why=reason)
 
     releases = _in_store(settings, decide)
-    zone = _zone_of_list(settings)
+    zone = city_zone(settings)
     for one in releases:
         click.echo(f"{device_id}:{one.sequence} {'dropped' if one.at_ms is None else shown(one.at_ms, zone)}")
 
@@ -180,10 +181,6 @@ def _zone(settings: Settings) -> zoneinfo.ZoneInfo:
         return read_tariff(settings.gtfs.feed)[0].zone
     except NoTariffError as error:
         fail(str(error), EXIT_USAGE)
-
-
-def _zone_of_list(settings: Settings) -> dt.tzinfo:
-    return _zone(settings) if settings.gtfs.feed is not None else dt.UTC
 
 
 def _in_store(settings: Settings, act: Callable[[PostgresReleases], Awaitable[Result]]) -> Result:

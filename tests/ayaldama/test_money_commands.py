@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import asyncpg
 from click.testing import CliRunner, Result
@@ -27,6 +28,7 @@ from tests.notation.ledger import journal
 from tests.notation.rides import medium
 
 PASSWORD = "sary-arqa-1830"
+TWO_AT_NIGHT_MS = round(dt.datetime.combine(MONDAY, dt.time(2), tzinfo=ZoneInfo("Asia/Qyzylorda")).timestamp() * 1_000)
 
 
 async def nobody(media: Sequence[MediumId]) -> Mapping[MediumId, Profile]:
@@ -59,7 +61,7 @@ async def fill(url: str, feed: Path) -> None:
     async with asyncpg.create_pool(url, min_size=1, max_size=6) as pool:
         await bring_up_to_date(pool)
         async with open_ledger(pool) as ledger:
-            await ledger.post([journal("up", "acquirer:main", "wallet:7", 500_000)])
+            await ledger.post([journal("up", "acquirer:main", "wallet:7", 500_000, at_ms=TWO_AT_NIGHT_MS)])
         async with open_taps(pool, pricing=TariffPricing(read_tariff(feed)[0]), profiles=nobody) as taps:
             await taps.take([card_tap(1, 8, feed), card_tap(2, 12, feed)])
 
@@ -94,13 +96,15 @@ def test_a_day_is_settled_paid_back_and_compared_without_a_running_system(tmp_pa
     assert call("ledger", "verify").exit_code == 0
 
     (tmp_path / "acquirer.csv").write_text("reference;amount\nup;5000.00\nother;1.00\n")
-    compared = call(
-        *("reconcile", str(tmp_path / "acquirer.csv"), "--account", "acquirer:main"),
-        *("--from", "1970-01-01", "--until", "2026-12-31"),
-    )
-    assert compared.exit_code == 1
-    assert "settled_unknown  other" in compared.stdout
-    assert "matched 1, settled_unknown 1" in compared.stderr
+    day_before = str(MONDAY - dt.timedelta(days=1))
+    for day, counted in ((str(MONDAY), "matched 1, settled_unknown 1"), (day_before, "settled_unknown 2")):
+        compared = call(
+            *("reconcile", str(tmp_path / "acquirer.csv"), "--account", "acquirer:main"),
+            *("--from", day, "--until", day),
+        )
+        assert compared.exit_code == 1
+        assert "settled_unknown  other" in compared.stdout
+        assert counted in compared.stderr, "days are the city's: two at night there is the day before in UTC"
 
     assert call("people", "add", "aigul", "accountant", "--password-stdin", given="short\n").exit_code == 2
     assert call("people", "add", "aigul", "accountant", "--password-stdin", given=f"{PASSWORD}\n").exit_code == 0
