@@ -11,7 +11,9 @@ import click
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
+from ayaldama.commands._city import shown, zone_if_known
 from ayaldama.database import open_database
+from ayaldama.money import NoTariffError
 from fare.ledger.accounts import CHART, rule_of
 from fare.ledger.audit import Audit, statement, trial_balance
 from fare.model import AccountCode
@@ -86,10 +88,17 @@ def balance(chosen: Chosen) -> None:
 @click.argument("account")
 @click.pass_obj
 def show_statement(chosen: Chosen, account: str) -> None:
-    """Show what moved on ACCOUNT, such as wallet:6f… or carrier:k1, in the order of the books. Times are UTC."""
+    """Show what moved on ACCOUNT, such as wallet:6f… or carrier:k1, in the order of the books.
+
+    Times are the city's, or UTC with a Z where no feed says its zone.
+    """
     code = AccountCode(account)
     if rule_of(code) is None:
         fail(f"the chart has no account {account!r}; kinds are {', '.join(CHART)}", EXIT_USAGE)
+    try:
+        zone = zone_if_known(chosen.read().settings)
+    except NoTariffError:  # the books can be read without a feed
+        zone = dt.UTC
     table = Table(box=None, pad_edge=False)
     for heading in ("journal", "occurred", "kind", "key"):
         table.add_column(heading)
@@ -97,8 +106,7 @@ def show_statement(chosen: Chosen, account: str) -> None:
         table.add_column(heading, justify="right")
     for line in statement(code, 0, _in_database(chosen, lambda pool: moves_of(pool, code))):
         move = line.move
-        occurred = dt.datetime.fromtimestamp(move.occurred_ms / 1_000, tz=dt.UTC)
-        row = (str(move.number), f"{occurred:%Y-%m-%d %H:%M:%S}", move.kind, move.key)
+        row = (str(move.number), shown(move.occurred_ms, zone), move.kind, move.key)
         table.add_row(*row, tenge(line.grown_tiyn), tenge(line.standing_tiyn))
     console().print(table)
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ayaldama.commands._base import EXIT_UNAVAILABLE, EXIT_USAGE, Chosen, console, fail
-from ayaldama.commands._city import city_zone
+from ayaldama.commands._city import city_zone, shown
 from ayaldama.database import open_database
 from ayaldama.money import NoTariffError, read_tariff
 from ayaldama.settings import Settings
@@ -99,14 +99,6 @@ def release(
     zone = city_zone(settings)
     for one in releases:
         click.echo(f"{device_id}:{one.sequence} {'dropped' if one.at_ms is None else shown(one.at_ms, zone)}")
-
-
-def shown(at_ms: int, zone: dt.tzinfo) -> str:
-    """Return a moment of the city's time; one that no calendar has as it was said, in milliseconds."""
-    try:
-        return f"{dt.datetime.fromtimestamp(at_ms / 1_000, zone):%Y-%m-%d %H:%M:%S}{'Z' if zone is dt.UTC else ''}"
-    except (ValueError, OverflowError, OSError):
-        return f"{at_ms} ms"
 
 
 def shift_ms(said: str) -> int:

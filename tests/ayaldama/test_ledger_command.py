@@ -12,6 +12,7 @@ from ayaldama.commands.ledger import tenge
 from ayaldama.embedded import open_home, start_postgres
 from commons.migrate import migrate
 from fare.store.postgres_ledger import open_ledger
+from tests.notation.fares import fare_feed
 from tests.notation.ledger import account, journal
 
 
@@ -35,8 +36,9 @@ async def embezzle(url: str) -> None:
     await connection.close()
 
 
-def call(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["--data-folder", str(folder), "ledger", *arguments], env={"COLUMNS": "200"})
+def call(folder: Path, *arguments: str, feed: Path | None = None) -> Result:
+    variables = {"COLUMNS": "200"} | ({"AYALDAMA_GTFS__FEED": str(feed)} if feed else {})
+    return CliRunner().invoke(cli, ["--data-folder", str(folder), "ledger", *arguments], env=variables)
 
 
 def test_the_books_are_read_without_a_running_system(tmp_path: Path) -> None:
@@ -60,6 +62,15 @@ def test_the_books_are_read_without_a_running_system(tmp_path: Path) -> None:
     statement = call(tmp_path, "statement", account("wallet:7"))
     assert [line.split()[-2:] for line in statement.output.splitlines()[1:]] == [["5", "000.00"], ["4", "909.50"]]
     assert call(tmp_path, "statement", "slush:fund").exit_code == 2
+    (tmp_path / "town").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"")
+    for feed, time in (
+        (None, "00:00:00Z"),
+        (fare_feed(tmp_path / "town"), "05:00:00"),
+        (tmp_path / "broken.zip", "00:00:00Z"),
+    ):
+        shown = call(tmp_path, "statement", account("wallet:7"), feed=feed)
+        assert [line.split()[1:3] for line in shown.output.splitlines()[1:]] == [["1970-01-01", time]] * 2
 
     server = start_postgres(open_home(tmp_path))
     asyncio.run(embezzle(server.url))
