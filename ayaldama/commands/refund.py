@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,6 +19,12 @@ from fare.settlement.refunds import AmnestyWindow, RefundOutcome
 from fare.store.postgres_people import COMMAND as WHO
 
 GOOD: Final = frozenset({RefundOutcome.GRANTED, RefundOutcome.REPEATED})
+REFUSED: Final[Mapping[RefundOutcome, str]] = {
+    RefundOutcome.KEY_REUSED: "--key names another refund",
+    RefundOutcome.UNKNOWN_RIDE: "no ride has this key",
+    RefundOutcome.NOT_POSITIVE: "the ride has cost nothing, or all of it went back before",
+    RefundOutcome.EXCEEDS_PAID: "--amount is more than was paid and did not go back before",
+}
 
 Result = TypeVar("Result")
 
@@ -53,7 +59,7 @@ def ride(chosen: Chosen, ride: str, amount: int | None, why: str, key: str, reas
     answer = _with_money(chosen, lambda money, now_ms: money.refunds.ask(asked, who=WHO, now_ms=now_ms))
     click.echo(_said(key, ride, answer))
     if answer.outcome not in GOOD:
-        fail(f"refused: {answer.outcome}")
+        fail(f"refused: {answer.outcome}: {REFUSED[answer.outcome]}")
 
 
 @refund.command("bulk")

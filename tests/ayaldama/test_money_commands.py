@@ -81,7 +81,15 @@ def test_a_day_is_settled_paid_back_and_compared_without_a_running_system(tmp_pa
     assert refund.exit_code == 0, refund.output
     assert refund.stdout == "v:1 granted granted 8501 tiyn, key a\n"
     assert call("refund", "ride", "v:1", "--why", "two touches", "--key", "a").stdout.split()[1] == "repeated"
-    assert call("refund", "ride", "v:1", "--why", "again", "--key", "b").exit_code == 1
+    for arguments, said in (
+        (("v:1", "--key", "b"), "not_positive: the ride has cost nothing, or all of it went back before"),
+        (("v:1", "--key", "b", "--amount", "1"), "exceeds_paid: --amount is more than was paid"),
+        (("v:9", "--key", "b"), "unknown_ride: no ride has this key"),
+        (("v:2", "--key", "a"), "key_reused: --key names another refund"),
+    ):
+        refused = call("refund", "ride", *arguments, "--why", "again")
+        assert refused.exit_code == 1
+        assert f"refused: {said}" in refused.stderr
     assert call("refund", "ride", "nonsense", "--why", "?").exit_code == 2
 
     settled = call("settle", str(MONDAY), "--pdf", str(tmp_path / "papers"), "--pay")
