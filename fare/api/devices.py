@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from commons.clock import Clock
 from commons.logs import get_logger
@@ -58,7 +59,10 @@ from fare.validator.signing import Signed, SigningKey
 
 STORE_MAX_S: Final = 15.0
 RECORD_TRIES: Final = 2  # of which the second asks how the device stands
+STRANGERS_MAX: Final = 100  # requests a minute of one address that no device has signed; a network may have one for all
 DOCUMENTS_FRESH_S: Final = 2.0
+AGAIN_AFTER_S: Final = "60"
+REFUSED: Final = (400, 403)
 HAND_EVERY_S: Final = 5.0  # where nothing new came, to devices whose taps had to wait
 HAND_PAUSE_S: Final = 0.1
 UPLOADS_FIRST_MAX_S: Final = 30.0  # what is on disk waits for the ledger while others still send, but not for ever
@@ -172,6 +176,7 @@ class Devices:
         self._house = surroundings
         self._precedence = precedence or Precedence()
         self._limit = FailureLimit()
+        self._strangers = FailureLimit(STRANGERS_MAX)
         self._way_in = WayIn(store.key, precedence=self._precedence, clock=clock)
         self._published: tuple[float, list[Published]] = (float("-inf"), [])
         self._publishing = asyncio.Lock()
@@ -183,8 +188,8 @@ class Devices:
         """Return the routes that validators speak to."""
         return [
             web.post("/validators/enrol", self._answer_enrol),
-            web.post("/validators/records", self._answer_records, expect_handler=left_to_handler),
-            web.post("/validators/documents", self._answer_documents),
+            web.post("/validators/records", self._limited(self._answer_records), expect_handler=left_to_handler),
+            web.post("/validators/documents", self._limited(self._answer_documents)),
         ]
 
     @asynccontextmanager
@@ -260,6 +265,25 @@ class Devices:
             self._limit.failed(address, now_ms)
         said = answer(outcome, self._key, now_ms, issued=issued, city=self._city, head=head)
         return self._enrolled(outcome, said)
+
+    def _limited(self, handler: Handler) -> Handler:
+        """Turn away, unread, what comes from where too much came that no device has signed."""
+
+        async def limited(request: web.Request) -> web.StreamResponse:
+            address = self._address_of(request)
+            if not self._strangers.allows(address, self._clock.now_ms()):
+                self._metrics.count("validator_batches_total", outcome="too_many")
+                raise web.HTTPTooManyRequests(text="too many", headers={hdrs.RETRY_AFTER: AGAIN_AFTER_S})
+            try:
+                response = await handler(request)
+            except web.HTTPClientError:
+                self._strangers.failed(address, self._clock.now_ms())
+                raise
+            if response.status in REFUSED:
+                self._strangers.failed(address, self._clock.now_ms())
+            return response
+
+        return limited
 
     async def _answer_records(self, request: web.Request) -> web.Response:
         body = await self._records_of(request)

@@ -24,7 +24,7 @@ SECRET_BYTES: Final = 10
 SECRET_LETTERS: Final = 16
 CITY_LETTERS: Final = 12
 CODE_LIFE_MS: Final = 7 * 86_400_000
-FAILURES_MAX: Final = 10  # of one address in ``FAILURES_MS``
+FAILURES_MAX: Final = 10  # codes of one address in ``FAILURES_MS``
 FAILURES_MS: Final = 60_000
 ADDRESSES_MAX: Final = 10_000
 VEHICLE_MAX: Final = 64
@@ -134,8 +134,9 @@ class Code:
 
 @dataclass(slots=True)
 class FailureLimit:
-    """Failed requests per address: a right code is refused too, for a minute, where ten wrong ones came from."""
+    """Failed requests per address: a right one is refused too, for a minute, where so many wrong ones came from."""
 
+    failures_max: int = FAILURES_MAX
     _failures: "OrderedDict[str, list[int]]" = field(default_factory=OrderedDict)
 
     def allows(self, address: str, now_ms: int) -> bool:
@@ -145,7 +146,7 @@ class FailureLimit:
             self._failures[address] = recent
         else:
             self._failures.pop(address, None)
-        return len(recent) < FAILURES_MAX
+        return len(recent) < self.failures_max
 
     def failed(self, address: str, now_ms: int) -> None:
         """Count a failed request."""

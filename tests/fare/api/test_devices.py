@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from commons.clock import wall_ms
+from fare.api.devices import STRANGERS_MAX
 from fare.api.way_in import LIVE_BYTES, LIVE_RECORDS
 from fare.model import DeviceId
 from fare.taking import BACKLOG_MS
@@ -154,6 +155,36 @@ async def test_a_quarantined_tap_goes_to_the_ledger_once_a_person_has_set_its_ti
         assert [(one.key, one.occurred_ms) for one in released] == [("v-1:2", said_ms[1] - 2 * 3_600_000)]
         assert [one.tap.sequence for one in await city.releases.waiting(V1)] == [1]
         assert "ayaldama_validator_taps_released_total 1.0" in city.metrics.exposition().decode()
+
+
+async def test_where_too_much_comes_from_that_nobody_signed_nothing_is_read_any_more(postgres: asyncpg.Pool) -> None:
+    nobody = msgspec.msgpack.encode(SigningKey.generate().sign(Purpose.BATCH, b"x"))
+
+    async def statuses(address: str, body: bytes, count: int) -> list[int]:
+        async with aiohttp.ClientSession(headers={"X-Forwarded-For": address}) as session:
+            found = []
+            for number in range(count):
+                path = ("records", "documents")[number % 2]
+                async with session.post(f"{city.url}/validators/{path}", data=body) as response:
+                    found.append(response.status)
+            return found
+
+    async with city_of(postgres) as city:
+        city.behind_proxy = True
+        assert await statuses("203.0.113.9", nobody, STRANGERS_MAX // 2) == [403] * (STRANGERS_MAX // 2)
+        assert await statuses("203.0.113.9", b"\xc1", STRANGERS_MAX // 2) == [400] * (STRANGERS_MAX // 2)
+        assert await statuses("203.0.113.9", nobody, 2) == [429] * 2
+        for address, refused in (("198.51.100.7", False), ("203.0.113.9", True)):
+            async with aiohttp.ClientSession(headers={"X-Forwarded-For": address}) as session:
+                bus = Bus(city, session)
+                await bus.enrol()
+                bus.tap()
+                if refused:
+                    with pytest.raises(LinkError, match="status 429: too many"):
+                        await bus.send()
+                else:
+                    assert (await bus.send()).outcome is Receiving.TAKEN
+        assert 'validator_batches_total{outcome="too_many"} 3.0' in city.metrics.exposition().decode()
 
 
 async def test_behind_a_proxy_each_device_answers_for_itself(postgres: asyncpg.Pool) -> None:
