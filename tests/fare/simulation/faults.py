@@ -9,6 +9,10 @@ class FoundError(AssertionError):
     """An invariant does not hold."""
 
 
+class CrashedError(Exception):
+    """A handler of the server failed in a way that it does not know: nothing else can be said of this program."""
+
+
 class KilledError(BaseException):
     """A process is gone; nothing of it goes on."""
 

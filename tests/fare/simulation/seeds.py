@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import NamedTuple
 
-from tests.fare.simulation.faults import ALL, Faults
+from tests.fare.simulation.faults import ALL, CrashedError, Faults
 from tests.fare.simulation.world import play
 
 
@@ -24,9 +24,15 @@ class Failed(NamedTuple):
 
 
 def broken_by(seed: int, faults: Faults = ALL) -> str | None:
-    """Return which promise a seed breaks, None if it keeps all. Whatever it raises is a finding."""
+    """Return which promise a seed breaks, None if it keeps all. Whatever it raises is a finding.
+
+    Raises:
+        CrashedError: if the server does not work at all: that is no finding, and one seed is enough to say so.
+    """
     try:
         play(seed, faults)
+    except CrashedError:
+        raise
     except Exception as error:  # noqa: BLE001
         return f"{type(error).__name__}: {error}"
     return None

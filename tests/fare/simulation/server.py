@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from commons.metrics import Metrics
 from fare.api.devices import Devices, Surroundings
@@ -360,6 +360,8 @@ class _Request:
 
     def __init__(self, body: bytes, remote: str) -> None:
         self.content = _Content(body)
+        self.headers: Mapping[str, str] = {}
+        self.version = HttpVersion11
         self.remote = remote
 
 
@@ -377,6 +379,7 @@ class Process:
         profiles: Mapping[MediumId, Profile],
         place_of: Callable[[str], Awaitable[Place | None]],
         on_end: Callable[[], None],
+        on_crash: Callable[[Exception], None],
     ) -> None:
         effects = Effects(tables, dice, self.kill)
         self.store = Store(tables, effects)
@@ -393,6 +396,7 @@ class Process:
         self._handlers = {route.path: route.handler for route in self._devices.routes()}
         self._tasks: list[asyncio.Task[object]] = []
         self._on_end = on_end
+        self._on_crash = on_crash
         self.alive = True
         self.start(self._running())
         self.start(self.books.later.run())
@@ -421,6 +425,9 @@ class Process:
             response = await self._handlers[path](_Request(body, remote))
         except web.HTTPException:
             return None
+        except Exception as error:
+            self._on_crash(error)
+            raise
         return response.body if response.status == 200 else None
 
     async def _living(self, work: Awaitable[object]) -> object:

@@ -23,7 +23,7 @@ from fare.validator.journal_file import JournalFile
 from fare.validator.release import Kept, Quarantined, at_its_time
 from tests.fare.simulation import releases, server
 from tests.fare.simulation.device import Disk
-from tests.fare.simulation.faults import ALL, NONE
+from tests.fare.simulation.faults import ALL, NONE, CrashedError
 from tests.fare.simulation.seeds import broken_by, try_seeds
 from tests.fare.simulation.world import play
 from tests.notation import claims
@@ -252,3 +252,12 @@ PLANTED: tuple[Plant, ...] = (
 def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert any(broken_by(seed) for seed in range(SEEDS_TO_FIND)), f"none of {SEEDS_TO_FIND} seeds tells"
+
+
+def test_a_server_that_does_not_work_at_all_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(devices: server.Devices, reception: Reception) -> None:
+        raise AttributeError("version")
+
+    monkeypatch.setattr(server.Devices, "_count", broken)
+    with pytest.raises(CrashedError, match="AttributeError"):
+        broken_by(0)

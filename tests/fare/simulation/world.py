@@ -31,7 +31,7 @@ from tests.fare.simulation import oracle
 from tests.fare.simulation.checks import check_always, check_end
 from tests.fare.simulation.clock import Clock
 from tests.fare.simulation.device import Device, medium_named, new_code
-from tests.fare.simulation.faults import Dice, Faults, FoundError
+from tests.fare.simulation.faults import CrashedError, Dice, Faults, FoundError
 from tests.fare.simulation.releases import Person, Releases
 from tests.fare.simulation.seals import PrivateKey, PublicKey
 from tests.fare.simulation.server import CITY, Process
@@ -130,6 +130,7 @@ class World:
         }
         self.tables = Tables()
         self.process: Process | None = None
+        self.crashed: Exception | None = None  # of a handler
         self.clock = Clock(self.true_ms)
         self.topped_tiyn: dict[MediumId, int] = {}
         self.top_ups: list[tuple[Journal, MediumId]] = []
@@ -148,6 +149,7 @@ class World:
 
         Raises:
             FoundError: if an invariant does not hold.
+            CrashedError: if a handler of the server failed.
         """
         self._serve()
         for device in self.devices:
@@ -160,6 +162,7 @@ class World:
         ]  # fmt: skip
         await asyncio.gather(*work)
         await self._become_quiet()
+        self._must_not_have_crashed()
         if self.process is not None:
             self.process.kill()
         check_end(self)
@@ -187,12 +190,19 @@ class World:
     def _serve(self) -> None:
         self.process = Process(
             self.tables, self.dice, key=self.key, clock=self.clock, pricing=self.pricing, profiles=self.profiles,
-            place_of=self._place_of, on_end=self._server_ended,
+            place_of=self._place_of, on_end=self._server_ended, on_crash=self._server_crashed,
         )  # fmt: skip
 
     def _server_ended(self) -> None:
         self.note("server ended")
         self.loop.call_later(self.dice.of("server starts").uniform(5, 60), self._serve)
+
+    def _server_crashed(self, error: Exception) -> None:
+        self.crashed = self.crashed or error
+
+    def _must_not_have_crashed(self) -> None:
+        if self.crashed is not None:
+            raise CrashedError(repr(self.crashed)) from self.crashed
 
     async def _place_of(self, vehicle_id: str) -> Place:
         trip = self.true_ms() // (45 * 60_000)
@@ -361,6 +371,7 @@ class World:
     async def _check_now_and_then(self) -> None:
         for _ in range(8):
             await asyncio.sleep(self.span_s / 9)
+            self._must_not_have_crashed()
             check_always(self)
 
     async def _become_quiet(self) -> None:
@@ -373,6 +384,7 @@ class World:
             if device.validator is not None:
                 await device.start()  # its first record of the day tells it what the server has
         while not self._is_quiet():
+            self._must_not_have_crashed()
             if self.loop.seconds > deadline_s:
                 waiting = {device.device_id: device.waiting() for device in self.devices}
                 charged = f"{len(self.tables.to_charge)} media to charge"
