@@ -301,7 +301,7 @@ class Devices:
             )
         return packed(_encoder.encode(sign_receipt(await self._filled(receipt, charged), self._key)))
 
-    async def _records_of(self, request: web.Request) -> list[bytes]:
+    async def _records_of(self, request: web.Request) -> bytearray:
         if not waits_for_invitation(request):
             return await body_of(request)
         async with contextlib.AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
 """How a validator's request comes in and how it is answered: a signed envelope, bounded; msgpack, never cached."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -58,35 +58,33 @@ async def invite(request: web.Request) -> None:
     request.writer.output_size = 0  # the answer has not begun
 
 
-async def body_of(request: web.Request) -> list[bytes]:
-    """Return the body in the parts in which it came: to do no more with it may wait for a better moment.
+async def body_of(request: web.Request) -> bytearray:
+    """Return the body as it came, in one piece however it was cut: what is in it may wait for a better moment.
 
     Raises:
         web.HTTPRequestEntityTooLarge: if it is too long.
         web.HTTPRequestTimeout: if it comes too slowly.
     """
-    parts: list[bytes] = []
-    came_bytes = 0
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_MAX_S):
             async for part in request.content.iter_any():
-                parts.append(part)
-                came_bytes += len(part)
-                if came_bytes > BODY_MAX_BYTES:
-                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, came_bytes)
+                body += part
+                if len(body) > BODY_MAX_BYTES:
+                    raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, len(body))
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="too slow") from None
-    return parts
+    return body
 
 
-def envelope_in(body: Sequence[bytes]) -> Signed:
-    """Return the envelope that came in these parts.
+def envelope_in(body: bytearray) -> Signed:
+    """Return the envelope in a body.
 
     Raises:
         web.HTTPBadRequest: if it is none.
     """
     try:
-        return _envelopes.decode(b"".join(body))
+        return _envelopes.decode(body)
     except (msgspec.DecodeError, ValueError):
         raise web.HTTPBadRequest(text="no envelope") from None
 

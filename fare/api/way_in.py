@@ -74,14 +74,14 @@ class WayIn:
         return self._outages.coming()
 
     @asynccontextmanager
-    async def turn(self, body: Sequence[bytes]) -> AsyncIterator[Opened | Receiving]:
+    async def turn(self, body: bytearray) -> AsyncIterator[Opened | Receiving]:
         """Run the block when it is the turn of the batch in ``body``; give it, or why there is none.
 
         Raises:
             web.HTTPBadRequest: if there is no envelope in it.
             Exception: what ``key_of`` raises.
         """
-        long = sum(len(part) for part in body) > LIVE_BYTES
+        long = len(body) > LIVE_BYTES
         async with self._outages.looking() if long else contextlib.nullcontext():
             sent = await self._sent(body)
         if isinstance(sent, Receiving):
@@ -100,7 +100,7 @@ class WayIn:
             else:
                 yield Opened(sent, batch, await self._outages.read(batch))
 
-    async def _sent(self, body: Sequence[bytes]) -> Sent | Receiving:
+    async def _sent(self, body: bytearray) -> Sent | Receiving:
         signed = envelope_in(body)
         found = await self._signer(signed.key_id)
         if found is None:

@@ -57,9 +57,8 @@ def sent(taps: int, ago_ms: int = 0) -> Signed:
     return make_batch(stretch, city="kzo", device_id=V1, sent_ms=1, waiting=0, key=KEY)
 
 
-def body(signed: Signed) -> list[bytes]:
-    whole = msgspec.msgpack.encode(signed)
-    return [whole[:100], whole[100:]]
+def body(signed: Signed) -> bytearray:
+    return bytearray(msgspec.msgpack.encode(signed))
 
 
 async def turns(way: WayIn, signed: Signed) -> Opened | Receiving | None:
@@ -123,7 +122,7 @@ async def test_what_no_device_has_signed_is_refused_though_an_outage_has_its_tur
         keys.of[unknown.key_id] = (V1, DeviceKey(public=STRANGER.public, revoked=True))
         assert await turns(way, unknown) is Receiving.REVOKED
         with pytest.raises(web.HTTPBadRequest):
-            async with way.turn([b"\xc1" * size]):
+            async with way.turn(bytearray(b"\xc1" * size)):
                 pass
 
 
